@@ -1,0 +1,30 @@
+# make demo: the quick start on bundled data. make test: what CI runs. make check: style and types.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: setup demo test test-slow check format
+
+setup: .venv/installed
+
+# torch first and from the pin: any other way pulls gigabytes of CUDA libraries.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,dgl]'
+	touch $@
+
+demo: setup
+	$(BIN)/graphrec run paper_configs/quickstart.toml
+
+test: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

@@ -1,0 +1,49 @@
+"""graphrec: multimodal recommendation with graph neural networks.
+
+raw files -> ``load`` -> Dataset -> ``split`` -> Split (train, valid, sealed test) -> ``encode`` ->
+Features -> a model of ``MODELS`` -> ``fit`` -> ``evaluate`` -> Result. ``run`` does all of it and
+writes a folder; ``recommend`` reads one.
+"""
+
+from importlib import metadata
+
+from graphrec.config import RunConfig
+from graphrec.config_file import build_config, load_config
+from graphrec.datasets import Dataset, Interactions, Split, load, split
+from graphrec.errors import ConfigError, DataError, GraphRecError, TrainingError
+from graphrec.evaluation import Protocol, evaluate
+from graphrec.features import Features, encode
+from graphrec.models import MODELS, Inputs, Model
+from graphrec.recommend import recommend
+from graphrec.result import Result, read_result
+from graphrec.run import run
+from graphrec.training import fit
+
+__version__ = metadata.version("graphrec")
+
+__all__ = [
+    "MODELS",
+    "ConfigError",
+    "DataError",
+    "Dataset",
+    "Features",
+    "GraphRecError",
+    "Inputs",
+    "Interactions",
+    "Model",
+    "Protocol",
+    "Result",
+    "RunConfig",
+    "Split",
+    "TrainingError",
+    "build_config",
+    "encode",
+    "evaluate",
+    "fit",
+    "load",
+    "load_config",
+    "read_result",
+    "recommend",
+    "run",
+    "split",
+]

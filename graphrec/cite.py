@@ -1,0 +1,37 @@
+"""BibTeX of graphrec, its models and its data sets."""
+
+from importlib import resources
+
+from graphrec.datasets import CATALOG
+from graphrec.errors import ConfigError
+from graphrec.models import MODELS
+from graphrec.names import nearest
+
+
+def bibliography() -> dict[str, str]:
+    """Entries of ``references.bib`` by key."""
+    text = resources.files("graphrec").joinpath("references.bib").read_text(encoding="utf-8")
+    entries = {}
+    for block in text.split("\n@")[0:]:
+        entry = block if block.startswith("@") else f"@{block}"
+        if "{" in entry:
+            key = entry.split("{", 1)[1].split(",", 1)[0].strip()
+            entries[key] = entry.strip()
+    return entries
+
+
+def citation(name: str) -> str:
+    """BibTeX for ``graphrec``, a model, a data set or a key of the bibliography.
+
+    Raises:
+        ConfigError: the name is unknown; the nearest known one is offered.
+    """
+    entries = bibliography()
+    keys = {"graphrec": "graphrec"}
+    keys |= {model: cls.reference for model, cls in MODELS.items() if cls.reference}
+    keys |= {data_set: entry.citation for data_set, entry in CATALOG.items()}
+    keys |= {key: key for key in entries}
+    if name not in keys:
+        uncited = " It has no paper to cite." if name in MODELS else nearest(name, keys)
+        raise ConfigError(f"Nothing to cite under {name!r}.{uncited}")
+    return entries[keys[name]]

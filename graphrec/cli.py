@@ -1,0 +1,342 @@
+"""The command line. Exit codes: 0 ok, 1 result not as expected, 2 bad input."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from graphrec import console as show
+from graphrec import report as reports
+from graphrec.cite import citation
+from graphrec.config import RunConfig
+from graphrec.config_file import config_hash, load_config, read_table
+from graphrec.datasets import CATALOG, load
+from graphrec.datasets.fetch import fetch
+from graphrec.doctor import diagnose
+from graphrec.errors import GraphRecError
+from graphrec.evaluation import METRICS, PRESETS
+from graphrec.features import ENCODERS
+from graphrec.fusion import FUSIONS
+from graphrec.models import MODELS
+from graphrec.recommend import recommend as recommend_from
+from graphrec.result import Result, read_result
+from graphrec.run import run as run_config
+
+app = typer.Typer(
+    help="Multimodal recommendation with graph neural networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Known data sets: list, info, get.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings to change, as in model.num_layers=2.", metavar="[KEY=VALUE]..."),
+]
+OUT_ROOT = Path("runs")
+
+
+def main() -> None:
+    """Run the command line; user errors become one paragraph and exit code 2."""
+    try:
+        app()
+    except GraphRecError as error:
+        show.stderr().print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default under runs/.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run an experiment: load, split, encode, train, evaluate, write the run folder.
+
+    Example: graphrec run paper_configs/quickstart.toml model.dim=32 --out runs/first
+    """
+    settings = load_config(config, overrides or [])
+    folder = out or _run_folder(settings, resume)
+    with show.showing(show.stderr()):
+        result = run_config(settings, folder, resume=resume)
+    if as_json:
+        print(json.dumps({"run_dir": str(folder), "metrics": result.metrics}))  # noqa: T201
+    else:
+        _print_result(result, folder)
+    if any(verdict.verdict == "below" for verdict in result.verdicts):
+        raise typer.Exit(1)
+
+
+def _run_folder(config: RunConfig, resume: bool) -> Path:
+    """A new folder, or with ``resume`` the newest one of the same configuration."""
+    wanted = config_hash(config)
+    if resume:
+        for path in sorted(OUT_ROOT.glob("*/log.jsonl"), reverse=True):
+            first = json.loads(path.open(encoding="utf-8").readline())
+            if first.get("config_hash") == wanted:
+                return path.parent
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return OUT_ROOT / f"{stamp}-{config.run.name}-{wanted[:8]}"
+
+
+def _print_result(result: Result, folder: Path) -> None:
+    console = Console()
+    longest = max(int(name.partition("@")[2] or 0) for name in result.metrics["test"])
+    metrics = [
+        name
+        for name in result.metrics["test"]
+        if name.partition("@")[2] in ("", str(longest))
+        and name.partition("@")[0] in ("recall", "ndcg", "hit", "precision", "mrr", "coverage")
+    ]
+    rows = [[name, *(f"{values[m]:.4f}" for m in metrics)] for name, values in _models(result)]
+    title = f"{result.dataset}, test part, protocol {result.protocol['name']}"
+    console.print(show.table(title, ["model", *metrics], rows))
+    if result.selection == "best_test_epoch":
+        console.print("* The epoch was chosen on the test part: an optimistic number.")
+    if result.verdicts:
+        lines = [
+            [v.metric, f"{v.published:.4f}", f"{v.ours:.4f}", f"{v.tolerance:.4f}", v.verdict]
+            for v in result.verdicts
+        ]
+        header = ["metric", "published", "ours", "tolerance", "verdict"]
+        console.print(show.table("Beside the published numbers", header, lines))
+    for example in result.examples:
+        console.print(f"\n[bold]User {_escape(example.user)}[/bold]")
+        console.print("  had:         " + _escape("; ".join(example.history)), highlight=False)
+        console.print("  recommended: " + _escape("; ".join(example.recommended)), highlight=False)
+    console.print(f"\nRun folder: {folder}", soft_wrap=True)
+
+
+def _models(result: Result) -> list[tuple[str, dict[str, float]]]:
+    own = result.model + ("*" if result.selection == "best_test_epoch" else "")
+    return [(own, result.metrics["test"]), *result.baselines.items()]
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[
+        Literal["models", "datasets", "encoders", "fusions", "metrics", "protocols", "papers"],
+        typer.Argument(help="What to list."),
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """List what can be named in a configuration.
+
+    Example: graphrec list models
+    """
+    tables = {
+        "models": {name: _first_line(cls.__doc__) for name, cls in MODELS.items()},
+        "datasets": {name: entry.title for name, entry in CATALOG.items()},
+        "encoders": {name: _first_line(cls.__doc__) for name, cls in ENCODERS.items()},
+        "fusions": {name: _first_line(cls.__doc__) for name, cls in FUSIONS.items()},
+        "metrics": {name: _first_line(metric.__doc__) for name, metric in METRICS.items()},
+        "protocols": {name: preset.valid_metric for name, preset in PRESETS.items()},
+        "papers": {path.stem: str(path) for path in paper_configs()},
+    }
+    _print_pairs(kind, tables[kind], as_json)
+
+
+def paper_configs() -> list[Path]:
+    """Paper configurations: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    folders = (package / "paper_configs", package.parent / "paper_configs")
+    return sorted(path for folder in folders for path in folder.glob("*.toml"))
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]
+
+
+def _print_pairs(title: str, pairs: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(pairs))  # noqa: T201
+        return
+    result = show.table(title, ["name", ""], [])
+    result.columns[1].justify = "left"
+    for name, text in pairs.items():
+        result.add_row(name, _escape(text))
+    Console().print(result)
+
+
+@data_app.command("list")
+def data_list(as_json: JsonFlag = False) -> None:
+    """List the known data sets.
+
+    Example: graphrec data list
+    """
+    _print_pairs("data sets", {name: entry.title for name, entry in CATALOG.items()}, as_json)
+
+
+@data_app.command("info")
+def data_info(
+    name: Annotated[str, typer.Argument(help="A name of graphrec data list.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show source, licence, expected counts and where the files are.
+
+    Example: graphrec data info gowalla
+    """
+    from graphrec.names import resolve
+
+    entry = resolve(name, CATALOG, "data set")
+    facts = {
+        "title": entry.title,
+        "page": entry.page,
+        "licence": entry.licence,
+        "may be redistributed": "yes" if entry.redistributable else "no",
+        "cite": entry.citation,
+        "split": entry.split,
+        **{f"expected {what}": f"{count:,}" for what, count in entry.counts.items()},
+        "note": entry.note,
+    }
+    _print_pairs(name, facts, as_json)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A name of graphrec data list.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Copy from this folder instead of downloading.")
+    ] = None,
+    to: Annotated[Path, typer.Option(help="Folder for raw data.")] = Path("data/raw"),
+) -> None:
+    """Download or copy a data set, verify it and show its statistics.
+
+    Example: graphrec data get gowalla --from ~/datasets
+    """
+    with show.showing(show.stderr()):
+        folder = fetch(name, to, source)
+        dataset = load(name)
+    facts = {what: f"{value:,.6g}" for what, value in dataset.statistics().items()}
+    _print_pairs(f"{name} in {folder}", facts, False)
+
+
+@app.command()
+def recommend(
+    run_dir: Annotated[Path, typer.Argument(help="A run folder.")],
+    user: Annotated[list[str], typer.Option(help="External user id; may be repeated.")],
+    k: Annotated[int, typer.Option(help="Items per user.")] = 10,
+    include_seen: Annotated[bool, typer.Option(help="Also items the user already had.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Recommend items to users with the model of a run.
+
+    Example: graphrec recommend runs/first --user 12347 --user 12348 --k 5
+    """
+    with show.showing(show.stderr()):
+        found = recommend_from(run_dir, user, k, include_seen=include_seen)
+    if as_json:
+        print(json.dumps(found.to_dicts()))  # noqa: T201
+        return
+    rows = [
+        [_escape(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row]
+        for row in found.rows()
+    ]
+    Console().print(show.table(f"Recommendations of {run_dir}", found.columns, rows))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    metrics: Annotated[str, typer.Option(help="Test metrics, separated by commas.")] = (
+        "recall@20,ndcg@20"
+    ),
+    style: Annotated[
+        Literal["table", "md", "latex", "csv", "json"], typer.Option("--format", help="Form.")
+    ] = "table",
+    append: Annotated[
+        Path | None, typer.Option(help="Also add one line per run to this CSV file.")
+    ] = None,
+) -> None:
+    """Put runs into one table, seeds averaged; different protocols or splits are refused.
+
+    Example: graphrec report runs/a runs/b --metrics recall@20,ndcg@20 --format md
+    """
+    results = [read_result(run_dir) for run_dir in runs]
+    reports.require_comparable(results)
+    names = [name.strip() for name in metrics.split(",")]
+    rows = reports.group(results, names)
+    header, body = reports.cells(rows, names)
+    if style == "table":
+        Console().print(show.table(f"{results[0].dataset}, test part", header, body))
+    elif style == "json":
+        print(json.dumps([asdict(row) for row in rows]))  # noqa: T201
+    else:
+        forms = {"md": reports.to_markdown, "latex": reports.to_latex, "csv": reports.to_csv}
+        print(forms[style](header, body))  # noqa: T201
+    if append is not None:
+        count = reports.append_csv(append, results)
+        show.stderr().print(f"{count} of {len(results)} runs added to {append}")
+
+
+@app.command()
+def check(
+    configs: Annotated[list[Path], typer.Argument(help="Configuration files.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Validate configurations without running them.
+
+    Example: graphrec check paper_configs/quickstart.toml
+    """
+    checked = {str(path): config_hash(load_config(path, overrides or [])) for path in configs}
+    _print_pairs("valid", checked, as_json)
+
+
+@app.command()
+def cite(
+    names: Annotated[
+        list[str], typer.Argument(help="graphrec, models, data sets, or configuration files.")
+    ],
+) -> None:
+    """Print BibTeX of graphrec, a model, a data set, or all that a configuration uses.
+
+    Example: graphrec cite graphrec lightgcn gowalla
+    """
+    print("\n\n".join(dict.fromkeys(citation(name) for name in _citable(names))))  # noqa: T201
+
+
+def _citable(names: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        if not name.endswith((".toml", ".json")):
+            found.append(name)
+            continue
+        table = read_table(Path(name))
+        model, data = table.get("model"), table.get("data")
+        found.append("graphrec")
+        for section in (model, data):
+            if isinstance(section, dict) and isinstance(section.get("name"), str):
+                found.append(str(section["name"]))
+    return found
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Show versions, backends, devices and missing extras.
+
+    Example: graphrec doctor
+    """
+    findings = diagnose()
+    if as_json:
+        print(json.dumps(findings))  # noqa: T201
+        return
+    for topic, facts in findings.items():
+        _print_pairs(topic, facts, False)

@@ -1,0 +1,102 @@
+"""One TOML file (or a resolved ``config.json``) -> dotted overrides -> a frozen ``RunConfig``."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from graphrec.config import Json, RunConfig
+from graphrec.errors import ConfigError
+from graphrec.explain import explain
+
+
+def parse_override(text: str) -> tuple[list[str], Json]:
+    """Parse ``model.num_layers=2``; the value is TOML, or else plain text.
+
+    Raises:
+        ConfigError: there is no ``=``.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"Override {text!r} is not of the form key=value, as in model.dim=64.")
+    try:
+        parsed: Json = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    return key.strip().split("."), parsed
+
+
+def apply_overrides(table: dict[str, Json], overrides: Iterable[str]) -> dict[str, Json]:
+    """Return ``table`` with dotted overrides applied; the argument is left as it is."""
+    result: dict[str, Json] = json.loads(json.dumps(table, default=str))
+    for text in overrides:
+        keys, value = parse_override(text)
+        node = result
+        for position, key in enumerate(keys[:-1]):
+            child = node.setdefault(key, {})
+            if not isinstance(child, dict):
+                raise ConfigError(f"{'.'.join(keys[: position + 1])} is a value, not a table.")
+            node = child
+        node[keys[-1]] = value
+    return result
+
+
+def read_table(path: Path) -> dict[str, Json]:
+    """Read a TOML or JSON configuration file.
+
+    Raises:
+        ConfigError: the file is missing or malformed; line and column are named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table: dict[str, Json] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"Cannot read configuration {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigError(f"Configuration {path} is malformed: {error}.") from error
+    return table
+
+
+def build_config(table: Mapping[str, Json], overrides: Iterable[str] = ()) -> RunConfig:
+    """Validate a raw table and check both ends of every search range.
+
+    Raises:
+        ConfigError: one sentence per problem, with the key, what is allowed and the nearest name.
+    """
+    resolved = apply_overrides(dict(table), overrides)
+    config = _validate(resolved)
+    for key, span in config.search.items():
+        for end in span.ends:
+            try:
+                _validate(apply_overrides(resolved, [f"{key}={json.dumps(end)}"]))
+            except ConfigError as error:
+                raise ConfigError(f"[search] {key} = {end!r} is not a setting: {error}") from error
+    return config
+
+
+def _validate(table: Mapping[str, Json]) -> RunConfig:
+    try:
+        return RunConfig.model_validate(dict(table))
+    except ValidationError as error:
+        raise ConfigError(explain(error, RunConfig)) from error
+
+
+def load_config(path: Path | str, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read, override and validate a configuration file; its name becomes the run's label."""
+    table = read_table(Path(path))
+    section = table.setdefault("run", {})
+    if isinstance(section, dict):
+        section.setdefault("name", Path(path).stem)
+    try:
+        return build_config(table, overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def config_hash(config: BaseModel) -> str:
+    """sha256 of the resolved configuration."""
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

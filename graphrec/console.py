@@ -1,0 +1,119 @@
+"""What people see: progress bars and tables on a terminal, plain lines elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from graphrec.progress import Reporter, reporting
+
+PLAIN_SECONDS = 5.0
+"""Seconds between two lines of a plain progress log."""
+
+
+class BarReporter:
+    """One rich progress bar per step."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def start(self, description: str, total: int | None) -> int:
+        """Add a bar."""
+        return self._progress.add_task(description, total=total, note="")
+
+    def update(self, handle: int, done: int, note: str) -> None:
+        """Move a bar."""
+        self._progress.update(TaskID(handle), completed=done, note=note)
+
+    def finish(self, handle: int) -> None:
+        """Remove a bar."""
+        self._progress.remove_task(TaskID(handle))
+
+
+class PlainReporter:
+    """A log line every few seconds, for files and pipes."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[str, int | None]] = []
+        self._last = time.monotonic()
+
+    def start(self, description: str, total: int | None) -> int:
+        """Remember a step."""
+        self._steps.append((description, total))
+        return len(self._steps) - 1
+
+    def update(self, handle: int, done: int, note: str) -> None:
+        """Log a line if the last one is old enough."""
+        if time.monotonic() - self._last < PLAIN_SECONDS:
+            return
+        self._last = time.monotonic()
+        description, total = self._steps[handle]
+        of_total = f" of {total}" if total is not None else ""
+        logging.getLogger("graphrec").info(f"{description}: {done}{of_total}  {note}".rstrip())
+
+    def finish(self, handle: int) -> None:
+        """Nothing to close."""
+
+
+@contextmanager
+def showing(console: Console) -> Iterator[None]:
+    """Send the log and the progress of long steps to ``console``."""
+    logger = logging.getLogger("graphrec")
+    logger.setLevel(logging.INFO)
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(
+            console=console, show_path=False, show_level=False, markup=False
+        )
+    else:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger.addHandler(handler)
+    try:
+        with _reporter(console) as reporter, reporting(reporter):
+            yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _reporter(console: Console) -> Iterator[Reporter]:
+    if not console.is_terminal:
+        yield PlainReporter()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield BarReporter(progress)
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    result = Table(title=title, title_justify="left")
+    for index, name in enumerate(header):
+        result.add_column(name, justify="left" if index == 0 else "right")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def stderr() -> Console:
+    """The console for everything that is not the answer of a command."""
+    return Console(file=sys.stderr)

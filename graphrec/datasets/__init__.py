@@ -1,0 +1,27 @@
+"""Raw files -> ``load`` -> Dataset -> ``split`` -> Split (train, valid, sealed test).
+
+``load`` reads what a ``DataConfig`` names (``readers``, ``adjacency``, ``roles``), cleans it
+(``cleaning``), numbers users and items (``vocabulary``) and aligns the item table (``items``).
+``split`` applies one rule of ``splits.SPLITS``. ``CATALOG`` (``entries``) knows public data sets
+by name and ``fetch`` gets their files; ``checkerboard`` and ``planted`` are data sets with a known
+answer.
+"""
+
+from graphrec.datasets.catalog import CATALOG
+from graphrec.datasets.dataset import Dataset, SealedTest, Split
+from graphrec.datasets.interactions import Interactions
+from graphrec.datasets.load import load
+from graphrec.datasets.splits import split
+from graphrec.datasets.toy import checkerboard, planted
+
+__all__ = [
+    "CATALOG",
+    "Dataset",
+    "Interactions",
+    "SealedTest",
+    "Split",
+    "checkerboard",
+    "load",
+    "planted",
+    "split",
+]

@@ -1,0 +1,101 @@
+"""The item table: attributes from a file and from the interaction rows, in item id order."""
+
+import polars as pl
+
+from graphrec.config import DataConfig, ItemColumn
+from graphrec.datasets.dataset import Step
+from graphrec.datasets.readers import read_item_table
+from graphrec.datasets.roles import ITEM, TIME, id_text, numbers, require_column
+from graphrec.errors import ConfigError, DataError
+
+_VALUE = "@value"
+
+
+def item_table(
+    config: DataConfig, rows: pl.DataFrame, item_ids: pl.Series, source: str
+) -> tuple[pl.DataFrame | None, tuple[Step, ...]]:
+    """Return one row per item id (nulls where nothing is known) and what was joined.
+
+    Raises:
+        DataError: the item table repeats an id or a column name.
+    """
+    ids = pl.DataFrame({ITEM: item_ids})
+    table = ids
+    steps = []
+    if config.items is not None:
+        given = read_item_table(config.items, config.items_id, config.separator)
+        given = given.with_columns(id_text(given[config.items_id]).alias(ITEM))
+        rows_in = len(given)
+        given = given.drop(config.items_id).drop_nulls(ITEM)
+        repeated = given.filter(given[ITEM].is_duplicated())
+        if len(repeated):
+            raise DataError(
+                f"{config.items}: item {repeated[ITEM][0]!r} has more than one row "
+                f"({len(repeated)} such rows). Keep one row per item."
+            )
+        without = len(ids.join(given, on=ITEM, how="anti"))
+        unused = len(given.join(ids, on=ITEM, how="anti"))
+        note = (
+            f"{without} items have no row; {unused} rows belong to no item; "
+            f"{rows_in - len(given)} rows have no id"
+        )
+        steps.append(Step("item table", rows_in, len(given) - unused, note))
+        table = table.join(given, on=ITEM, how="left", maintain_order="left")
+    for name, column in config.item_columns.items():
+        if name in table.columns:
+            raise DataError(
+                f"data.item_columns.{name}: {config.items} has a column of this name. Rename one."
+            )
+        gathered = gather(rows, name, column, source)
+        table = table.join(gathered, on=ITEM, how="left", maintain_order="left")
+    # Blank text is no content: it must count as missing, not as an empty description.
+    text = pl.col(pl.String)
+    table = table.drop(ITEM).with_columns(pl.when(text.str.strip_chars() != "").then(text))
+    return (table if table.width else None), tuple(steps)
+
+
+def gather(rows: pl.DataFrame, name: str, column: ItemColumn, source: str) -> pl.DataFrame:
+    """Return columns ``@item`` and ``name``: one value per item from its interaction rows.
+
+    Raises:
+        DataError: the column is missing or, for a median or mean, holds no number.
+        ConfigError: the pattern is malformed.
+    """
+    setting = f"data.item_columns.{name}"
+    require_column(rows, column.column, source, setting)
+    values = rows.rename({column.column: _VALUE})
+    if column.pattern is not None:
+        values = values.with_columns(_extract(values[_VALUE], column.pattern, setting))
+    values = values.drop_nulls(_VALUE)
+    if column.take in ("median", "mean"):
+        wanted = f"a number, which {setting} needs"
+        values = values.with_columns(numbers(values, _VALUE, source, wanted))
+    if TIME in values.columns:
+        values = values.sort(TIME, maintain_order=True)
+    value = pl.col(_VALUE)
+    by_item = values.group_by(ITEM, maintain_order=True)
+    match column.take:
+        case "most_common":
+            counts = (
+                values.group_by(ITEM, _VALUE).len().sort("len", value, descending=[True, False])
+            )
+            result = counts.unique(ITEM, keep="first", maintain_order=True)
+        case "median":
+            result = by_item.agg(value.median())
+        case "mean":
+            result = by_item.agg(value.mean())
+        case "first":
+            result = by_item.agg(value.first())
+        case "last":
+            result = by_item.agg(value.last())
+    return result.select(pl.col(ITEM), value.alias(name))
+
+
+def _extract(values: pl.Series, pattern: str, setting: str) -> pl.Series:
+    """The first group of the match, or the whole match; null where nothing matches."""
+    text = values.cast(pl.String)
+    try:
+        groups = len(text.head(0).str.extract_groups(pattern).struct.fields)
+        return text.str.extract(pattern, 1 if groups else 0)
+    except pl.exceptions.ComputeError as error:
+        raise ConfigError(f"{setting}.pattern = {pattern!r} is malformed: {error}.") from error

@@ -1,0 +1,96 @@
+"""``load``: files named by a ``DataConfig`` -> a clean ``Dataset``."""
+
+import numpy as np
+import polars as pl
+
+from graphrec.config import DataConfig
+from graphrec.datasets.catalog import entry_of, file_settings, with_catalog_defaults
+from graphrec.datasets.cleaning import filter_rows, to_pairs
+from graphrec.datasets.dataset import Dataset, require_disjoint
+from graphrec.datasets.entries import CatalogEntry
+from graphrec.datasets.interactions import Interactions
+from graphrec.datasets.items import item_table
+from graphrec.datasets.readers import read_interactions
+from graphrec.datasets.roles import ITEM, PART, TIME, USER, WEIGHT
+from graphrec.datasets.vocabulary import encode, vocabulary
+from graphrec.errors import ConfigError, DataError
+
+
+def load(config: DataConfig | str) -> Dataset:
+    """Read, clean and number the interactions; a string names a data set of the catalog.
+
+    Interactions are sorted by user and item and ids by value, so that the result (and its
+    fingerprint) does not depend on the order of the rows.
+
+    Raises:
+        DataError: a file or its content is not what the configuration or the catalog says.
+        ConfigError: a setting is unknown or contradicts another one.
+    """
+    if isinstance(config, str):
+        config = DataConfig(name=config)
+    if config.name is None:
+        path = config.path or config.train
+        assert path is not None
+        return _load(config, path.name.partition(".")[0])
+    resolved = with_catalog_defaults(config.model_dump(exclude_unset=True))
+    config = DataConfig.model_validate(resolved)
+    assert config.name is not None
+    entry = entry_of(config.name)
+    adjustable = {"clean": config.clean, "item_columns": config.item_columns}
+    dataset = _load(file_settings(config.name).model_copy(update=adjustable), config.name)
+    if config.clean == entry.clean:
+        _verify_counts(dataset, entry)
+    return dataset
+
+
+def _load(config: DataConfig, name: str) -> Dataset:
+    rows, filtered = filter_rows(_read(config), config.clean, name)
+    pairs, reduced = to_pairs(rows, config.clean, name)
+    user_ids = vocabulary(pairs[USER], config.num_users, "user", name)
+    item_ids = vocabulary(pairs[ITEM], config.num_items, "item", name)
+    table, joined = item_table(config, rows, item_ids, name)
+
+    users, items = encode(pairs[USER], user_ids), encode(pairs[ITEM], item_ids)
+    order = np.lexsort((items, users))
+    interactions = Interactions(
+        users=users,
+        items=items,
+        num_users=len(user_ids),
+        num_items=len(item_ids),
+        times=pairs[TIME].to_numpy() if TIME in pairs.columns else None,
+        weights=pairs[WEIGHT].to_numpy() if WEIGHT in pairs.columns else None,
+    ).select(order)
+    parts = pairs[PART].to_numpy()[order] if PART in pairs.columns else None
+    steps = (*filtered, *reduced, *joined)
+    dataset = Dataset(name, interactions, user_ids, item_ids, table, parts, steps)
+    if parts is not None:
+        require_disjoint(dataset, parts)
+    return dataset
+
+
+def _read(config: DataConfig) -> pl.DataFrame:
+    """Read the one file, or the files of a given split with their part in ``@part``."""
+    if config.path is not None:
+        return read_interactions(config.path, config)
+    frames = []
+    for code, path in enumerate((config.train, config.valid, config.test)):
+        if path is not None:
+            frame = read_interactions(path, config)
+            if PART in frame.columns:
+                raise ConfigError(
+                    f"{path} names the part of each row itself (data.label, data.arrays or "
+                    f"MMRec's x_label), and so do data.train and data.test. Give it as data.path."
+                )
+            frames.append(frame.with_columns(pl.lit(code, dtype=pl.Int8).alias(PART)))
+    return pl.concat(frames, how="diagonal_relaxed")
+
+
+def _verify_counts(dataset: Dataset, entry: CatalogEntry) -> None:
+    statistics = dataset.statistics()
+    for what, expected in entry.counts.items():
+        if statistics[what] != expected:
+            raise DataError(
+                f"Data set {dataset.name!r} has {statistics[what]} {what}, but the catalog "
+                f"expects {expected}. The files are incomplete or another version: see "
+                f"{entry.page}, or run `graphrec data get {dataset.name}` again."
+            )

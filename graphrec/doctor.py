@@ -1,0 +1,54 @@
+"""What this installation can do: versions, backends, devices, missing extras."""
+
+import importlib.util
+import platform
+
+import torch
+
+from graphrec.errors import ConfigError
+from graphrec.graphs.backends import import_dgl
+from graphrec.result import version_of
+
+PACKAGES = (
+    "graphrec",
+    "torch",
+    "torch-geometric",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "polars",
+    "pydantic",
+    "safetensors",
+)
+EXTRAS = {"dgl": "graphrec[dgl]"}
+"""Import name of each optional package, and what to install for it."""
+
+
+def diagnose() -> dict[str, dict[str, str]]:
+    """Findings by topic, in words."""
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: version_of(name) or "missing" for name in PACKAGES},
+        "backends": {"torch": "ready", "pyg": "ready", "dgl": _dgl()},
+        "devices": _devices(),
+        "extras": {name: _extra(name, remedy) for name, remedy in EXTRAS.items()},
+    }
+
+
+def _dgl() -> str:
+    try:
+        return f"ready ({import_dgl().__version__})"
+    except ConfigError as error:
+        return str(error)
+
+
+def _devices() -> dict[str, str]:
+    devices = {"cpu": f"{torch.get_num_threads()} threads"}
+    for index in range(torch.cuda.device_count()):
+        devices[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+    return devices
+
+
+def _extra(name: str, remedy: str) -> str:
+    found = importlib.util.find_spec(name) is not None
+    return "installed" if found else f"missing; pip install '{remedy}'"

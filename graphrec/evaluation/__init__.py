@@ -1,0 +1,18 @@
+"""Scores -> ranked lists -> metrics, under a named protocol."""
+
+from graphrec.evaluation.metrics import METRICS, parse_metric
+from graphrec.evaluation.protocol import PRESETS, Protocol, protocol_of
+from graphrec.evaluation.ranking import Evaluation, Ranking, evaluate, rank, warm_cold
+
+__all__ = [
+    "METRICS",
+    "PRESETS",
+    "Evaluation",
+    "Protocol",
+    "Ranking",
+    "evaluate",
+    "parse_metric",
+    "protocol_of",
+    "rank",
+    "warm_cold",
+]

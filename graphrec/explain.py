@@ -1,0 +1,44 @@
+"""Validation problems in words: the key, what is wrong, what is allowed, the nearest name."""
+
+from pydantic import BaseModel, ValidationError
+
+from graphrec.names import nearest
+
+
+def explain(error: ValidationError, root: type[BaseModel], where: str = "") -> str:
+    """Return one sentence per problem of a table validated as ``root`` at ``where``."""
+    return " ".join(
+        _sentence(problem["type"], problem["loc"], problem["msg"], problem["input"], root, where)
+        for problem in error.errors()
+    )
+
+
+def _sentence(
+    kind: str,
+    location: tuple[int | str, ...],
+    message: str,
+    value: object,
+    root: type[BaseModel],
+    where: str,
+) -> str:
+    key = ".".join([*([where] if where else []), *map(str, location)]) or "The configuration"
+    if kind == "extra_forbidden":
+        known = _fields_at(root, location[:-1])
+        listed = f" Known: {', '.join(known)}." if known else ""
+        return f"Unknown key {key!r}.{nearest(str(location[-1]), known)}{listed}"
+    if kind == "missing":
+        return f"Key {key!r} is required."
+    shown = f" (got {value!r})" if isinstance(value, str | int | float) else ""
+    return f"{key}: {message.removeprefix('Value error, ').rstrip('.')}{shown}."
+
+
+def _fields_at(root: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the table at ``location``."""
+    current: type[BaseModel] = root
+    for key in location:
+        field = current.model_fields.get(str(key))
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        current = annotation
+    return list(current.model_fields)

@@ -1,0 +1,46 @@
+"""Files that are wholly written or not at all."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+
+from graphrec.config import Json
+from graphrec.errors import DataError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write through a temporary file and one rename.
+
+    Raises:
+        DataError: the disk is full or read-only; nothing half-written stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if temporary.exists():
+            temporary.unlink()
+        raise DataError(
+            f"Cannot write {path}: {error.strerror or error}. Free some space or choose a "
+            f"writable folder with --out; nothing half-written was left."
+        ) from error
+
+
+def write_json(path: Path, content: Json) -> None:
+    """Write indented JSON."""
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_parquet(path: Path, table: pl.DataFrame) -> None:
+    """Write a table."""
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    write_bytes(path, buffer.getvalue())

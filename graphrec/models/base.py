@@ -1,0 +1,146 @@
+"""The one contract of a model, and the common part of those that rank by inner products.
+
+Letters in all docstrings: U users, I items, N = U + I nodes, E pairs, B batch, D embedding,
+F feature, M modalities, K cut-off, L layers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from graphrec import losses
+from graphrec.config import ModelConfig
+from graphrec.datasets.interactions import Interactions
+from graphrec.features import Features
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Batch(NamedTuple):
+    """Training pairs. ``users``, ``pos``: ``[B]``; ``neg``: ``[B, n]``; all int64."""
+
+    users: Tensor
+    pos: Tensor
+    neg: Tensor
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a model is ever given: it cannot leak what it does not have."""
+
+    train: Interactions
+    """The training part only."""
+    rng: torch.Generator
+    """Source of all initial values."""
+    features: Features | None = None
+    """Item content, for models with ``uses_modalities``."""
+    backend: str = "auto"
+    """Kernels of message passing."""
+
+
+class Model(nn.Module, ABC):
+    """A recommender, made from its own ``Config`` and ``Inputs``."""
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    reference: ClassVar[str] = ""
+    """Key of the paper in references.bib."""
+    uses_modalities: ClassVar[bool] = False
+    """Reads item features."""
+    scores_cold_items: ClassVar[bool] = False
+    """Gives items without training interactions a score that means something."""
+    closed_form: ClassVar[bool] = False
+    """Solved by ``fit_exact``; has no loss and nothing to train."""
+
+    def __init__(self, config: ModelConfig, inputs: Inputs) -> None:
+        super().__init__()
+        self.num_users, self.num_items = inputs.train.num_users, inputs.train.num_items
+
+    @abstractmethod
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """Do the work all users share once; return the function users ``[B]`` -> ``[B, I]``."""
+
+    def score(self, users: Tensor) -> Tensor:
+        """Scores of all items for some users, ``[B, I]``."""
+        return self.scorer()(users)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted scalar terms whose sum is minimised, by name."""
+        raise TypeError(f"{type(self).__name__} is solved in closed form and has no loss")
+
+    def fit_exact(self) -> None:
+        """Solve a closed-form model; trained models have nothing to do here."""
+
+    def begin_epoch(self, rng: torch.Generator) -> None:
+        """Prepare for an epoch, for example by drawing an augmented graph."""
+
+
+class EmbeddingConfig(ModelConfig):
+    """Settings of models that rank by the inner product of user and item vectors."""
+
+    dim: PositiveInt = 64
+    """Width D of the embeddings."""
+    init_std: PositiveFloat = 0.1
+    """Standard deviation of the initial embeddings."""
+    loss: Literal["bpr", "softmax", "bce"] = "bpr"
+    """Training objective."""
+    temperature: PositiveFloat = 1.0
+    """Scores are divided by it inside the loss."""
+    normalize: bool = False
+    """Rank by cosine instead of inner product, in training and evaluation."""
+    reg: NonNegativeFloat = 1e-4
+    """Weight of half the squared norm of the batch's own embeddings, per training pair."""
+
+
+class EmbeddingModel(Model):
+    """Ranks by the inner product of final user and item embeddings."""
+
+    Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
+    config: EmbeddingConfig
+
+    def __init__(self, config: EmbeddingConfig, inputs: Inputs) -> None:
+        super().__init__(config, inputs)
+        self.config = config
+
+    @abstractmethod
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
+
+    @abstractmethod
+    def penalised(self, batch: Batch) -> list[Tensor]:
+        """The rows whose squared norm is the ``reg`` term; first dimension B."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The chosen ranking loss and ``reg * l2``."""
+        users, items = self._final()
+        vectors = users[batch.users]
+        chosen = items[torch.cat([batch.pos.unsqueeze(1), batch.neg], dim=1)]
+        scores = torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2)
+        ranking = losses.LOSSES[self.config.loss]
+        terms: dict[str, Tensor] = {
+            self.config.loss: ranking(scores[:, 0], scores[:, 1:], self.config.temperature)
+        }
+        if self.config.reg > 0:
+            terms["reg"] = self.config.reg * losses.l2(*self.penalised(batch))
+        return terms
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """One ``embed()``, then a matrix product for each block of users."""
+        users, items = self._final()
+        return lambda batch: users[batch] @ items.T
+
+    def _final(self) -> tuple[Tensor, Tensor]:
+        users, items = self.embed()
+        if self.config.normalize:
+            return functional.normalize(users, dim=1), functional.normalize(items, dim=1)
+        return users, items
+
+
+def embedding_table(rows: int, config: EmbeddingConfig, rng: torch.Generator) -> nn.Parameter:
+    """A trainable table ``[rows, D]``, drawn from Normal(0, init_std)."""
+    return nn.Parameter(torch.randn(rows, config.dim, generator=rng) * config.init_std)

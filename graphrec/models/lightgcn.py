@@ -1,0 +1,43 @@
+"""LightGCN: propagation without weights or non-linearities."""
+
+from pydantic import NonNegativeInt
+from torch import Tensor
+
+from graphrec.graphs import bipartite_graph, layer_mean
+from graphrec.models.base import Batch, EmbeddingConfig, EmbeddingModel, Inputs, embedding_table
+
+
+class LightGCNConfig(EmbeddingConfig):
+    """Settings of LightGCN."""
+
+    num_layers: NonNegativeInt = 3
+    """Layers L of message passing."""
+
+
+class LightGCN(EmbeddingModel):
+    """E = 1 / (L + 1) sum_{l=0..L} A_hat^l E_0; s(u, i) = e_u . e_i.
+
+    Source: he2020lightgcn, Eq. 3-9; code gusye1234/LightGCN-PyTorch.
+
+    Deviations: none known. As in the reference code, E_0 ~ Normal(0, 0.1), the L2 term is on the
+    layer-0 rows of the batch, and alpha_k = 1 / (L + 1).
+    """
+
+    reference = "he2020lightgcn"
+    Config = LightGCNConfig
+
+    def __init__(self, config: LightGCNConfig, inputs: Inputs) -> None:
+        super().__init__(config, inputs)
+        self.num_layers = config.num_layers
+        self.nodes = embedding_table(self.num_users + self.num_items, config, inputs.rng)
+        self.graph = bipartite_graph(inputs.train, inputs.backend)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Mean over layers, split into users and items."""
+        nodes = layer_mean(self.graph, self.nodes, self.num_layers)  # Eq. 4, 8
+        return nodes[: self.num_users], nodes[self.num_users :]
+
+    def penalised(self, batch: Batch) -> list[Tensor]:
+        """Layer-0 rows of the batch (Eq. 15)."""
+        rows = (batch.users, batch.pos + self.num_users, batch.neg + self.num_users)
+        return [self.nodes[chosen] for chosen in rows]

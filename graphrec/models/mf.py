@@ -1,0 +1,29 @@
+"""Matrix factorisation."""
+
+from torch import Tensor
+
+from graphrec.models.base import Batch, EmbeddingConfig, EmbeddingModel, Inputs, embedding_table
+
+
+class MF(EmbeddingModel):
+    """s(u, i) = p_u . q_i.
+
+    Source: rendle2009bpr, Section 4.3.1 (with ``loss = "bpr"``).
+
+    Deviations: no item bias; Adam instead of plain SGD.
+    """
+
+    reference = "rendle2009bpr"
+
+    def __init__(self, config: EmbeddingConfig, inputs: Inputs) -> None:
+        super().__init__(config, inputs)
+        self.users = embedding_table(self.num_users, config, inputs.rng)
+        self.items = embedding_table(self.num_items, config, inputs.rng)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """The two tables."""
+        return self.users, self.items
+
+    def penalised(self, batch: Batch) -> list[Tensor]:
+        """The rows of the batch."""
+        return [self.users[batch.users], self.items[batch.pos], self.items[batch.neg]]

@@ -1,0 +1,52 @@
+"""NGCF: propagation with learned transforms and an interaction term."""
+
+from pydantic import NonNegativeInt
+from torch import Tensor
+
+from graphrec.graphs import NGCFLayers, bipartite_graph
+from graphrec.models.base import (
+    Batch,
+    EmbeddingConfig,
+    EmbeddingModel,
+    Fraction,
+    Inputs,
+    embedding_table,
+)
+
+
+class NGCFConfig(EmbeddingConfig):
+    """Settings of NGCF."""
+
+    num_layers: NonNegativeInt = 3
+    """Layers L of message passing."""
+    dropout: Fraction = 0.1
+    """Share of message entries dropped in training."""
+
+
+class NGCF(EmbeddingModel):
+    """E_l = LeakyReLU((A_hat + I) E_{l-1} W1 + (A_hat E_{l-1}) * E_{l-1} W2); all layers joined.
+
+    Source: wang2019ngcf, Eq. 7-11; code xiangwang1223/neural_graph_collaborative_filtering.
+
+    Deviations: message dropout only (the reference also drops nodes); one activation over the sum
+    of both terms as printed in Eq. 7 (the code activates each term); Normal(0, init_std) tables.
+    """
+
+    reference = "wang2019ngcf"
+    Config = NGCFConfig
+
+    def __init__(self, config: NGCFConfig, inputs: Inputs) -> None:
+        super().__init__(config, inputs)
+        self.nodes = embedding_table(self.num_users + self.num_items, config, inputs.rng)
+        self.layers = NGCFLayers(config.dim, config.num_layers, config.dropout, inputs.rng)
+        self.graph = bipartite_graph(inputs.train, inputs.backend)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """All layers joined, ``[U, D (L + 1)]`` and ``[I, D (L + 1)]``."""
+        nodes = self.layers(self.graph, self.nodes)  # Eq. 7, 9
+        return nodes[: self.num_users], nodes[self.num_users :]
+
+    def penalised(self, batch: Batch) -> list[Tensor]:
+        """Layer-0 rows of the batch."""
+        rows = (batch.users, batch.pos + self.num_users, batch.neg + self.num_users)
+        return [self.nodes[chosen] for chosen in rows]

@@ -1,0 +1,136 @@
+"""What a finished run writes: tables with external ids, examples for people, the record."""
+
+import resource
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import polars as pl
+import torch
+
+from graphrec.config import Json
+from graphrec.config_file import config_hash
+from graphrec.datasets import Dataset, Interactions
+from graphrec.evaluation import Evaluation, Ranking, warm_cold
+from graphrec.files import write_parquet
+from graphrec.graphs.backends import choose_backend
+from graphrec.models import Model
+from graphrec.result import Example, Result, compare, environment
+from graphrec.run_log import RunLog
+from graphrec.training import FitResult
+
+if TYPE_CHECKING:
+    from graphrec.run import Prepared
+
+EXAMPLE_USERS = 3
+EXAMPLE_ITEMS = 5
+
+
+def write_tables(out: Path, dataset: Dataset, test: Evaluation) -> None:
+    """Write ``per_user.parquet`` and ``recommendations.parquet`` with external ids."""
+    per_user = pl.DataFrame({"user": dataset.user_ids.gather(test.users)} | dict(test.per_user))
+    write_parquet(out / "per_user.parquet", per_user)
+    write_parquet(out / "recommendations.parquet", recommendation_table(dataset, test.ranking))
+
+
+def recommendation_table(dataset: Dataset, ranking: Ranking) -> pl.DataFrame:
+    """One row per recommended item: user, item (external ids), rank (from 1) and score."""
+    num_users, length = ranking.items.shape
+    filled = ranking.items.ravel() >= 0
+    return pl.DataFrame(
+        {
+            "user": dataset.user_ids.gather(np.repeat(ranking.users, length)[filled]),
+            "item": dataset.item_ids.gather(ranking.items.ravel()[filled]),
+            "rank": np.tile(np.arange(1, length + 1, dtype=np.int32), num_users)[filled],
+            "score": ranking.scores.ravel()[filled],
+        }
+    )
+
+
+def item_names(dataset: Dataset, column: str | None) -> pl.Series:
+    """What to call each item: its title where there is one, else its id."""
+    if column is None or dataset.item_table is None or column not in dataset.item_table.columns:
+        return dataset.item_ids
+    titles = dataset.item_table[column].cast(pl.String)
+    return pl.select(pl.coalesce(titles, dataset.item_ids)).to_series()
+
+
+def examples(prepared: "Prepared", test: Evaluation) -> list[Example]:
+    """Histories and recommendations of a few users, spread evenly over the measured ones."""
+    names = item_names(prepared.dataset, prepared.config.data.item_title)
+    history = prepared.split.train.matrix
+    places = np.linspace(0, len(test.users) - 1, EXAMPLE_USERS + 2).astype(int)[1:-1]
+    found = []
+    for user in np.unique(test.users[places]):
+        ranked = test.ranking.items[test.ranking.users == user][0][:EXAMPLE_ITEMS]
+        bought = history.indices[history.indptr[user] : history.indptr[user + 1]][:EXAMPLE_ITEMS]
+        found.append(
+            Example(
+                user=prepared.dataset.user_ids[int(user)],
+                history=names.gather(bought).to_list(),
+                recommended=names.gather(ranked[ranked >= 0]).to_list(),
+            )
+        )
+    return found
+
+
+def summarise(
+    prepared: "Prepared",
+    model: Model,
+    fitted: FitResult,
+    valid: Evaluation | None,
+    test: Evaluation,
+    truth: Interactions,
+    baselines: dict[str, Evaluation],
+    log: RunLog,
+) -> Result:
+    """Gather the record of the run."""
+    config = prepared.config
+    groups = warm_cold(test, truth, prepared.split.train, prepared.protocol)
+    num_users = {f"test_{name}": int(groups[name].pop("num_users")) for name in ("warm", "cold")}
+    num_users |= {"valid": valid.num_users if valid else 0, "test": test.num_users}
+    steps = [asdict(step) for step in (*prepared.dataset.steps, *prepared.split.steps)]
+    return Result(
+        name=config.run.name or config.model.name,
+        model=config.model.name,
+        dataset=prepared.dataset.name,
+        config=config.model_dump(mode="json"),
+        config_hash=config_hash(config),
+        fingerprints=prepared.fingerprints,
+        protocol=prepared.protocol.model_dump(mode="json"),
+        statistics=prepared.dataset.statistics(),
+        steps=cast("list[dict[str, Json]]", steps),
+        seed=config.run.seed,
+        device=str(prepared.device),
+        backend=choose_backend(config.run.backend),
+        selection=prepared.protocol.selection,
+        best_epoch=fitted.best_epoch,
+        epochs=len(fitted.history),
+        stopped=fitted.stopped,
+        metrics={
+            "valid": valid.metrics if valid else {},
+            "test": test.metrics,
+            "test_warm": groups["warm"],
+            "test_cold": groups["cold"],
+        },
+        num_users=num_users,
+        test_openings=prepared.split.test.openings,
+        history=fitted.history,
+        seconds=log.seconds,
+        peak_bytes=_peak_bytes(prepared.device),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        baselines={name: evaluation.metrics for name, evaluation in baselines.items()},
+        verdicts=compare(config.published, config.tolerance, test.metrics),
+        examples=examples(prepared, test),
+        environment=environment(),
+    )
+
+
+def _peak_bytes(device: torch.device) -> int:
+    """Largest memory so far: of the GPU where one is used, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

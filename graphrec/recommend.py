@@ -1,0 +1,84 @@
+"""Recommendations from a finished run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from graphrec.config_file import build_config, read_table
+from graphrec.errors import DataError
+from graphrec.evaluation import rank
+from graphrec.models import Model
+from graphrec.names import nearest
+from graphrec.outputs import item_names, recommendation_table
+from graphrec.result import read_result
+from graphrec.run import CHECKPOINT, Prepared, build, prepare
+from graphrec.run_log import RunLog
+from graphrec.training import read_checkpoint
+
+
+def load_run(run_dir: Path) -> tuple[Prepared, Model]:
+    """Load the data and the fitted model of a finished run.
+
+    Closed-form models keep nothing on disk: they are solved again.
+
+    Raises:
+        DataError: the run is not finished, or its data have changed since.
+    """
+    result = read_result(run_dir)
+    prepared = prepare(build_config(read_table(run_dir / "config.json")), RunLog())
+    for name, fingerprint in prepared.fingerprints.items():
+        if fingerprint != result.fingerprints[name]:
+            raise DataError(
+                f"The {name} of {run_dir} has changed since the run (fingerprint "
+                f"{result.fingerprints[name][:12]} then, {fingerprint[:12]} now). Restore the "
+                f"files or run again."
+            )
+    model = build(prepared.config.model, prepared)
+    if model.closed_form:
+        model.fit_exact()
+    else:
+        model.load_state_dict(read_checkpoint(run_dir / CHECKPOINT).group("best"))
+    model.eval()
+    return prepared, model
+
+
+def recommend(
+    run_dir: Path, users: Sequence[str], k: int = 10, *, include_seen: bool = False
+) -> pl.DataFrame:
+    """Rank the catalogue for users given by external id.
+
+    Items of the user's train and valid parts are left out unless ``include_seen``.
+
+    Returns:
+        One row per recommendation: user, item, rank, score, and title where items have one.
+
+    Raises:
+        DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
+        ConfigError: ``k`` is larger than the catalogue.
+    """
+    prepared, model = load_run(run_dir)
+    known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}
+    for user in users:
+        if user not in known:
+            raise DataError(f"Unknown user {user!r} in {run_dir}.{nearest(user, known)}")
+    parts = prepared.split
+    with torch.no_grad():
+        ranking = rank(
+            model.scorer(),
+            np.array([known[user] for user in users]),
+            () if include_seen else (parts.train, parts.valid),
+            k,
+            parts.train.num_items,
+            prepared.device,
+        )
+    table = recommendation_table(prepared.dataset, ranking)
+    title = prepared.config.data.item_title
+    if title is None:
+        return table
+    names = pl.DataFrame(
+        {"item": prepared.dataset.item_ids, "title": item_names(prepared.dataset, title)}
+    )
+    return table.join(names, on="item", how="left", maintain_order="left")

@@ -1,0 +1,193 @@
+"""Results -> one table; rows of different protocol or split are refused."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphrec.errors import DataError
+from graphrec.files import write_bytes
+from graphrec.result import Result
+
+COMPARABLE = ("dataset", "split", "protocol")
+"""Fingerprints that two rows of one table must share."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration: mean and standard deviation over its seeds."""
+
+    name: str
+    seeds: int
+    mean: dict[str, float]
+    deviation: dict[str, float]
+
+
+def require_comparable(results: Sequence[Result]) -> None:
+    """Raise DataError unless all results were measured on the same split by the same rules."""
+    first = results[0]
+    for other in results[1:]:
+        different = [
+            key for key in COMPARABLE if first.fingerprints[key] != other.fingerprints[key]
+        ]
+        if different:
+            shown = "; ".join(
+                f"{key} {first.fingerprints[key][:12]} and {other.fingerprints[key][:12]}"
+                for key in different
+            )
+            raise DataError(
+                f"{label(first)} and {label(other)} are not comparable: different {shown}. A "
+                f"table holds one data set, one split and one protocol; report them apart."
+            )
+
+
+def label(result: Result) -> str:
+    """Name of a result in tables; a star marks an epoch that was chosen on test."""
+    return result.name + ("*" if result.selection == "best_test_epoch" else "")
+
+
+def group(results: Sequence[Result], metrics: Sequence[str]) -> list[Row]:
+    """Average the seeds of each configuration, in order of first appearance.
+
+    Raises:
+        DataError: a metric is missing from a result.
+    """
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(_without_seed(result), []).append(result)
+    rows = []
+    for members in groups.values():
+        values = {name: [_test_metric(member, name) for member in members] for name in metrics}
+        rows.append(
+            Row(
+                name=label(members[0]),
+                seeds=len({member.seed for member in members}),
+                mean={name: statistics.fmean(found) for name, found in values.items()},
+                deviation={
+                    name: statistics.stdev(found) if len(found) > 1 else 0.0
+                    for name, found in values.items()
+                },
+            )
+        )
+    return rows
+
+
+def _without_seed(result: Result) -> str:
+    config = dict(result.config)
+    section = config["run"]
+    assert isinstance(section, dict)
+    config["run"] = {key: value for key, value in section.items() if key != "seed"}
+    return json.dumps([config, result.fingerprints], sort_keys=True)
+
+
+def _test_metric(result: Result, name: str) -> float:
+    try:
+        return result.metrics["test"][name]
+    except KeyError as error:
+        known = ", ".join(sorted(result.metrics["test"]))
+        raise DataError(f"{label(result)} has no test metric {name!r}. It has: {known}.") from error
+
+
+def cells(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Header and text of a table: four digits, and the deviation where there are seeds."""
+    header = ["model", "seeds", *metrics]
+    body = []
+    for row in rows:
+        figures = [
+            f"{row.mean[name]:.4f}" + (f" ± {row.deviation[name]:.4f}" if row.seeds > 1 else "")
+            for name in metrics
+        ]
+        body.append([row.name, str(row.seeds), *figures])
+    return header, body
+
+
+def to_markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def to_latex(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A LaTeX tabular with booktabs rules."""
+
+    def line(values: Sequence[str]) -> str:
+        escaped = (value.replace("_", r"\_").replace("±", r"$\pm$") for value in values)
+        return " & ".join(escaped) + r" \\"
+
+    columns = "l" + "r" * (len(header) - 1)
+    rows = [r"\begin{tabular}{" + columns + "}", r"\toprule", line(header), r"\midrule"]
+    return "\n".join([*rows, *map(line, body), r"\bottomrule", r"\end{tabular}"])
+
+
+def to_csv(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Comma-separated values."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([header, *body])
+    return buffer.getvalue().rstrip("\n")
+
+
+def append_csv(path: Path, results: Sequence[Result]) -> int:
+    """Add one line per run to a results file, unless the same run stands there; return how many.
+
+    Metrics are written to six digits. A file keeps the columns it was started with.
+
+    Raises:
+        DataError: a result lacks a column of the file, or the file cannot be written.
+    """
+    records = [_record(result) for result in results]
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    lines: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            lines, columns = list(reader), list(reader.fieldnames or columns)
+    known = {(line["config_hash"], line["split"], line["protocol"]) for line in lines}
+    fresh = [
+        record
+        for record in records
+        if (record["config_hash"], record["split"], record["protocol"]) not in known
+    ]
+    for record in fresh:
+        strange = set(record) ^ set(columns)
+        if strange:
+            raise DataError(
+                f"{path} and the run {record['name']} differ in the columns "
+                f"{', '.join(sorted(strange))}. Write runs with other metrics to another file."
+            )
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*lines, *fresh])
+    write_bytes(path, buffer.getvalue().encode())
+    return len(fresh)
+
+
+def _record(result: Result) -> dict[str, str]:
+    versions, git = result.environment["versions"], result.environment["git"]
+    assert isinstance(versions, dict)
+    assert isinstance(git, dict)
+    published = {verdict.metric: verdict for verdict in result.verdicts}
+    judged = " ".join(f"{name}:{verdict.verdict}" for name, verdict in published.items())
+    expected = " ".join(f"{name}:{verdict.published:g}" for name, verdict in published.items())
+    return {
+        "name": result.name,
+        "dataset": result.dataset,
+        "model": result.model,
+        "seed": str(result.seed),
+        "selection": result.selection,
+        "best_epoch": str(result.best_epoch),
+        **{f"test {name}": f"{value:.6f}" for name, value in result.metrics["test"].items()},
+        **{f"valid {name}": f"{value:.6f}" for name, value in result.metrics["valid"].items()},
+        "published": expected,
+        "verdict": judged,
+        "config_hash": result.config_hash[:16],
+        **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
+        "fit_seconds": f"{result.seconds['fit']:.1f}",
+        "device": result.device,
+        "graphrec": str(versions["graphrec"]),
+        "torch": str(versions["torch"]),
+        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+    }

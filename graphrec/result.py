@@ -1,0 +1,172 @@
+"""The record of a run: what was run on what, under which rules, and what came out."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from graphrec.config import Json
+from graphrec.errors import DataError
+from graphrec.files import write_json
+from graphrec.names import nearest
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A published number beside ours.
+
+    Attributes:
+        verdict: ``match`` (within the tolerance), ``above`` or ``below``.
+    """
+
+    metric: str
+    published: float
+    ours: float
+    tolerance: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A user's training history and recommendations, by item title where there is one."""
+
+    user: str
+    history: list[str]
+    recommended: list[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """All of ``result.json``. Field names are a stable surface.
+
+    Attributes:
+        fingerprints: of dataset, split, features and protocol; equal ones may share a table.
+        metrics: ``valid``, ``test`` and the test items split into ``test_warm`` and ``test_cold``.
+        num_users: users averaged, under the same keys.
+        selection: rule that chose the epoch; ``best_test_epoch`` marks an optimistic number.
+        test_openings: every reason for which the sealed test part was opened, in order.
+        baselines: test metrics of the models run beside this one.
+    """
+
+    name: str
+    model: str
+    dataset: str
+    config: dict[str, Json]
+    config_hash: str
+    fingerprints: dict[str, str]
+    protocol: dict[str, Json]
+    statistics: dict[str, float]
+    steps: list[dict[str, Json]]
+    seed: int
+    device: str
+    backend: str
+    selection: str
+    best_epoch: int
+    epochs: int
+    stopped: str
+    metrics: dict[str, dict[str, float]]
+    num_users: dict[str, int]
+    test_openings: list[str]
+    history: list[dict[str, float]]
+    seconds: dict[str, float]
+    peak_bytes: int
+    num_parameters: int
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+    environment: dict[str, Json] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+def compare(
+    published: dict[str, float], tolerance: dict[str, float], ours: dict[str, float]
+) -> list[Verdict]:
+    """Put every published test metric beside ours; the default tolerance is 0.00005.
+
+    Raises:
+        DataError: a published metric was not measured.
+    """
+    verdicts = []
+    for metric, expected in published.items():
+        if metric not in ours:
+            raise DataError(
+                f"[published] has {metric!r}, which this run does not measure."
+                f"{nearest(metric, ours)} Add it to evaluation.metrics or evaluation.top_k."
+            )
+        allowed = tolerance.get(metric, 5e-5)
+        difference = ours[metric] - expected
+        word = "match" if abs(difference) <= allowed else "above" if difference > 0 else "below"
+        verdicts.append(Verdict(metric, expected, ours[metric], allowed, word))
+    return verdicts
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write ``result.json``."""
+    write_json(path, cast(Json, asdict(result)))
+
+
+def read_result(run_dir: Path) -> Result:
+    """Read the result of a finished run.
+
+    Raises:
+        DataError: the run is not finished, or was written by a newer graphrec.
+    """
+    path = run_dir / "result.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{run_dir} holds no result.json: it is no run folder, or the run is not finished "
+            f"(finish it with graphrec run CONFIG --out {run_dir} --resume)."
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path} is malformed: {error}.") from error
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema version {content.get('schema_version')}, this graphrec reads "
+            f"{SCHEMA_VERSION}. Read it with the graphrec that wrote it."
+        )
+    content["verdicts"] = [Verdict(**verdict) for verdict in content["verdicts"]]
+    content["examples"] = [Example(**example) for example in content["examples"]]
+    return Result(**content)
+
+
+def environment() -> dict[str, Json]:
+    """Versions of what computes the numbers, and the state of the source tree if it is one."""
+    packages = ("graphrec", "torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "polars")
+    versions: dict[str, Json] = {name: version_of(name) for name in packages}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "git": _git_state(),
+    }
+
+
+def version_of(package: str) -> str | None:
+    """Installed version of a package, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Json]:
+    """Commit and cleanliness of graphrec's own checkout; empty for an installed package."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return {}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except OSError:  # git is not installed
+        return {}

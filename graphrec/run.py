@@ -1,0 +1,256 @@
+"""The flow, on one screen: load, split, encode, build, fit, evaluate, write the result.
+
+raw files -> Dataset -> Split (train, valid, sealed test) -> Features -> Model -> fit on train and
+valid -> the test part is opened -> Result.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from graphrec.config import ModelConfig, RunConfig
+from graphrec.config_file import config_hash
+from graphrec.datasets import Dataset, Interactions, Split, load, split
+from graphrec.errors import ConfigError
+from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
+from graphrec.features import Features, encode
+from graphrec.files import write_json
+from graphrec.models import MODELS, Inputs, Model
+from graphrec.names import resolve
+from graphrec.outputs import summarise, write_tables
+from graphrec.result import Result, read_result, write_result
+from graphrec.rng import torch_stream
+from graphrec.run_log import RunLog
+from graphrec.training import CheckpointPolicy, FitResult, fit
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def run(config: RunConfig, out: Path, *, resume: bool = False) -> Result:
+    """Run one experiment and write its folder ``out``.
+
+    With ``resume`` the run goes on from its last checkpoint (or from the start, if it was stopped
+    before the first) and ends with the numbers of an uninterrupted run.
+
+    Raises:
+        ConfigError: ``out`` holds another run, or settings contradict each other.
+        DataError: the data do not hold what the configuration says, or ``out`` is not writable.
+        TrainingError: the loss is not finite, or the checkpoint is damaged.
+    """
+    if _already_finished(config, out, resume):
+        return read_result(out)
+    write_json(out / "config.json", config.model_dump(mode="json"))
+    log = RunLog(out / "log.jsonl")
+    log.event("start", f"Run folder {out}", {"config_hash": config_hash(config), "resume": resume})
+    prepared = prepare(config, log)
+    with log.stage("build"):
+        model = build(config.model, prepared)
+    with log.stage("fit"):
+        identity = {"config": config_hash(config), **prepared.fingerprints}
+        going_on = resume and (out / CHECKPOINT).exists()
+        fitted = fit_model(
+            model, prepared, log, CheckpointPolicy(out / CHECKPOINT, identity, going_on)
+        )
+    with log.stage("baselines"):
+        baselines = fit_baselines(prepared, log)
+    with log.stage("evaluate"):
+        truth = prepared.open_test("final evaluation", log)
+        valid = measure_valid(model, prepared)
+        test = measure_test(model, prepared, truth)
+        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
+    write_tables(out, prepared.dataset, test)
+    result = summarise(prepared, model, fitted, valid, test, truth, beside, log)
+    write_result(out / "result.json", result)
+    return result
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that the models of one experiment share; built once."""
+
+    config: RunConfig
+    dataset: Dataset
+    split: Split
+    features: Features
+    protocol: Protocol
+    device: torch.device
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """sha256 of everything that a number depends on, besides the model."""
+        return {
+            "dataset": self.dataset.fingerprint,
+            "split": self.split.fingerprint,
+            "features": self.features.fingerprint,
+            "protocol": self.protocol.fingerprint,
+        }
+
+    def open_test(self, reason: str, log: RunLog) -> Interactions:
+        """Open the sealed test part and leave a trace in the log."""
+        log.event("test_opened", f"Test part opened: {reason}", {"reason": reason})
+        return self.split.test.open(reason)
+
+
+def _already_finished(config: RunConfig, out: Path, resume: bool) -> bool:
+    """Refuse a folder that holds another run, or one that was not asked to be resumed."""
+    if (out / "config.json").exists() and not resume:
+        raise ConfigError(
+            f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
+        )
+    if not (out / "result.json").exists():
+        return False
+    if read_result(out).config_hash != config_hash(config):
+        raise ConfigError(
+            f"{out} holds a finished run of another configuration. Choose another --out."
+        )
+    return True
+
+
+def prepare(config: RunConfig, log: RunLog) -> Prepared:
+    """Load, split and encode.
+
+    Raises:
+        ConfigError: settings contradict each other, the data or the machine.
+        DataError: the data do not hold what the configuration says.
+    """
+    device = _device(config.run.device)
+    protocol = protocol_of(config.evaluation)
+    model_class = resolve(config.model.name, MODELS, "model")
+    if config.features and not model_class.uses_modalities:
+        raise ConfigError(
+            f"Model {config.model.name!r} reads no features, but the configuration has "
+            f"[features.{next(iter(config.features))}]. Remove the table or choose a model that "
+            f"uses modalities."
+        )
+    with log.stage("load"):
+        dataset = load(config.data)
+        log.steps(dataset.steps)
+    with log.stage("split"):
+        parts = split(dataset, config.split)
+        log.steps(parts.steps)
+        sizes = f"{len(parts.train):,} / {len(parts.valid):,} / {len(parts.test):,}"
+        log.event("split", f"Split {parts.rule}: {sizes} train / valid / test")
+    if protocol.selection == "valid" and not len(parts.valid) and not model_class.closed_form:
+        raise ConfigError(
+            "evaluation.selection = 'valid' needs a validation part, and this split has none. Use "
+            "split.kind with a valid share, or evaluation.selection = 'last_epoch'."
+        )
+    with log.stage("encode"):
+        features = encode(dataset, config.features)
+        for name, modality in features.items():
+            found, count = int(modality.present.sum()), len(modality.present)
+            width = modality.values.shape[1]
+            log.event("features", f"Features {name}: {width} wide, {found:,} of {count:,} items")
+    return Prepared(config, dataset, parts, features, protocol, device)
+
+
+def build(config: ModelConfig, prepared: Prepared) -> Model:
+    """Make a model; it is given the training part and nothing else of the split."""
+    model_class = resolve(config.name, MODELS, "model")
+    inputs = Inputs(
+        train=prepared.split.train,
+        rng=torch_stream(prepared.config.run.seed, "init"),
+        features=prepared.features if model_class.uses_modalities else None,
+        backend=prepared.config.run.backend,
+    )
+    return model_class(config, inputs).to(prepared.device)
+
+
+def fit_model(
+    model: Model, prepared: Prepared, log: RunLog, checkpoint: CheckpointPolicy | None = None
+) -> FitResult:
+    """Solve or train; the epoch is chosen by the rule of the protocol."""
+    if model.closed_form:
+        model.fit_exact()
+        return FitResult(stopped="closed_form")
+    protocol, parts = prepared.protocol, prepared.split
+    truth, masked = parts.valid, protocol.masks("valid", parts.train, parts.valid)
+    if protocol.selection == "best_test_epoch":
+        truth = prepared.open_test("best_test_epoch: the epoch is chosen on test", log)
+        masked = protocol.masks("test", parts.train, parts.valid)
+
+    def validate(fitted: Model) -> Mapping[str, float]:
+        return _evaluate(fitted, prepared, truth, masked, (protocol.valid_metric,)).metrics
+
+    return fit(
+        model,
+        parts.train,
+        prepared.config.training,
+        seed=prepared.config.run.seed,
+        device=prepared.device,
+        validate=None if protocol.selection == "last_epoch" else validate,
+        metric=protocol.valid_metric,
+        checkpoint=checkpoint,
+    )
+
+
+def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
+    """Fit the baselines, with their default settings, on the same split."""
+    models = {}
+    for name in prepared.config.evaluation.baselines:
+        model = build(resolve(name, MODELS, "model").Config(name=name), prepared)
+        fit_model(model, prepared, log)
+        models[name] = model
+    return models
+
+
+def measure_valid(model: Model, prepared: Prepared) -> Evaluation | None:
+    """Evaluate on the validation part, if there is one."""
+    parts = prepared.split
+    if not len(parts.valid):
+        return None
+    masked = prepared.protocol.masks("valid", parts.train, parts.valid)
+    return _evaluate(model, prepared, parts.valid, masked, prepared.config.evaluation.metrics)
+
+
+def measure_test(model: Model, prepared: Prepared, truth: Interactions) -> Evaluation:
+    """Evaluate on the opened test part; every user is ranked, those with test items measured."""
+    parts = prepared.split
+    masked = prepared.protocol.masks("test", parts.train, parts.valid)
+    metrics = prepared.config.evaluation.metrics
+    return _evaluate(model, prepared, truth, masked, metrics, np.arange(truth.num_users))
+
+
+def _evaluate(
+    model: Model,
+    prepared: Prepared,
+    truth: Interactions,
+    masked: tuple[Interactions, ...],
+    metrics: tuple[str, ...],
+    users: npt.NDArray[np.int64] | None = None,
+) -> Evaluation:
+    config = prepared.config
+    model.eval()
+    with torch.no_grad():
+        return evaluate(
+            model.scorer(),
+            truth,
+            masked,
+            prepared.split.train,
+            prepared.protocol,
+            metrics,
+            config.evaluation.top_k,
+            device=prepared.device,
+            memory_bytes=config.evaluation.memory_mb * 2**20,
+            users=users,
+            min_length=1 if users is None else config.run.recommend_k,
+        )
+
+
+def _device(name: str) -> torch.device:
+    has_cuda = torch.cuda.is_available()
+    try:
+        device = torch.device(("cuda" if has_cuda else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"run.device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0."
+        ) from error
+    if device.type == "cuda" and not has_cuda:
+        raise ConfigError(
+            f"run.device = {name!r}, but this torch sees no CUDA device. Use auto or cpu."
+        )
+    return device

@@ -1,0 +1,66 @@
+"""The log of a run: ``log.jsonl`` for scripts, the standard ``graphrec`` logger for people."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from graphrec.config import Json
+from graphrec.datasets.dataset import Step
+from graphrec.errors import DataError
+
+logger = logging.getLogger("graphrec")
+
+
+class RunLog:
+    """Appends one JSON object per event and measures the stages of a run."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path  # without one, events go to the logger only
+        self.seconds: dict[str, float] = {}
+
+    def event(self, kind: str, message: str, details: Mapping[str, Json] | None = None) -> None:
+        """Record an event.
+
+        Raises:
+            DataError: the log cannot be written.
+        """
+        logger.info(message)
+        if self._path is None:
+            return
+        record = {"time": datetime.now(UTC).isoformat(), "event": kind, "message": message}
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record | dict(details or {})) + "\n")
+        except OSError as error:
+            raise DataError(
+                f"Cannot write {self._path}: {error.strerror}. Free some space or choose a "
+                f"writable folder with --out."
+            ) from error
+
+    def steps(self, steps: tuple[Step, ...]) -> None:
+        """Record cleaning steps with their rows in and out."""
+        for step in steps:
+            dropped = step.rows_in - step.rows_out
+            message = f"{step.name}: {step.rows_in:,} -> {step.rows_out:,} rows"
+            note = f" ({step.note})" if step.note else ""
+            details: dict[str, Json] = {
+                "step": step.name,
+                "rows_in": step.rows_in,
+                "rows_out": step.rows_out,
+                "dropped": dropped,
+                "note": step.note,
+            }
+            self.event("clean", message + note, details)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage; its seconds go into the result."""
+        started = time.perf_counter()
+        yield
+        elapsed = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+        self.event("stage", f"{name} done in {elapsed:.1f} s", {"stage": name, "seconds": elapsed})

@@ -1,0 +1,13 @@
+"""Model + training interactions -> fitted model; resumable, and blind to the test part."""
+
+from graphrec.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from graphrec.training.fit import CheckpointPolicy, FitResult, fit
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointPolicy",
+    "FitResult",
+    "fit",
+    "read_checkpoint",
+    "write_checkpoint",
+]

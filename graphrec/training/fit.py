@@ -1,0 +1,261 @@
+"""The optimisation loop: epochs, early stopping, best epoch restored, exact resume."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from graphrec.config import Json, TrainingConfig
+from graphrec.datasets.interactions import Interactions
+from graphrec.datasets.sampling import NegativeSampler, shuffled_batches
+from graphrec.errors import ConfigError, TrainingError
+from graphrec.models.base import Batch, Model
+from graphrec.progress import step
+from graphrec.rng import stream_seed, torch_stream
+from graphrec.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+
+Validate = Callable[[Model], Mapping[str, float]]
+
+
+@dataclass
+class FitResult:
+    """What happened in training.
+
+    Attributes:
+        best_epoch: the epoch whose weights the model holds now, counted from 1.
+        history: per epoch the learning rate, the mean of each loss term and the metrics.
+        stopped: why training ended: ``patience``, ``max_epochs`` or ``closed_form``; empty while it
+            goes on.
+    """
+
+    best_epoch: int = 0
+    best_score: float | None = None
+    bad_evaluations: int = 0
+    stopped: str = ""
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CheckpointPolicy:
+    """Where checkpoints go, what they must belong to, and whether to start from one."""
+
+    path: Path
+    identity: Mapping[str, Json]
+    resume: bool = False
+
+
+def learning_rate(config: TrainingConfig, epoch: int) -> float:
+    """Learning rate of ``epoch`` (from 1): a pure function, so that resuming needs no state."""
+    done = epoch - 1
+    if config.schedule == "exponential":
+        return config.lr * math.pow(config.decay, done / 50)
+    if config.schedule == "cosine":
+        return config.lr * 0.5 * (1 + math.cos(math.pi * done / config.max_epochs))
+    return config.lr
+
+
+def fit(
+    model: Model,
+    train: Interactions,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    validate: Validate | None = None,
+    metric: str = "",
+    checkpoint: CheckpointPolicy | None = None,
+) -> FitResult:
+    """Train ``model`` in place; afterwards it holds the weights of the best epoch.
+
+    Args:
+        validate: returns metrics of the model as it is; None trains for ``max_epochs`` and keeps
+            the last weights.
+        metric: the metric that chooses the epoch; larger is better, the first best wins.
+
+    Raises:
+        TrainingError: a loss term is not finite (epoch, batch and term are named), or the
+            checkpoint to resume from is missing, damaged or of another run.
+        ConfigError: mixed precision without CUDA.
+    """
+    if config.precision == "bfloat16" and device.type != "cuda":
+        raise ConfigError(
+            f"training.precision = 'bfloat16' needs CUDA, but the device is {device}. "
+            f"Use training.precision = 'float32'."
+        )
+    model.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    best = _weights(model)
+    result = FitResult()
+    if checkpoint is not None and checkpoint.resume:
+        result, best = _restore(checkpoint, model, optimizer)
+    if result.stopped:
+        model.load_state_dict(best)
+        return result
+    sampler = NegativeSampler(train, config.negatives, device)
+    epochs_done = len(result.history)
+    with step("Training", config.max_epochs, epochs_done) as progress:
+        for epoch in range(epochs_done + 1, config.max_epochs + 1):
+            if _exhausted(result, config):
+                break
+            record = _train_epoch(model, train, sampler, optimizer, config, seed, device, epoch)
+            if validate is None:
+                result.best_epoch, best = epoch, _weights(model)
+            elif epoch % config.eval_every == 0 or epoch == config.max_epochs:
+                best = _judge(model, validate, metric, epoch, record, result, best)
+            result.history.append(record)
+            if checkpoint is not None and epoch % config.checkpoint_every == 0:
+                _save(checkpoint, model, best, optimizer, result)
+            progress.advance(note=_note(record, metric, result))
+    result.stopped = "patience" if _exhausted(result, config) else "max_epochs"
+    if checkpoint is not None:
+        _save(checkpoint, model, best, optimizer, result)
+    model.load_state_dict(best)
+    return result
+
+
+def _exhausted(result: FitResult, config: TrainingConfig) -> bool:
+    return result.bad_evaluations >= config.patience
+
+
+def _train_epoch(
+    model: Model,
+    train: Interactions,
+    sampler: NegativeSampler,
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    seed: int,
+    device: torch.device,
+    epoch: int,
+) -> dict[str, float]:
+    """One pass over the training pairs; returns the record of the epoch."""
+    started = time.perf_counter()
+    rate = learning_rate(config, epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    negatives = torch_stream(seed, "negatives", epoch, device)
+    mixed = (
+        torch.autocast(device.type, torch.bfloat16)
+        if config.precision == "bfloat16"
+        else nullcontext()
+    )
+    sums: dict[str, Tensor] = {}
+    batches = 0
+    model.train()
+    # Layers such as dropout draw from the global generator: seed it here, restore it after.
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(stream_seed(seed, "layers", epoch))
+        model.begin_epoch(torch_stream(seed, "augmentation", epoch, device))
+        order = torch_stream(seed, "order", epoch)
+        for users, pos in shuffled_batches(train, config.batch_size, order, device):
+            batch = Batch(users, pos, sampler.sample(users, config.num_negatives, negatives))
+            optimizer.zero_grad(set_to_none=True)
+            with mixed:
+                terms = model.loss(batch)
+                total = torch.stack(list(terms.values())).sum()
+            batches += 1
+            if not torch.isfinite(total):
+                _explain_non_finite(terms, epoch, batches)
+            total.backward()
+            optimizer.step()
+            for name, term in terms.items():
+                value = term.detach()
+                sums[name] = sums[name] + value if name in sums else value
+    record = {"epoch": float(epoch), "lr": rate}
+    record |= {f"loss/{name}": float(total) / batches for name, total in sums.items()}
+    record["train_seconds"] = time.perf_counter() - started
+    return record
+
+
+def _explain_non_finite(terms: Mapping[str, Tensor], epoch: int, batch: int) -> None:
+    bad = ", ".join(f"{name} = {float(term)}" for name, term in terms.items())
+    raise TrainingError(
+        f"The loss is not finite in epoch {epoch}, batch {batch}: {bad}. Lower training.lr, raise "
+        f"model.temperature or look at the scale of the features."
+    )
+
+
+def _judge(
+    model: Model,
+    validate: Validate,
+    metric: str,
+    epoch: int,
+    record: dict[str, float],
+    result: FitResult,
+    best: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """Validate, update the early-stopping state, and return the weights of the best epoch."""
+    started = time.perf_counter()
+    model.eval()
+    metrics = validate(model)
+    record |= {f"valid/{name}": value for name, value in metrics.items()}
+    record["valid_seconds"] = time.perf_counter() - started
+    score = metrics[metric]
+    if result.best_score is None or score > result.best_score:
+        result.best_score, result.best_epoch, result.bad_evaluations = score, epoch, 0
+        return _weights(model)
+    result.bad_evaluations += 1
+    return best
+
+
+def _note(record: Mapping[str, float], metric: str, result: FitResult) -> str:
+    loss = sum(value for name, value in record.items() if name.startswith("loss/"))
+    note = f"loss {loss:.4f}"
+    if f"valid/{metric}" in record:
+        note += f"  valid {metric} {record[f'valid/{metric}']:.4f} (best epoch {result.best_epoch})"
+    return note
+
+
+def _weights(model: Model) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _save(
+    checkpoint: CheckpointPolicy,
+    model: Model,
+    best: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    result: FitResult,
+) -> None:
+    tensors = {f"best.{name}": tensor for name, tensor in best.items()}
+    if not result.stopped:  # afterwards the best weights are all that is needed
+        tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        for index, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    state: dict[str, Json] = {"identity": dict(checkpoint.identity), "result": dict(vars(result))}
+    write_checkpoint(checkpoint.path, Checkpoint(tensors, state))
+
+
+def _restore(
+    checkpoint: CheckpointPolicy, model: Model, optimizer: torch.optim.Optimizer
+) -> tuple[FitResult, dict[str, Tensor]]:
+    saved = read_checkpoint(checkpoint.path)
+    identity = saved.state.get("identity")
+    if identity != checkpoint.identity:
+        known = identity if isinstance(identity, dict) else {}
+        different = [key for key, value in checkpoint.identity.items() if known.get(key) != value]
+        raise TrainingError(
+            f"Checkpoint {checkpoint.path} belongs to another run: {', '.join(different)} differ. "
+            f"Resume with the same configuration and data, or start again in another folder."
+        )
+    fields = saved.state["result"]
+    assert isinstance(fields, dict)
+    result = FitResult(**fields)  # type: ignore[arg-type]
+    if not result.stopped:
+        model.load_state_dict(saved.group("model"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in saved.group("optimizer").items():
+            index, _, moment = name.partition(".")
+            moments.setdefault(int(index), {})[moment] = tensor
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    best = {
+        name: tensor.to(next(model.parameters()).device)
+        for name, tensor in saved.group("best").items()
+    }
+    return result, best
