@@ -1,8 +1,8 @@
-# make demo: the quick start on bundled data. make test: what CI runs. make check: style and types.
+# make demo: the quick start on bundled data. make test: style, types and tests, as in CI.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow check format
+.PHONY: setup demo test test-slow format
 
 setup: .venv/installed
 

@@ -221,7 +221,7 @@ def data_get(
     """
     with show.showing(show.stderr()):
         folder = fetch(name, to, source)
-        dataset = load(name)
+        dataset = load(name, folder)
     facts = {what: f"{value:,.6g}" for what, value in dataset.statistics().items()}
     _print_pairs(f"{name} in {folder}", facts, False)
 

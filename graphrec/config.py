@@ -96,7 +96,7 @@ class DataConfig(Config):
     format: Format = "auto"
     """File format; ``auto`` goes by the file name."""
     user: str = "user"
-    """Column with the user id."""
+    """Column with the user id; ``column_1`` names the first of a file without a header."""
     item: str = "item"
     """Column with the item id."""
     time: str | None = None
@@ -116,7 +116,7 @@ class DataConfig(Config):
     items: AbsolutePath | None = None
     """A table with one row per item."""
     items_id: str = "item"
-    """Column of the item table with the item id."""
+    """Column of the item table with the item id; ``column_1`` for a file without a header."""
     item_title: str | None = None
     """Column of the item table that names an item to people; used in printed examples."""
     item_columns: dict[str, ItemColumn] = {}
@@ -146,6 +146,12 @@ class SplitConfig(Config):
     """Seed of the random kinds; kept apart from ``run.seed`` so that seeds share one split."""
     cold_users: Literal["error", "drop", "keep"] = "error"
     """Users with valid or test items but none in train: refuse, leave out, or rank anyway."""
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        if self.kind in ("given", "leave_one_out") and self.ratios != (0.8, 0.1, 0.1):
+            raise ValueError(f"kind = {self.kind!r} takes no ratios; remove them")
+        return self
 
     @field_validator("ratios")
     @classmethod
@@ -318,6 +324,24 @@ class RunConfig(Config):
     """Published test metrics, for example ``"recall@20" = 0.0754``."""
     tolerance: dict[str, float] = {}
     """Largest absolute difference that counts as a match, per published metric."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _natural_split(cls, table: object) -> object:
+        """Without ``split.kind``: the split that the data bring, or the catalog's usual one."""
+        from graphrec.datasets.catalog import entry_of
+
+        if not isinstance(table, Mapping) or not isinstance(table.get("data"), Mapping):
+            return table
+        data, chosen = table["data"], table.get("split", {})
+        if not isinstance(chosen, Mapping) or "kind" in chosen:
+            return table
+        kind = None
+        if isinstance(data.get("name"), str):
+            kind = entry_of(data["name"]).split
+        elif data.get("train") or data.get("label") or data.get("arrays"):
+            kind = "given"
+        return table if kind is None else {**table, "split": {**chosen, "kind": kind}}
 
     @field_validator("data", mode="before")
     @classmethod

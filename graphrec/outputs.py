@@ -49,17 +49,9 @@ def recommendation_table(dataset: Dataset, ranking: Ranking) -> pl.DataFrame:
     )
 
 
-def item_names(dataset: Dataset, column: str | None) -> pl.Series:
-    """What to call each item: its title where there is one, else its id."""
-    if column is None or dataset.item_table is None or column not in dataset.item_table.columns:
-        return dataset.item_ids
-    titles = dataset.item_table[column].cast(pl.String)
-    return pl.select(pl.coalesce(titles, dataset.item_ids)).to_series()
-
-
 def examples(prepared: "Prepared", test: Evaluation) -> list[Example]:
     """Histories and recommendations of a few users, spread evenly over the measured ones."""
-    names = item_names(prepared.dataset, prepared.config.data.item_title)
+    names = prepared.dataset.item_names
     history = prepared.split.train.matrix
     places = np.linspace(0, len(test.users) - 1, EXAMPLE_USERS + 2).astype(int)[1:-1]
     found = []

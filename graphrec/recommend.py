@@ -12,7 +12,7 @@ from graphrec.errors import DataError
 from graphrec.evaluation import rank
 from graphrec.models import Model
 from graphrec.names import nearest
-from graphrec.outputs import item_names, recommendation_table
+from graphrec.outputs import recommendation_table
 from graphrec.result import read_result
 from graphrec.run import CHECKPOINT, Prepared, build, prepare
 from graphrec.run_log import RunLog
@@ -75,10 +75,7 @@ def recommend(
             prepared.device,
         )
     table = recommendation_table(prepared.dataset, ranking)
-    title = prepared.config.data.item_title
-    if title is None:
+    if prepared.dataset.item_title is None:
         return table
-    names = pl.DataFrame(
-        {"item": prepared.dataset.item_ids, "title": item_names(prepared.dataset, title)}
-    )
-    return table.join(names, on="item", how="left", maintain_order="left")
+    names = {"item": prepared.dataset.item_ids, "title": prepared.dataset.item_names}
+    return table.join(pl.DataFrame(names), on="item", how="left", maintain_order="left")

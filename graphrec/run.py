@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 
 from graphrec.config import ModelConfig, RunConfig
-from graphrec.config_file import config_hash
+from graphrec.config_file import build_config, config_hash, read_table
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.errors import ConfigError
-from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
+from graphrec.evaluation import Evaluation, Protocol, evaluate, parse_metric, protocol_of
 from graphrec.features import Features, encode
 from graphrec.files import write_json
 from graphrec.models import MODELS, Inputs, Model
@@ -97,17 +97,18 @@ class Prepared:
 
 def _already_finished(config: RunConfig, out: Path, resume: bool) -> bool:
     """Refuse a folder that holds another run, or one that was not asked to be resumed."""
-    if (out / "config.json").exists() and not resume:
+    path = out / "config.json"
+    if not path.exists():
+        return False
+    if not resume:
         raise ConfigError(
             f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
         )
-    if not (out / "result.json").exists():
-        return False
-    if read_result(out).config_hash != config_hash(config):
+    if config_hash(build_config(read_table(path))) != config_hash(config):
         raise ConfigError(
-            f"{out} holds a finished run of another configuration. Choose another --out."
+            f"{out} holds a run of another configuration, see {path}. Choose another --out."
         )
-    return True
+    return (out / "result.json").exists()
 
 
 def prepare(config: RunConfig, log: RunLog) -> Prepared:
@@ -139,6 +140,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
             "evaluation.selection = 'valid' needs a validation part, and this split has none. Use "
             "split.kind with a valid share, or evaluation.selection = 'last_epoch'."
         )
+    _require_cut_offs(config, protocol, len(dataset.item_ids))
     with log.stage("encode"):
         features = encode(dataset, config.features)
         for name, modality in features.items():
@@ -146,6 +148,21 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
             width = modality.values.shape[1]
             log.event("features", f"Features {name}: {width} wide, {found:,} of {count:,} items")
     return Prepared(config, dataset, parts, features, protocol, device)
+
+
+def _require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:
+    """Find a list longer than the catalogue now, not after training."""
+    lengths = {"run.recommend_k": config.run.recommend_k}
+    lengths |= {"evaluation.top_k": max(config.evaluation.top_k)}
+    named = {f"evaluation.metrics {name!r}": name for name in config.evaluation.metrics}
+    named["evaluation.valid_metric"] = protocol.valid_metric
+    lengths |= {key: parse_metric(name)[1] or 1 for key, name in named.items()}
+    for key, length in lengths.items():
+        if length > num_items:
+            raise ConfigError(
+                f"{key} asks for the best {length} items, but the catalogue has {num_items}. "
+                f"Lower it."
+            )
 
 
 def build(config: ModelConfig, prepared: Prepared) -> Model:

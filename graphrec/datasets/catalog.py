@@ -31,7 +31,7 @@ def entry_of(name: str) -> CatalogEntry:
 
 
 def with_catalog_defaults(value: Mapping[str, object]) -> dict[str, object]:
-    """Merge the catalog's ``clean`` and ``item_columns`` under the user's own, key by key.
+    """Merge the catalog's adjustable settings under the user's own, key by key.
 
     Raises:
         ConfigError: the name is unknown, or a setting stands beside it that the catalog makes.
@@ -46,8 +46,8 @@ def with_catalog_defaults(value: Mapping[str, object]) -> dict[str, object]:
         if key not in ADJUSTABLE and merged.get(key, default) != default:
             raise ConfigError(
                 f"data.{key} cannot stand beside data.name = {name!r}: the catalog sets it. "
-                f"Beside name only clean and item_columns are allowed; for your own files leave "
-                f"name out."
+                f"Beside name only {', '.join(ADJUSTABLE[1:])} are allowed; for your own files "
+                f"leave name out."
             )
     defaults: dict[str, dict[str, object]] = {
         "clean": _table(entry.clean),
@@ -81,25 +81,28 @@ def find_layout(entry: CatalogEntry, folder: Path) -> Layout | None:
     return None
 
 
-def file_settings(name: str) -> DataConfig:
-    """Return the settings that read the files of data set ``name`` where they are found.
+def file_settings(name: str, folder: Path | None = None) -> DataConfig:
+    """Return the settings that read the files of data set ``name``.
+
+    They are looked for in ``folder``, or else in the usual places.
 
     Raises:
         DataError: no folder holds them; names the places tried and how to get the files.
     """
     entry = entry_of(name)
-    for folder in places(entry):
-        layout = find_layout(entry, folder)
+    tried = [folder.absolute()] if folder is not None else places(entry)
+    for place in tried:
+        layout = find_layout(entry, place)
         if layout is not None:
             table = {
-                key: folder / str(value) if key in PATHS else value
+                key: place / str(value) if key in PATHS else value
                 for key, value in layout.settings.items()
             }
             return DataConfig.model_validate(table)
-    tried = "\n  ".join(str(place) for place in dict.fromkeys(places(entry)))
+    listed = "\n  ".join(str(place) for place in dict.fromkeys(tried))
     raise DataError(
         f"The files of data set {name!r} ({entry.wanted}) are in none of these folders:\n"
-        f"  {tried}\n"
+        f"  {listed}\n"
         f"Run `graphrec data get {name} [--from DIR]`, or point GRAPHREC_DATA to the folder that "
         f"holds {entry.folder}/. Source: {entry.page}"
     )

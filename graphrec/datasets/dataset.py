@@ -51,6 +51,7 @@ class Dataset:
     Attributes:
         user_ids, item_ids: external id of each internal id, as text, ``[U]`` and ``[I]``.
         item_table: one row per item in id order (content columns), or None.
+        item_title: the column of the item table that names an item to people, or None.
         parts: which part (0 train, 1 valid, 2 test) each interaction was given, ``[E]`` int8,
             or None where the source prescribes no split.
         steps: what cleaning did, in order.
@@ -61,6 +62,7 @@ class Dataset:
     user_ids: pl.Series
     item_ids: pl.Series
     item_table: pl.DataFrame | None = None
+    item_title: str | None = None
     parts: npt.NDArray[np.int8] | None = None
     steps: tuple[Step, ...] = ()
 
@@ -71,6 +73,14 @@ class Dataset:
         ids = ("\n".join(self.user_ids.to_list()), "\n".join(self.item_ids.to_list()))
         arrays = (data.users, data.items, data.times, data.weights, self.parts)
         return digest(*ids, *arrays)
+
+    @cached_property
+    def item_names(self) -> pl.Series:
+        """What to call each item: its title where there is one, else its id."""
+        if self.item_table is None or self.item_title is None:
+            return self.item_ids
+        titles = self.item_table[self.item_title].cast(pl.String)
+        return pl.select(pl.coalesce(titles, self.item_ids)).to_series()
 
     def statistics(self) -> dict[str, int | float]:
         """Counts, density (E / (U I)) and mean interactions per user and item."""

@@ -146,10 +146,10 @@ def _movielens(folder: str, title: str, items: int, users: int, ratings: int) ->
     inter, item = f"{folder}.inter", f"{folder}.item"
     base: dict[str, str] = {"path": inter, "format": "recbole", "user": "user_id"}
     base |= {"item": "item_id", "time": "timestamp", "weight": "rating"}
-    overviews = Layout(
-        (inter, "overviews.csv"), {**base, "items": "overviews.csv", "items_id": "movie_id"}
-    )
-    atomic = Layout((inter, item), {**base, "items": item, "items_id": "item_id"})
+    titled = {"items": "overviews.csv", "items_id": "movie_id", "item_title": "title"}
+    overviews = Layout((inter, "overviews.csv"), {**base, **titled})
+    titled = {"items": item, "items_id": "item_id", "item_title": "movie_title"}
+    atomic = Layout((inter, item), {**base, **titled})
     address = (
         f"https://recbole.s3-accelerate.amazonaws.com/ProcessedDatasets/MovieLens/{folder}.zip"
     )
@@ -192,6 +192,7 @@ _ONLINE_RETAIL = CatalogEntry(
                 "item": "StockCode",
                 "time": "InvoiceDate",
                 "weight": "Quantity",
+                "item_title": "description",
             },
         ),
     ),
@@ -231,6 +232,7 @@ _MICROLENS_50K = CatalogEntry(
                 "time": "position",
                 "items": "titles.csv.gz",
                 "items_id": "column_1",
+                "item_title": "column_2",
             },
         ),
     ),

@@ -129,7 +129,7 @@ def _unzip(file: Download, archive: Path, folder: Path) -> None:
                 _write(packed, folder / member)
 
 
-def _write(packed: IO[bytes], target: Path) -> None:
+def _write(packed: IO[bytes] | gzip.GzipFile, target: Path) -> None:
     """Write to a neighbour first, so that ``target`` is complete or not there."""
     unpacked = target.with_name(f"{target.name}.unpacked")
     try:

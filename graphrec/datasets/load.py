@@ -1,5 +1,7 @@
 """``load``: files named by a ``DataConfig`` -> a clean ``Dataset``."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
@@ -11,13 +13,15 @@ from graphrec.datasets.entries import CatalogEntry
 from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.items import item_table
 from graphrec.datasets.readers import read_interactions
-from graphrec.datasets.roles import ITEM, PART, TIME, USER, WEIGHT
+from graphrec.datasets.roles import ITEM, PART, TIME, USER, WEIGHT, require_column
 from graphrec.datasets.vocabulary import encode, vocabulary
 from graphrec.errors import ConfigError, DataError
 
 
-def load(config: DataConfig | str) -> Dataset:
+def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
     """Read, clean and number the interactions; a string names a data set of the catalog.
+
+    The files of a catalog data set are looked for in ``folder``, or else in the usual places.
 
     Interactions are sorted by user and item and ids by value, so that the result (and its
     fingerprint) does not depend on the order of the rows.
@@ -36,8 +40,13 @@ def load(config: DataConfig | str) -> Dataset:
     config = DataConfig.model_validate(resolved)
     assert config.name is not None
     entry = entry_of(config.name)
-    adjustable = {"clean": config.clean, "item_columns": config.item_columns}
-    dataset = _load(file_settings(config.name).model_copy(update=adjustable), config.name)
+    files = file_settings(config.name, folder)
+    adjustable = {
+        "clean": config.clean,
+        "item_columns": config.item_columns,
+        "item_title": config.item_title or files.item_title,
+    }
+    dataset = _load(files.model_copy(update=adjustable), config.name)
     if config.clean == entry.clean:
         _verify_counts(dataset, entry)
     return dataset
@@ -49,6 +58,10 @@ def _load(config: DataConfig, name: str) -> Dataset:
     user_ids = vocabulary(pairs[USER], config.num_users, "user", name)
     item_ids = vocabulary(pairs[ITEM], config.num_items, "item", name)
     table, joined = item_table(config, rows, item_ids, name)
+
+    if config.item_title is not None:
+        titled = pl.DataFrame() if table is None else table
+        require_column(titled, config.item_title, "the item table", "data.item_title")
 
     users, items = encode(pairs[USER], user_ids), encode(pairs[ITEM], item_ids)
     order = np.lexsort((items, users))
@@ -62,7 +75,9 @@ def _load(config: DataConfig, name: str) -> Dataset:
     ).select(order)
     parts = pairs[PART].to_numpy()[order] if PART in pairs.columns else None
     steps = (*filtered, *reduced, *joined)
-    dataset = Dataset(name, interactions, user_ids, item_ids, table, parts, steps)
+    dataset = Dataset(
+        name, interactions, user_ids, item_ids, table, config.item_title, parts, steps
+    )
     if parts is not None:
         require_disjoint(dataset, parts)
     return dataset

@@ -86,7 +86,7 @@ def numbers(
 
 def _seconds(frame: pl.DataFrame, column: str, path: Path) -> pl.Series:
     """Numbers are kept (whole seconds); dates and date texts become seconds since 1970."""
-    wanted = "a time: a number of seconds or a date"
+    wanted = "a time: a number of seconds or a date like 2024-01-31"
     times = frame[column]
     dates = _dates(times) if times.dtype == pl.String else times
     if dates.dtype.is_temporal():
@@ -98,14 +98,14 @@ def _seconds(frame: pl.DataFrame, column: str, path: Path) -> pl.Series:
 
 
 def _dates(texts: pl.Series) -> pl.Series:
-    """Parse texts as dates, unless one of them is a number or none of them is a date."""
-    if texts.cast(pl.Float64, strict=False).null_count() < len(texts):
+    """Parse texts that start like 2024-01-31; where there is none, return the texts.
+
+    Other orders of day and month cannot be told apart, and a guess would reorder histories.
+    """
+    dated = texts.set(~texts.str.contains(r"^\d{4}-\d{2}-\d{2}"), None)
+    if dated.null_count() == len(dated):
         return texts
-    try:
-        parsed = texts.str.to_datetime(strict=False, time_unit="us")
-    except pl.exceptions.ComputeError:
-        return texts
-    return texts if parsed.null_count() == len(texts) else parsed
+    return dated.str.to_datetime(strict=False, time_unit="us")
 
 
 def _parts(frame: pl.DataFrame, column: str, path: Path) -> pl.Series:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
+from torch.nn import functional
 
 from graphrec.config import ModelConfig
 from graphrec.models.base import Inputs, Model
@@ -66,18 +68,20 @@ class EASE(Model):
         return torch.cholesky_inverse(factor)
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Histories times B, as a dense product over the block's histories."""
+        """Histories times B: a sum of the rows of B that stand in each history."""
 
         def item_side(users: Tensor) -> Tensor:
-            return self._histories(users) @ self.weights
+            rows = self.train_matrix[users.cpu().numpy()]
+            items, starts = (
+                torch.from_numpy(part.astype(np.int64)).to(users.device)
+                for part in (rows.indices, rows.indptr[:-1])
+            )
+            return functional.embedding_bag(items, self.weights, starts, mode="sum")
 
         def user_side(users: Tensor) -> Tensor:
             rows = self.weights[users].cpu().numpy()
             projected = torch.from_numpy(rows @ self.train_matrix).to(self.weights)
-            return self._histories(users) - projected / self.diagonal
+            histories = torch.from_numpy(self.train_matrix[users.cpu().numpy()].toarray())
+            return histories.to(self.weights) - projected / self.diagonal
 
         return user_side if self.user_side else item_side
-
-    def _histories(self, users: Tensor) -> Tensor:
-        dense = self.train_matrix[users.cpu().numpy()].toarray()
-        return torch.from_numpy(dense).to(self.weights)

@@ -118,6 +118,12 @@ def test_a_bad_time_is_named_by_row(tmp_path: Path, bad: str) -> None:
         roles(path, time="t")
 
 
+def test_a_date_whose_day_and_month_could_be_swapped_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "user,item,t\n1,2,05/01/2011\n")
+    with pytest.raises(DataError, match=r"row 1: .*'05/01/2011'.*a date like 2024-01-31"):
+        roles(path, time="t")
+
+
 def test_a_bad_date_is_named_by_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "user,item,t\n1,2,2020-01-01\n1,3,soon\n")
     with pytest.raises(DataError, match=r"row 2: column 't' holds 'soon'"):

@@ -1,0 +1,188 @@
+"""Small worlds and every model built on them, for the tests of the models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from graphrec.config import Json, SplitConfig, TrainingConfig
+from graphrec.datasets import checkerboard, planted, split
+from graphrec.datasets.interactions import Interactions
+from graphrec.datasets.sampling import NegativeSampler
+from graphrec.features import Features, Modality
+from graphrec.fusion import FUSIONS
+from graphrec.graphs import Graph
+from graphrec.models import MODELS, Batch, Inputs, Model
+from graphrec.rng import torch_stream
+from graphrec.training import FitResult, fit
+
+CPU = torch.device("cpu")
+COLD_WITH_CONTENT, COLD_WITH_NOTHING, WARM_WITH_NOTHING = 5, 3, 8
+"""Items of ``planted_world`` without training users, without any modality, or both."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The parts of one small data set."""
+
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    features: Features
+
+    @property
+    def users(self) -> Tensor:
+        return torch.arange(self.train.num_users)
+
+
+def interactions_of(pairs: list[tuple[int, int]], num_users: int, num_items: int) -> Interactions:
+    table = np.array(pairs, dtype=np.int32).reshape(-1, 2)
+    return Interactions(table[:, 0], table[:, 1], num_users, num_items)
+
+
+def random_interactions(num_users: int, num_items: int, share: float, seed: int) -> Interactions:
+    """Random pairs; the last user and the last item have none, and no user has everything."""
+    taken = np.random.default_rng(seed).random((num_users, num_items)) < share
+    taken[-1], taken[:, -1] = False, False
+    users, items = np.nonzero(taken)
+    return Interactions(users.astype(np.int32), items.astype(np.int32), num_users, num_items)
+
+
+def random_features(num_items: int, seed: int) -> Features:
+    """Three modalities with random gaps; item 0 has all of them, item 1 none."""
+    rng = np.random.default_rng(seed)
+    modalities = {}
+    for name, size in (("audio", 3), ("image", 5), ("text", 4)):
+        present = rng.random(num_items) < 0.6
+        present[0], present[1] = True, False
+        values = rng.normal(size=(num_items, size)) * present[:, None]
+        modalities[name] = Modality(values.astype(np.float32), present)
+    return Features(modalities, num_items)
+
+
+@cache
+def planted_world() -> World:
+    """``planted`` split by time, with cold items and items that have no modality."""
+    dataset, features = planted()
+    parts = split(dataset, SplitConfig(kind="temporal_user"))
+    train = parts.train.select(~np.isin(parts.train.items, [COLD_WITH_CONTENT, COLD_WITH_NOTHING]))
+    modalities = {}
+    for name, modality in features.items():
+        values, present = modality.values.copy(), modality.present.copy()
+        for item in (COLD_WITH_NOTHING, WARM_WITH_NOTHING):
+            values[item], present[item] = 0.0, False
+        modalities[name] = Modality(values, present)
+    test = parts.test.open("test world")
+    return World(train, parts.valid, test, Features(modalities, train.num_items))
+
+
+@cache
+def checkerboard_world() -> World:
+    """``checkerboard`` with content that shows the kind of an item, in two modalities with gaps."""
+    parts = split(checkerboard(20, 20), SplitConfig(kind="given"))
+    items = np.arange(parts.train.num_items)
+    rng = np.random.default_rng(1)
+    modalities = {}
+    for name, present in (("image", items % 5 != 1), ("text", items % 3 != 2)):
+        centres = rng.normal(size=(2, 4))
+        values = (centres[items % 2] + 0.1 * rng.normal(size=(len(items), 4))) * present[:, None]
+        modalities[name] = Modality(values.astype(np.float32), present)
+    features = Features(modalities, len(items))
+    return World(parts.train, parts.valid, parts.test.open("test world"), features)
+
+
+@cache
+def path_world(length: int = 8) -> World:
+    """One long path: user 0 - item 0 - user 1 - item 1 - ... - item ``length - 1``."""
+    own = [(node, node) for node in range(length)]
+    train = interactions_of(own + [(node + 1, node) for node in range(length - 1)], length, length)
+    return World(train, train, train, random_features(length, seed=2))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and settings that make it small."""
+
+    name: str
+    settings: tuple[tuple[str, Json], ...] = ()
+
+    def __str__(self) -> str:
+        return "-".join([self.name, *(str(value) for _, value in self.settings)])
+
+    @property
+    def model_class(self) -> type[Model]:
+        return MODELS[self.name]
+
+    def build(
+        self,
+        world: World,
+        seed: int = 0,
+        more: Mapping[str, Json] | None = None,
+        features: Features | None = None,
+        backend: str = "auto",
+    ) -> Model:
+        """Construct without fitting; ``more`` adds settings, ``features`` replaces the world's."""
+        config_class = self.model_class.Config
+        small: dict[str, Json] = {"dim": 8} if "dim" in config_class.model_fields else {}
+        config = config_class.model_validate(
+            {"name": self.name, **small, **dict(self.settings), **(more or {})}
+        )
+        content = (features or world.features) if self.model_class.uses_modalities else None
+        inputs = Inputs(world.train, torch_stream(seed, "init"), content, backend)
+        return self.model_class(config, inputs)
+
+    def ready(
+        self,
+        world: World,
+        seed: int = 0,
+        more: Mapping[str, Json] | None = None,
+        features: Features | None = None,
+    ) -> Model:
+        """Construct, solve if closed form, and switch to evaluation."""
+        model = self.build(world, seed, more, features)
+        model.fit_exact()
+        return model.eval()
+
+
+EVERY_MODEL = [Case(name) for name in MODELS]
+FLAGSHIP = [
+    Case("modality_attention_gcn", (("fusion", fusion), ("backbone", backbone)))
+    for fusion in FUSIONS
+    for backbone in ("lightgcn", "ngcf")
+]
+EVERY_CASE = [
+    *EVERY_MODEL,
+    *FLAGSHIP,
+    Case("modality_attention_gcn", (("use_id", False),)),
+    Case("mf", (("loss", "softmax"), ("normalize", True), ("temperature", 0.2))),
+    Case("lightgcn", (("loss", "bce"),)),
+]
+TRAINED = [case for case in EVERY_CASE if not case.model_class.closed_form]
+
+
+def has_graph(model: Model) -> bool:
+    return any(isinstance(module, Graph) for module in model.modules())
+
+
+def free_rows(model: Model) -> list[tuple[nn.Parameter, int]]:
+    """The tables with one row per user, item or node, each with the node of its first row."""
+    first = {"users": 0, "nodes": 0, "items": model.num_users}
+    return [(table, first[name]) for name, table in model.named_parameters() if name in first]
+
+
+def batch_of(world: World, num: int = 3, seed: int = 0) -> Batch:
+    """All training pairs with exact negatives."""
+    users = torch.from_numpy(world.train.users).long()
+    pos = torch.from_numpy(world.train.items).long()
+    sampler = NegativeSampler(world.train, "uniform", CPU)
+    return Batch(users, pos, sampler.sample(users, num, torch_stream(seed, "batch")))
+
+
+def train_briefly(
+    model: Model, world: World, epochs: int, batch_size: int = 16, lr: float = 0.05
+) -> FitResult:
+    config = TrainingConfig(lr=lr, batch_size=batch_size, max_epochs=epochs, num_negatives=2)
+    return fit(model, world.train, config, seed=0, device=CPU)
