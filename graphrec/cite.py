@@ -20,18 +20,26 @@ def bibliography() -> dict[str, str]:
     return entries
 
 
+def citable(name: str) -> bool:
+    """Whether ``citation`` knows the name."""
+    return name in _keys()
+
+
 def citation(name: str) -> str:
     """BibTeX for ``graphrec``, a model, a data set or a key of the bibliography.
 
     Raises:
         ConfigError: the name is unknown; the nearest known one is offered.
     """
-    entries = bibliography()
-    keys = {"graphrec": "graphrec"}
-    keys |= {model: cls.reference for model, cls in MODELS.items() if cls.reference}
-    keys |= {data_set: entry.citation for data_set, entry in CATALOG.items()}
-    keys |= {key: key for key in entries}
+    keys = _keys()
     if name not in keys:
         uncited = " It has no paper to cite." if name in MODELS else nearest(name, keys)
         raise ConfigError(f"Nothing to cite under {name!r}.{uncited}")
-    return entries[keys[name]]
+    return bibliography()[keys[name]]
+
+
+def _keys() -> dict[str, str]:
+    """Key of the bibliography for everything that can be named."""
+    keys = {key: key for key in bibliography()}
+    keys |= {data_set: entry.citation for data_set, entry in CATALOG.items()}
+    return keys | {model: cls.reference for model, cls in MODELS.items() if cls.reference}

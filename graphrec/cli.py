@@ -1,6 +1,7 @@
 """The command line. Exit codes: 0 ok, 1 result not as expected, 2 bad input."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
 from graphrec import console as show
 from graphrec import report as reports
-from graphrec.cite import citation
+from graphrec.cite import citable, citation
 from graphrec.config import RunConfig
-from graphrec.config_file import config_hash, load_config, read_table
+from graphrec.config_file import config_hash, differing_keys, load_config, read_table
 from graphrec.datasets import CATALOG, load
 from graphrec.datasets.fetch import fetch
 from graphrec.doctor import diagnose
@@ -50,12 +51,8 @@ def main() -> None:
     try:
         app()
     except GraphRecError as error:
-        show.stderr().print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
+        show.stderr().print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 @app.command()
@@ -84,18 +81,18 @@ def run(
 
 def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
-    wanted = config_hash(config)
     if resume:
-        for path in sorted(OUT_ROOT.glob("*/log.jsonl"), reverse=True):
-            first = json.loads(path.open(encoding="utf-8").readline())
-            if first.get("config_hash") == wanted:
+        wanted = config.model_dump(mode="json")
+        for path in sorted(OUT_ROOT.glob("*/config.json"), reverse=True):
+            if not differing_keys(read_table(path), wanted):
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return OUT_ROOT / f"{stamp}-{config.run.name}-{wanted[:8]}"
+    label = re.sub(r"[^\w.-]+", "-", config.run.name)
+    return OUT_ROOT / f"{stamp}-{label}-{config_hash(config)[:8]}"
 
 
 def _print_result(result: Result, folder: Path) -> None:
-    console = Console()
+    console = show.stdout()
     longest = max(int(name.partition("@")[2] or 0) for name in result.metrics["test"])
     metrics = [
         name
@@ -116,9 +113,9 @@ def _print_result(result: Result, folder: Path) -> None:
         header = ["metric", "published", "ours", "tolerance", "verdict"]
         console.print(show.table("Beside the published numbers", header, lines))
     for example in result.examples:
-        console.print(f"\n[bold]User {_escape(example.user)}[/bold]")
-        console.print("  had:         " + _escape("; ".join(example.history)), highlight=False)
-        console.print("  recommended: " + _escape("; ".join(example.recommended)), highlight=False)
+        console.print(f"\n[bold]User {escape(example.user)}[/bold]")
+        console.print("  had:         " + escape("; ".join(example.history)), highlight=False)
+        console.print("  recommended: " + escape("; ".join(example.recommended)), highlight=False)
     console.print(f"\nRun folder: {folder}", soft_wrap=True)
 
 
@@ -169,8 +166,8 @@ def _print_pairs(title: str, pairs: dict[str, str], as_json: bool) -> None:
     result = show.table(title, ["name", ""], [])
     result.columns[1].justify = "left"
     for name, text in pairs.items():
-        result.add_row(name, _escape(text))
-    Console().print(result)
+        result.add_row(name, escape(text))
+    show.stdout().print(result)
 
 
 @data_app.command("list")
@@ -244,10 +241,10 @@ def recommend(
         print(json.dumps(found.to_dicts()))  # noqa: T201
         return
     rows = [
-        [_escape(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row]
+        [escape(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row]
         for row in found.rows()
     ]
-    Console().print(show.table(f"Recommendations of {run_dir}", found.columns, rows))
+    show.stdout().print(show.table(f"Recommendations of {run_dir}", found.columns, rows))
 
 
 @app.command()
@@ -273,7 +270,7 @@ def report(
     rows = reports.group(results, names)
     header, body = reports.cells(rows, names)
     if style == "table":
-        Console().print(show.table(f"{results[0].dataset}, test part", header, body))
+        show.stdout().print(show.table(f"{results[0].dataset}, test part", header, body))
     elif style == "json":
         print(json.dumps([asdict(row) for row in rows]))  # noqa: T201
     else:
@@ -314,17 +311,16 @@ def cite(
 
 
 def _citable(names: Sequence[str]) -> list[str]:
+    """Replace each configuration by graphrec and what the configuration uses."""
     found: list[str] = []
     for name in names:
         if not name.endswith((".toml", ".json")):
             found.append(name)
             continue
-        table = read_table(Path(name))
-        model, data = table.get("model"), table.get("data")
-        found.append("graphrec")
-        for section in (model, data):
-            if isinstance(section, dict) and isinstance(section.get("name"), str):
-                found.append(str(section["name"]))
+        config = load_config(name)
+        used = [config.paper.key if config.paper else None, config.data.name]
+        used += [config.model.name, *config.evaluation.baselines]
+        found += ["graphrec", *(each for each in used if each is not None and citable(each))]
     return found
 
 

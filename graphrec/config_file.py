@@ -52,11 +52,13 @@ def read_table(path: Path) -> dict[str, Json]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        table: dict[str, Json] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        table: Json = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"Cannot read configuration {path}: {error.strerror}.") from error
     except ValueError as error:
         raise ConfigError(f"Configuration {path} is malformed: {error}.") from error
+    if not isinstance(table, dict):
+        raise ConfigError(f"Configuration {path} is malformed: it holds no table.")
     return table
 
 
@@ -94,6 +96,17 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> RunConfig:
         return build_config(table, overrides)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def differing_keys(old: Json, new: Json, where: str = "") -> list[str]:
+    """Return the dotted keys whose values differ between two raw configurations."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [where]
+    return [
+        key
+        for name in sorted(old.keys() | new.keys())
+        for key in differing_keys(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))
+    ]
 
 
 def config_hash(config: BaseModel) -> str:

@@ -20,6 +20,9 @@ from rich.table import Table
 
 from graphrec.progress import Reporter, reporting
 
+FILE_WIDTH = 500
+"""Columns of a table that goes to a file or pipe, where nothing should be cut off."""
+
 PLAIN_SECONDS = 5.0
 """Seconds between two lines of a plain progress log."""
 
@@ -116,4 +119,12 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> T
 
 def stderr() -> Console:
     """The console for everything that is not the answer of a command."""
-    return Console(file=sys.stderr)
+    return Console(file=sys.stderr, emoji=False)
+
+
+def stdout() -> Console:
+    """The console for answers. Ids such as ``:x:`` stay as they are; a file has no width."""
+    console = Console(emoji=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    return console

@@ -1,5 +1,7 @@
 """Validation problems in words: the key, what is wrong, what is allowed, the nearest name."""
 
+from typing import get_args
+
 from pydantic import BaseModel, ValidationError
 
 from graphrec.names import nearest
@@ -37,8 +39,17 @@ def _fields_at(root: type[BaseModel], location: tuple[int | str, ...]) -> list[s
     current: type[BaseModel] = root
     for key in location:
         field = current.model_fields.get(str(key))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if field is None:  # position in a list of tables, or name in a table of tables
+            continue
+        table = _table_in(field.annotation)
+        if table is None:
             return []
-        current = annotation
+        current = table
     return list(current.model_fields)
+
+
+def _table_in(annotation: object) -> type[BaseModel] | None:
+    """The table class inside ``X``, ``X | None``, ``tuple[X, ...]`` or ``dict[str, X]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_table_in, get_args(annotation))), None)

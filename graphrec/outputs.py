@@ -110,13 +110,23 @@ def summarise(
         num_users=num_users,
         test_openings=prepared.split.test.openings,
         history=fitted.history,
-        seconds=log.seconds,
+        seconds=log.seconds | {"fit": max(log.seconds["fit"], _epoch_seconds(fitted))},
         peak_bytes=_peak_bytes(prepared.device),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         baselines={name: evaluation.metrics for name, evaluation in baselines.items()},
         verdicts=compare(config.published, config.tolerance, test.metrics),
         examples=examples(prepared, test),
         environment=environment(),
+    )
+
+
+def _epoch_seconds(fitted: FitResult) -> float:
+    """Time of all epochs: after a resume the log has measured the last ones only."""
+    return sum(
+        seconds
+        for record in fitted.history
+        for key, seconds in record.items()
+        if key.endswith("_seconds")
     )
 
 

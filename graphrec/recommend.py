@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from graphrec.config_file import build_config, read_table
+from graphrec.config_file import build_config, config_hash, read_table
 from graphrec.errors import DataError
 from graphrec.evaluation import rank
 from graphrec.models import Model
@@ -28,7 +28,12 @@ def load_run(run_dir: Path) -> tuple[Prepared, Model]:
         DataError: the run is not finished, or its data have changed since.
     """
     result = read_result(run_dir)
-    prepared = prepare(build_config(read_table(run_dir / "config.json")), RunLog())
+    config = build_config(read_table(run_dir / "config.json"))
+    if config_hash(config) != result.config_hash:
+        raise DataError(
+            f"{run_dir / 'config.json'} has changed since the run. Restore it or run again."
+        )
+    prepared = prepare(config, RunLog())
     for name, fingerprint in prepared.fingerprints.items():
         if fingerprint != result.fingerprints[name]:
             raise DataError(
@@ -40,7 +45,8 @@ def load_run(run_dir: Path) -> tuple[Prepared, Model]:
     if model.closed_form:
         model.fit_exact()
     else:
-        model.load_state_dict(read_checkpoint(run_dir / CHECKPOINT).group("best"))
+        checkpoint = read_checkpoint(run_dir / CHECKPOINT, prepared.identity)
+        model.load_state_dict(checkpoint.group("best"))
     model.eval()
     return prepared, model
 

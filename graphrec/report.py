@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from graphrec.result import Result
 
 COMPARABLE = ("dataset", "split", "protocol")
 """Fingerprints that two rows of one table must share."""
+
+RUN_KEY = ("config_hash", "split", "features", "protocol")
+"""Columns of a results file that identify a run."""
 
 
 @dataclass(frozen=True)
@@ -141,16 +144,11 @@ def append_csv(path: Path, results: Sequence[Result]) -> int:
     columns = list(dict.fromkeys(key for record in records for key in record))
     lines: list[dict[str, str]] = []
     if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            lines, columns = list(reader), list(reader.fieldnames or columns)
-    known = {(line["config_hash"], line["split"], line["protocol"]) for line in lines}
-    fresh = [
-        record
-        for record in records
-        if (record["config_hash"], record["split"], record["protocol"]) not in known
-    ]
-    for record in fresh:
+        lines, columns = _read_csv(path, columns)
+    fresh: dict[tuple[str, ...], dict[str, str]] = {_run_key(record): record for record in records}
+    for line in lines:
+        fresh.pop(_run_key(line), None)
+    for record in fresh.values():
         strange = set(record) ^ set(columns)
         if strange:
             raise DataError(
@@ -160,9 +158,31 @@ def append_csv(path: Path, results: Sequence[Result]) -> int:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows([*lines, *fresh])
+    writer.writerows([*lines, *fresh.values()])
     write_bytes(path, buffer.getvalue().encode())
     return len(fresh)
+
+
+def _read_csv(path: Path, columns: list[str]) -> tuple[list[dict[str, str]], list[str]]:
+    """Lines and columns of a results file; ``columns`` where it is empty."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            lines, columns = list(reader), list(reader.fieldnames or columns)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a results file: {error}.") from error
+    missing = [name for name in RUN_KEY if name not in columns]
+    if missing:
+        raise DataError(
+            f"{path} is no results file: it has no column {', '.join(missing)}. Append to another."
+        )
+    if any(None in line or None in line.values() for line in lines):
+        raise DataError(f"{path} has a line whose fields do not fit its header. Repair it.")
+    return lines, columns
+
+
+def _run_key(line: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(line[name] for name in RUN_KEY)
 
 
 def _record(result: Result) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -83,6 +84,16 @@ class Result:
     schema_version: int = SCHEMA_VERSION
 
 
+def require_measured(published: Iterable[str], measured: Collection[str]) -> None:
+    """Raise DataError unless every published metric is among the measured ones."""
+    for metric in published:
+        if metric not in measured:
+            raise DataError(
+                f"[published] has {metric!r}, which this run does not measure."
+                f"{nearest(metric, measured)} Add it to evaluation.metrics or evaluation.top_k."
+            )
+
+
 def compare(
     published: dict[str, float], tolerance: dict[str, float], ours: dict[str, float]
 ) -> list[Verdict]:
@@ -91,13 +102,9 @@ def compare(
     Raises:
         DataError: a published metric was not measured.
     """
+    require_measured(published, ours)
     verdicts = []
     for metric, expected in published.items():
-        if metric not in ours:
-            raise DataError(
-                f"[published] has {metric!r}, which this run does not measure."
-                f"{nearest(metric, ours)} Add it to evaluation.metrics or evaluation.top_k."
-            )
         allowed = tolerance.get(metric, 5e-5)
         difference = ours[metric] - expected
         word = "match" if abs(difference) <= allowed else "above" if difference > 0 else "below"
@@ -124,16 +131,23 @@ def read_result(run_dir: Path) -> Result:
             f"{run_dir} holds no result.json: it is no run folder, or the run is not finished "
             f"(finish it with graphrec run CONFIG --out {run_dir} --resume)."
         ) from error
+    except OSError as error:
+        raise DataError(f"{run_dir} is no run folder: {error.strerror}.") from error
     except ValueError as error:
         raise DataError(f"{path} is malformed: {error}.") from error
-    if content.get("schema_version") != SCHEMA_VERSION:
+    if not isinstance(content, dict) or content.get("schema_version") is None:
+        raise DataError(f"{path} is malformed: it holds no result of a run.")
+    if content["schema_version"] != SCHEMA_VERSION:
         raise DataError(
-            f"{path} has schema version {content.get('schema_version')}, this graphrec reads "
+            f"{path} has schema version {content['schema_version']}, this graphrec reads "
             f"{SCHEMA_VERSION}. Read it with the graphrec that wrote it."
         )
-    content["verdicts"] = [Verdict(**verdict) for verdict in content["verdicts"]]
-    content["examples"] = [Example(**example) for example in content["examples"]]
-    return Result(**content)
+    try:
+        content["verdicts"] = [Verdict(**verdict) for verdict in content["verdicts"]]
+        content["examples"] = [Example(**example) for example in content["examples"]]
+        return Result(**content)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} is malformed: {error}. Run again in another folder.") from error
 
 
 def environment() -> dict[str, Json]:

@@ -4,6 +4,7 @@ raw files -> Dataset -> Split (train, valid, sealed test) -> Features -> Model -
 valid -> the test part is opened -> Result.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,17 @@ import numpy.typing as npt
 import torch
 
 from graphrec.config import ModelConfig, RunConfig
-from graphrec.config_file import build_config, config_hash, read_table
+from graphrec.config_file import config_hash, differing_keys, read_table
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, parse_metric, protocol_of
+from graphrec.evaluation.metrics import expand
 from graphrec.features import Features, encode
 from graphrec.files import write_json
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
 from graphrec.outputs import summarise, write_tables
-from graphrec.result import Result, read_result, write_result
+from graphrec.result import Result, read_result, require_measured, write_result
 from graphrec.rng import torch_stream
 from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult, fit
@@ -33,8 +35,9 @@ CHECKPOINT = "checkpoint.safetensors"
 def run(config: RunConfig, out: Path, *, resume: bool = False) -> Result:
     """Run one experiment and write its folder ``out``.
 
-    With ``resume`` the run goes on from its last checkpoint (or from the start, if it was stopped
-    before the first) and ends with the numbers of an uninterrupted run.
+    Nothing is written before settings and data have proved to be sound. With ``resume`` the run
+    goes on from its last checkpoint (or from the start, if it was stopped before the first) and
+    ends with the numbers of an uninterrupted run.
 
     Raises:
         ConfigError: ``out`` holds another run, or settings contradict each other.
@@ -43,17 +46,19 @@ def run(config: RunConfig, out: Path, *, resume: bool = False) -> Result:
     """
     if _already_finished(config, out, resume):
         return read_result(out)
-    write_json(out / "config.json", config.model_dump(mode="json"))
-    log = RunLog(out / "log.jsonl")
+    log = RunLog()
     log.event("start", f"Run folder {out}", {"config_hash": config_hash(config), "resume": resume})
     prepared = prepare(config, log)
     with log.stage("build"):
         model = build(config.model, prepared)
+    for left_by_a_kill in out.glob(".*.part"):
+        left_by_a_kill.unlink()
+    write_json(out / "config.json", config.model_dump(mode="json"))
+    log.write_to(out / "log.jsonl")
     with log.stage("fit"):
-        identity = {"config": config_hash(config), **prepared.fingerprints}
         going_on = resume and (out / CHECKPOINT).exists()
         fitted = fit_model(
-            model, prepared, log, CheckpointPolicy(out / CHECKPOINT, identity, going_on)
+            model, prepared, log, CheckpointPolicy(out / CHECKPOINT, prepared.identity, going_on)
         )
     with log.stage("baselines"):
         baselines = fit_baselines(prepared, log)
@@ -89,6 +94,11 @@ class Prepared:
             "protocol": self.protocol.fingerprint,
         }
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the checkpoints of this experiment belong to."""
+        return {"config": config_hash(self.config), **self.fingerprints}
+
     def open_test(self, reason: str, log: RunLog) -> Interactions:
         """Open the sealed test part and leave a trace in the log."""
         log.event("test_opened", f"Test part opened: {reason}", {"reason": reason})
@@ -104,9 +114,11 @@ def _already_finished(config: RunConfig, out: Path, resume: bool) -> bool:
         raise ConfigError(
             f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
         )
-    if config_hash(build_config(read_table(path))) != config_hash(config):
+    different = differing_keys(read_table(path), config.model_dump(mode="json"))
+    if different:
         raise ConfigError(
-            f"{out} holds a run of another configuration, see {path}. Choose another --out."
+            f"{out} holds a run of another configuration: {', '.join(different)} differ. Resume "
+            f"it with {path}, or choose another --out."
         )
     return (out / "result.json").exists()
 
@@ -120,7 +132,8 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     """
     device = _device(config.run.device)
     protocol = protocol_of(config.evaluation)
-    model_class = resolve(config.model.name, MODELS, "model")
+    names = (config.model.name, *config.evaluation.baselines)
+    model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
     if config.features and not model_class.uses_modalities:
         raise ConfigError(
             f"Model {config.model.name!r} reads no features, but the configuration has "
@@ -135,7 +148,8 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         log.steps(parts.steps)
         sizes = f"{len(parts.train):,} / {len(parts.valid):,} / {len(parts.test):,}"
         log.event("split", f"Split {parts.rule}: {sizes} train / valid / test")
-    if protocol.selection == "valid" and not len(parts.valid) and not model_class.closed_form:
+    trained = any(not each.closed_form for each in (model_class, *baselines))
+    if protocol.selection == "valid" and not len(parts.valid) and trained:
         raise ConfigError(
             "evaluation.selection = 'valid' needs a validation part, and this split has none. Use "
             "split.kind with a valid share, or evaluation.selection = 'last_epoch'."
@@ -151,7 +165,8 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
 
 
 def _require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:
-    """Find a list longer than the catalogue now, not after training."""
+    """Find a list longer than the catalogue, or a number without ours, before training."""
+    require_measured(config.published, expand(config.evaluation.metrics, config.evaluation.top_k))
     lengths = {"run.recommend_k": config.run.recommend_k}
     lengths |= {"evaluation.top_k": max(config.evaluation.top_k)}
     named = {f"evaluation.metrics {name!r}": name for name in config.evaluation.metrics}
@@ -174,7 +189,9 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         features=prepared.features if model_class.uses_modalities else None,
         backend=prepared.config.run.backend,
     )
-    return model_class(config, inputs).to(prepared.device)
+    # Torch layers draw their first values from the global generator, before ``rng`` sets them.
+    with torch.random.fork_rng(devices=[]):
+        return model_class(config, inputs).to(prepared.device)
 
 
 def fit_model(
@@ -259,15 +276,16 @@ def _evaluate(
 
 
 def _device(name: str) -> torch.device:
-    has_cuda = torch.cuda.is_available()
-    try:
-        device = torch.device(("cuda" if has_cuda else "cpu") if name == "auto" else name)
-    except RuntimeError as error:
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if re.fullmatch(r"cuda(:\d+)?", name) is None:
+        raise ConfigError(f"run.device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0.")
+    device = torch.device(name)
+    if (device.index or 0) >= count:
         raise ConfigError(
-            f"run.device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0."
-        ) from error
-    if device.type == "cuda" and not has_cuda:
-        raise ConfigError(
-            f"run.device = {name!r}, but this torch sees no CUDA device. Use auto or cpu."
+            f"run.device = {name!r}, but this torch sees {count} CUDA devices. Use auto or cpu."
         )
     return device

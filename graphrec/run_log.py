@@ -16,11 +16,21 @@ logger = logging.getLogger("graphrec")
 
 
 class RunLog:
-    """Appends one JSON object per event and measures the stages of a run."""
+    """One JSON object per event, kept until ``write_to`` names a file; measures the stages."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path  # without one, events go to the logger only
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._kept = ""
         self.seconds: dict[str, float] = {}
+
+    def write_to(self, path: Path) -> None:
+        """Append the events so far, and from now on each new one, to ``path``.
+
+        Raises:
+            DataError: the log cannot be written.
+        """
+        self._path = path
+        self._append("")
 
     def event(self, kind: str, message: str, details: Mapping[str, Json] | None = None) -> None:
         """Record an event.
@@ -29,12 +39,17 @@ class RunLog:
             DataError: the log cannot be written.
         """
         logger.info(message)
+        record = {"time": datetime.now(UTC).isoformat(), "event": kind, "message": message}
+        self._append(json.dumps(record | dict(details or {})) + "\n")
+
+    def _append(self, line: str) -> None:
+        self._kept += line
         if self._path is None:
             return
-        record = {"time": datetime.now(UTC).isoformat(), "event": kind, "message": message}
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record | dict(details or {})) + "\n")
+                file.write(self._kept)
+            self._kept = ""
         except OSError as error:
             raise DataError(
                 f"Cannot write {self._path}: {error.strerror}. Free some space or choose a "

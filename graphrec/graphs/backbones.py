@@ -25,8 +25,13 @@ class NGCFLayers(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = dropout
-        self.sums = nn.ModuleList(nn.Linear(dim, dim) for _ in range(num_layers))
-        self.products = nn.ModuleList(nn.Linear(dim, dim) for _ in range(num_layers))
+        # skip_init: a plain Linear would first draw from the global generator.
+        self.sums = nn.ModuleList(
+            nn.utils.skip_init(nn.Linear, dim, dim) for _ in range(num_layers)
+        )
+        self.products = nn.ModuleList(
+            nn.utils.skip_init(nn.Linear, dim, dim) for _ in range(num_layers)
+        )
         for linear in (*self.sums, *self.products):
             nn.init.xavier_uniform_(linear.weight, generator=generator)
             nn.init.zeros_(linear.bias)

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from graphrec.graphs.backends import choose_backend, import_dgl
 
+BUILT = ("_matrix", "_kernel")
+"""Properties of a graph that follow from its buffers."""
+
 
 class Context(torch.autograd.function.FunctionCtx):
     """What the gradient needs: the operator, not its inputs."""
@@ -66,24 +69,40 @@ class Graph(nn.Module):
         """N."""
         return len(self.scale)
 
+    def product(self, x: Tensor) -> Tensor:
+        """Return ``W x``, outside of autograd. ``x``: ``[N, D]``."""
+        if self.backend == "torch":
+            return self._matrix @ x
+        return self._kernel(x)
+
+    def add_product(self, x: Tensor, y: Tensor, weight: float) -> Tensor:
+        """Return ``weight (x + W y)``; one pass over memory with the torch backend."""
+        if self.backend == "torch":
+            return torch.addmm(x, self._matrix, y, beta=weight, alpha=weight)
+        return self._kernel(y).add_(x).mul_(weight)
+
     @cached_property
-    def product(self) -> Callable[[Tensor], Tensor]:
-        """The function ``[N, D] -> W x``, outside of autograd, of the chosen backend."""
-        return {"torch": self._torch, "pyg": self._pyg, "dgl": self._dgl}[self.backend]()
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Graph":
-        self.__dict__.pop("product", None)  # built for the old device or precision
-        super()._apply(fn, recurse)
-        return self
-
-    def _torch(self) -> Callable[[Tensor], Tensor]:
+    def _matrix(self) -> Tensor:
         shape = (self.num_nodes, self.num_nodes)
         with warnings.catch_warnings():  # torch announces once that CSR support is in beta
             warnings.simplefilter("ignore", UserWarning)
-            matrix = torch.sparse_csr_tensor(
+            return torch.sparse_csr_tensor(
                 self.indptr, self.indices, self.values, shape, check_invariants=False
             )
-        return lambda x: matrix @ x
+
+    @cached_property
+    def _kernel(self) -> Callable[[Tensor], Tensor]:
+        return self._pyg() if self.backend == "pyg" else self._dgl()
+
+    def __getstate__(self) -> dict[str, object]:
+        """A copy builds its kernels anew: sparse tensors cannot be copied."""
+        return {name: value for name, value in self.__dict__.items() if name not in BUILT}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Graph":
+        for name in BUILT:  # for the old device or precision
+            self.__dict__.pop(name, None)
+        super()._apply(fn, recurse)
+        return self
 
     def _pyg(self) -> Callable[[Tensor], Tensor]:
         from graphrec.graphs.pyg import WeightedSum
@@ -119,16 +138,19 @@ class _Propagate(torch.autograd.Function):
 
 
 class _LayerMean(torch.autograd.Function):
-    """``1 / (L + 1) sum_l W^l x``; gradient: the same sum applied to g."""
+    """``1 / (L + 1) sum_l W^l x``; gradient: the same sum applied to g.
+
+    By Horner's rule, s <- x + W s, so that no layer is kept beside the sum.
+    """
 
     @staticmethod
     def forward(ctx: Context, x: Tensor, graph: Graph, num_layers: int) -> Tensor:
         ctx.graph, ctx.num_layers = graph, num_layers
-        layer, total = x, x.clone()
-        for _ in range(num_layers):
-            layer = graph.product(layer)
-            total += layer
-        return total.div_(num_layers + 1)
+        total = x
+        for depth in range(1, num_layers + 1):
+            weight = 1 / (num_layers + 1) if depth == num_layers else 1.0
+            total = graph.add_product(x, total, weight)
+        return total if num_layers else x.clone()
 
     @staticmethod
     def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor, None, None]:

@@ -29,6 +29,15 @@ class Batch(NamedTuple):
     pos: Tensor
     neg: Tensor
 
+    @property
+    def items(self) -> Tensor:
+        """Positive and negatives side by side, ``[B, 1 + n]``: one gather instead of two."""
+        return torch.cat([self.pos.unsqueeze(1), self.neg], dim=1)
+
+    def nodes(self, num_users: int) -> Tensor:
+        """Graph nodes of user, positive and negatives, ``[B, 2 + n]``; items follow the users."""
+        return torch.cat([self.users.unsqueeze(1), self.items + num_users], dim=1)
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -119,7 +128,7 @@ class EmbeddingModel(Model):
         """The chosen ranking loss and ``reg * l2``."""
         users, items = self._final()
         vectors = users[batch.users]
-        chosen = items[torch.cat([batch.pos.unsqueeze(1), batch.neg], dim=1)]
+        chosen = items[batch.items]
         scores = torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2)
         ranking = losses.LOSSES[self.config.loss]
         terms: dict[str, Tensor] = {
@@ -133,6 +142,11 @@ class EmbeddingModel(Model):
         """One ``embed()``, then a matrix product for each block of users."""
         users, items = self._final()
         return lambda batch: users[batch] @ items.T
+
+    def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Split ``[N, D]`` into users and items; its gradient is one concatenation."""
+        users, items = nodes.split((self.num_users, self.num_items))
+        return users, items
 
     def _final(self) -> tuple[Tensor, Tensor]:
         users, items = self.embed()

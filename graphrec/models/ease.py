@@ -7,10 +7,12 @@ import scipy.sparse as sp
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
-from torch.nn import functional
 
 from graphrec.config import ModelConfig
 from graphrec.models.base import Inputs, Model
+
+USERS_PER_BLOCK = 1024
+"""Rows of K^-1 X held at once."""
 
 
 class EASEConfig(ModelConfig):
@@ -51,10 +53,12 @@ class EASE(Model):
         interactions = self.train_matrix
         if self.user_side:
             inverse = self._inverse(interactions @ interactions.T)
-            projected = torch.from_numpy(interactions.T @ inverse.cpu().numpy())  # (K^-1 X)^T
-            # x_j^T K^-1 x_j: the entries of column j of K^-1 X at the users of j, summed.
-            inner = interactions.T.multiply(projected.numpy()).sum(axis=1)
-            self.diagonal = ((1 - torch.from_numpy(inner)) / self.config.reg).to(inverse)
+            inner = np.zeros(self.num_items)  # x_j^T K^-1 x_j, in blocks of users
+            for start in range(0, self.num_users, USERS_PER_BLOCK):
+                block = slice(start, start + USERS_PER_BLOCK)
+                projected = inverse[block].cpu().numpy() @ interactions
+                inner += interactions[block].multiply(projected).sum(axis=0)
+            self.diagonal = torch.from_numpy((1 - inner) / self.config.reg).to(inverse)
             self.weights = inverse
         else:
             inverse = self._inverse(interactions.T @ interactions)
@@ -68,20 +72,18 @@ class EASE(Model):
         return torch.cholesky_inverse(factor)
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Histories times B: a sum of the rows of B that stand in each history."""
+        """Histories times B; a history is short, so a sparse product reads few rows of B."""
+        weights = self.weights.cpu().numpy()
+        diagonal = self.diagonal.cpu().numpy()
 
-        def item_side(users: Tensor) -> Tensor:
-            rows = self.train_matrix[users.cpu().numpy()]
-            items, starts = (
-                torch.from_numpy(part.astype(np.int64)).to(users.device)
-                for part in (rows.indices, rows.indptr[:-1])
-            )
-            return functional.embedding_bag(items, self.weights, starts, mode="sum")
+        def scores(users: Tensor) -> Tensor:
+            chosen = users.cpu().numpy()
+            histories = self.train_matrix[chosen]
+            if self.user_side:
+                projected = weights[chosen] @ self.train_matrix
+                block = histories.toarray() - projected / diagonal
+            else:
+                block = histories @ weights
+            return torch.from_numpy(block).to(users.device)
 
-        def user_side(users: Tensor) -> Tensor:
-            rows = self.weights[users].cpu().numpy()
-            projected = torch.from_numpy(rows @ self.train_matrix).to(self.weights)
-            histories = torch.from_numpy(self.train_matrix[users.cpu().numpy()].toarray())
-            return histories.to(self.weights) - projected / self.diagonal
-
-        return user_side if self.user_side else item_side
+        return scores

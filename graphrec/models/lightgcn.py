@@ -35,9 +35,8 @@ class LightGCN(EmbeddingModel):
     def embed(self) -> tuple[Tensor, Tensor]:
         """Mean over layers, split into users and items."""
         nodes = layer_mean(self.graph, self.nodes, self.num_layers)  # Eq. 4, 8
-        return nodes[: self.num_users], nodes[self.num_users :]
+        return self.split_nodes(nodes)
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """Layer-0 rows of the batch (Eq. 15)."""
-        rows = (batch.users, batch.pos + self.num_users, batch.neg + self.num_users)
-        return [self.nodes[chosen] for chosen in rows]
+        return [self.nodes[batch.nodes(self.num_users)]]

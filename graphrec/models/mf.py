@@ -26,4 +26,4 @@ class MF(EmbeddingModel):
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """The rows of the batch."""
-        return [self.users[batch.users], self.items[batch.pos], self.items[batch.neg]]
+        return [self.users[batch.users], self.items[batch.items]]

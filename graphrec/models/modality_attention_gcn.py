@@ -1,10 +1,10 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, model_validator
 from torch import Tensor, nn
 
 from graphrec.datasets.interactions import Interactions
@@ -36,6 +36,13 @@ class ModalityAttentionGCNConfig(EmbeddingConfig):
     """Add a free embedding per item to its fused modalities."""
     dropout: Fraction = 0.0
     """Message dropout of the ngcf backbone."""
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        resolve(self.fusion, FUSIONS, "fusion")
+        if self.dropout > 0 and self.backbone != "ngcf":
+            raise ValueError(f"dropout has no effect on backbone = {self.backbone!r}; remove it")
+        return self
 
 
 class ModalityAttentionGCN(EmbeddingModel):
@@ -83,7 +90,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         for name in self.names:
             values = torch.from_numpy(features[name].values)
             self.register_buffer(f"features_{name}", values, persistent=False)
-            projection = nn.Linear(values.shape[1], self.config.dim)
+            projection = nn.utils.skip_init(nn.Linear, values.shape[1], self.config.dim)
             nn.init.xavier_normal_(projection.weight, generator=rng)
             nn.init.zeros_(projection.bias)
             self.projections.append(projection)
@@ -106,7 +113,7 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def attention(self) -> Tensor:
         """Weight of each modality for each item, ``[I, M]``, in the order of ``names``."""
-        return self._fuse()[1]
+        return self._fuse()[1] if self.names else self.present.to(self.users.dtype)
 
     def _fuse(self) -> tuple[Tensor, Tensor]:
         tokens = [
@@ -133,11 +140,11 @@ class ModalityAttentionGCN(EmbeddingModel):
             nodes = self.layers(self.graph, nodes)
         else:
             nodes = layer_mean(self.graph, nodes, self.config.num_layers)
-        return nodes[: self.num_users], nodes[self.num_users :]
+        return self.split_nodes(nodes)
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """Free embeddings of the batch; projections and fusion are not penalised."""
         rows = [self.users[batch.users]]
         if self.config.use_id:
-            rows += [self.items[batch.pos], self.items[batch.neg]]
+            rows.append(self.items[batch.items])
         return rows

@@ -44,9 +44,8 @@ class NGCF(EmbeddingModel):
     def embed(self) -> tuple[Tensor, Tensor]:
         """All layers joined, ``[U, D (L + 1)]`` and ``[I, D (L + 1)]``."""
         nodes = self.layers(self.graph, self.nodes)  # Eq. 7, 9
-        return nodes[: self.num_users], nodes[self.num_users :]
+        return self.split_nodes(nodes)
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """Layer-0 rows of the batch."""
-        rows = (batch.users, batch.pos + self.num_users, batch.neg + self.num_users)
-        return [self.nodes[chosen] for chosen in rows]
+        return [self.nodes[batch.nodes(self.num_users)]]

@@ -7,6 +7,7 @@ and tampering.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +51,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_bytes(path, save(tensors, metadata=metadata))
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify.
+def read_checkpoint(path: Path, identity: Mapping[str, Json] | None = None) -> Checkpoint:
+    """Read and verify; with ``identity``, also that it belongs to that run.
 
     Raises:
-        TrainingError: the file is missing, truncated or was changed.
+        TrainingError: the file is missing, truncated, was changed or is of another run.
     """
     remedy = "Delete it and start again without --resume."
     try:
@@ -68,12 +69,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
     state = metadata.get("state", "")
     if metadata.get("sha256") != _digest(tensors, state):
         raise TrainingError(f"Checkpoint {path} was changed after it was written. {remedy}")
-    return Checkpoint(tensors, json.loads(state))
+    checkpoint = Checkpoint(tensors, json.loads(state))
+    if identity is not None:
+        _require_identity(path, checkpoint.state.get("identity"), identity)
+    return checkpoint
+
+
+def _require_identity(path: Path, saved: Json, wanted: Mapping[str, Json]) -> None:
+    known = saved if isinstance(saved, dict) else {}
+    different = [key for key, value in wanted.items() if known.get(key) != value]
+    if different:
+        raise TrainingError(
+            f"Checkpoint {path} belongs to another run: {', '.join(different)} differ. Use it with "
+            f"the configuration and data that it was made with, or start again in another folder."
+        )
 
 
 def _digest(tensors: dict[str, Tensor], state: str) -> str:
     sha = hashlib.sha256(state.encode())
     for name in sorted(tensors):
-        sha.update(name.encode())
-        sha.update(tensors[name].contiguous().numpy().tobytes())
+        values = tensors[name].contiguous().numpy()
+        sha.update(f"{name}/{values.dtype.str}{values.shape}/".encode())
+        sha.update(values.tobytes())
     return sha.hexdigest()

@@ -94,8 +94,7 @@ def fit(
     if checkpoint is not None and checkpoint.resume:
         result, best = _restore(checkpoint, model, optimizer)
     if result.stopped:
-        model.load_state_dict(best)
-        return result
+        return _finish(model, best, result)
     sampler = NegativeSampler(train, config.negatives, device)
     epochs_done = len(result.history)
     with step("Training", config.max_epochs, epochs_done) as progress:
@@ -114,7 +113,13 @@ def fit(
     result.stopped = "patience" if _exhausted(result, config) else "max_epochs"
     if checkpoint is not None:
         _save(checkpoint, model, best, optimizer, result)
+    return _finish(model, best, result)
+
+
+def _finish(model: Model, best: Mapping[str, Tensor], result: FitResult) -> FitResult:
+    """Leave the model with its best weights, ready to score."""
     model.load_state_dict(best)
+    model.eval()
     return result
 
 
@@ -234,15 +239,7 @@ def _save(
 def _restore(
     checkpoint: CheckpointPolicy, model: Model, optimizer: torch.optim.Optimizer
 ) -> tuple[FitResult, dict[str, Tensor]]:
-    saved = read_checkpoint(checkpoint.path)
-    identity = saved.state.get("identity")
-    if identity != checkpoint.identity:
-        known = identity if isinstance(identity, dict) else {}
-        different = [key for key, value in checkpoint.identity.items() if known.get(key) != value]
-        raise TrainingError(
-            f"Checkpoint {checkpoint.path} belongs to another run: {', '.join(different)} differ. "
-            f"Resume with the same configuration and data, or start again in another folder."
-        )
+    saved = read_checkpoint(checkpoint.path, checkpoint.identity)
     fields = saved.state["result"]
     assert isinstance(fields, dict)
     result = FitResult(**fields)  # type: ignore[arg-type]

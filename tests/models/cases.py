@@ -5,23 +5,40 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
-from graphrec.config import Json, SplitConfig, TrainingConfig
+from graphrec.config import Json, ModelConfig, SplitConfig, TrainingConfig
 from graphrec.datasets import checkerboard, planted, split
 from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.sampling import NegativeSampler
+from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
 from graphrec.fusion import FUSIONS
 from graphrec.graphs import Graph
-from graphrec.models import MODELS, Batch, Inputs, Model
+from graphrec.graphs.backends import import_dgl
+from graphrec.models import MODELS, Batch, EmbeddingModel, Inputs, Model
 from graphrec.rng import torch_stream
 from graphrec.training import FitResult, fit
 
 CPU = torch.device("cpu")
 COLD_WITH_CONTENT, COLD_WITH_NOTHING, WARM_WITH_NOTHING = 5, 3, 8
 """Items of ``planted_world`` without training users, without any modality, or both."""
+
+
+def dgl_reason() -> str:
+    """Why DGL cannot be used; empty when it can."""
+    try:
+        import_dgl()
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+DGL = pytest.param(
+    "dgl", marks=pytest.mark.skipif(bool(dgl_reason()), reason=dgl_reason() or "DGL is there")
+)
 
 
 @dataclass(frozen=True)
@@ -116,23 +133,30 @@ class Case:
     def model_class(self) -> type[Model]:
         return MODELS[self.name]
 
+    def config(self, more: Mapping[str, Json] | None = None) -> ModelConfig:
+        """Settings that make the model small; ``more`` adds to them or replaces some."""
+        config_class = self.model_class.Config
+        small: dict[str, Json] = {"dim": 8} if "dim" in config_class.model_fields else {}
+        return config_class.model_validate(
+            {"name": self.name, **small, **dict(self.settings), **(more or {})}
+        )
+
+    def inputs(
+        self, world: World, seed: int = 0, features: Features | None = None, backend: str = "auto"
+    ) -> Inputs:
+        """What a run hands to the model; ``features`` replaces the world's."""
+        content = (features or world.features) if self.model_class.uses_modalities else None
+        return Inputs(world.train, torch_stream(seed, "init"), content, backend)
+
     def build(
         self,
         world: World,
         seed: int = 0,
         more: Mapping[str, Json] | None = None,
         features: Features | None = None,
-        backend: str = "auto",
     ) -> Model:
-        """Construct without fitting; ``more`` adds settings, ``features`` replaces the world's."""
-        config_class = self.model_class.Config
-        small: dict[str, Json] = {"dim": 8} if "dim" in config_class.model_fields else {}
-        config = config_class.model_validate(
-            {"name": self.name, **small, **dict(self.settings), **(more or {})}
-        )
-        content = (features or world.features) if self.model_class.uses_modalities else None
-        inputs = Inputs(world.train, torch_stream(seed, "init"), content, backend)
-        return self.model_class(config, inputs)
+        """Construct without fitting."""
+        return self.model_class(self.config(more), self.inputs(world, seed, features))
 
     def ready(
         self,
@@ -167,6 +191,10 @@ def has_graph(model: Model) -> bool:
     return any(isinstance(module, Graph) for module in model.modules())
 
 
+def has_layers(case: Case) -> bool:
+    return "num_layers" in case.model_class.Config.model_fields
+
+
 def free_rows(model: Model) -> list[tuple[nn.Parameter, int]]:
     """The tables with one row per user, item or node, each with the node of its first row."""
     first = {"users": 0, "nodes": 0, "items": model.num_users}
@@ -182,7 +210,26 @@ def batch_of(world: World, num: int = 3, seed: int = 0) -> Batch:
 
 
 def train_briefly(
-    model: Model, world: World, epochs: int, batch_size: int = 16, lr: float = 0.05
+    model: Model, world: World, epochs: int, batch_size: int = 32, lr: float = 0.01
 ) -> FitResult:
     config = TrainingConfig(lr=lr, batch_size=batch_size, max_epochs=epochs, num_negatives=2)
     return fit(model, world.train, config, seed=0, device=CPU)
+
+
+def scores_of(model: Model, world: World) -> Tensor:
+    """All users, all items."""
+    with torch.no_grad():
+        return model.score(world.users)
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    """Equal up to ``tolerance`` of the largest expected magnitude."""
+    scale = max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * scale, check_dtype=False)
+
+
+def embed(model: Model) -> tuple[Tensor, Tensor]:
+    """Users and items, without a gradient."""
+    assert isinstance(model, EmbeddingModel)
+    with torch.no_grad():
+        return model.embed()

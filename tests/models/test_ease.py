@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from graphrec.datasets.interactions import Interactions
+from graphrec.models.base import Inputs
+from graphrec.models.ease import EASE, EASEConfig
+from tests.models.cases import random_interactions
+
+REG = 2.5
+
+
+def solved(train: Interactions) -> EASE:
+    model = EASE(EASEConfig(name="ease", reg=REG), Inputs(train, torch.Generator()))
+    model.fit_exact()
+    return model
+
+
+def by_inverse(train: Interactions) -> np.ndarray:
+    """Eq. 8 of the EASE paper, literally."""
+    x = train.matrix.toarray().astype(np.float64)
+    p = np.linalg.inv(x.T @ x + REG * np.eye(train.num_items))
+    b = np.empty_like(p)
+    for i in range(train.num_items):
+        for j in range(train.num_items):
+            b[i, j] = 0.0 if i == j else -p[i, j] / p[j, j]
+    return x @ b
+
+
+@pytest.mark.parametrize(
+    ("num_users", "num_items", "user_side"), [(20, 8, False), (8, 8, False), (8, 20, True)]
+)
+def test_scores_equal_the_explicit_inverse(num_users: int, num_items: int, user_side: bool) -> None:
+    train = random_interactions(num_users, num_items, share=0.4, seed=2)
+    model = solved(train)
+    assert model.user_side is user_side
+    scores = model.score(torch.arange(num_users)).numpy()
+    np.testing.assert_allclose(scores, by_inverse(train), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(20, 8), (8, 20)])
+def test_both_sides_give_the_same_scores_training_items_included(shape: tuple[int, int]) -> None:
+    train = random_interactions(*shape, share=0.4, seed=3)
+    scores = []
+    for side in (False, True):
+        model = EASE(EASEConfig(name="ease", reg=REG), Inputs(train, torch.Generator()))
+        model.user_side = side
+        model.fit_exact()
+        scores.append(model.score(torch.arange(shape[0])))
+    taken = torch.from_numpy(train.matrix.toarray() > 0)
+    assert taken.any()
+    torch.testing.assert_close(scores[0][taken], scores[1][taken], rtol=0, atol=1e-5)
+    torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(20, 8), (8, 20)])
+def test_an_item_gives_itself_nothing(shape: tuple[int, int]) -> None:
+    """B has a zero diagonal: a user whose only item is i gets the score 0 for i."""
+    train = random_interactions(*shape, share=0.4, seed=4)
+    alone = train.select(train.users != 0)
+    only = Interactions(
+        np.append(alone.users, np.int32(0)), np.append(alone.items, np.int32(2)), *shape
+    )
+    assert abs(solved(only).score(torch.tensor([0]))[0, 2].item()) < 1e-5
+
+
+def test_a_user_or_item_without_interactions_scores_zero() -> None:
+    for shape in ((20, 8), (8, 20)):
+        scores = solved(random_interactions(*shape, share=0.4, seed=5)).score(
+            torch.arange(shape[0])
+        )
+        assert (scores[-1].abs() < 1e-6).all()
+        assert (scores[:, -1].abs() < 1e-6).all()

@@ -1,0 +1,200 @@
+"""The flagship against loops over items: every fusion, both backbones, with and without ids."""
+
+import numpy as np
+import pytest
+import torch
+
+from graphrec.config_file import build_config
+from graphrec.errors import ConfigError
+from graphrec.features import Features, Modality
+from graphrec.fusion import FUSIONS
+from graphrec.models import EmbeddingModel, Inputs, Model
+from graphrec.models.modality_attention_gcn import (
+    ModalityAttentionGCN,
+    ModalityAttentionGCNConfig,
+)
+from tests.fusion.literal import LITERAL
+from tests.graphs.dense import Dense, ngcf, normalised_adjacency
+from tests.models.cases import (
+    COLD_WITH_CONTENT,
+    COLD_WITH_NOTHING,
+    WARM_WITH_NOTHING,
+    Case,
+    World,
+    batch_of,
+    checkerboard_world,
+    planted_world,
+    random_features,
+    random_interactions,
+    train_briefly,
+)
+
+NAME = "modality_attention_gcn"
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """The last item is cold; item 1 has no modality."""
+    train = random_interactions(9, 12, share=0.3, seed=4)
+    return World(train, train, train, random_features(12, seed=4))
+
+
+def shaken(model: Model) -> dict[str, Dense]:
+    """Give every parameter, biases included, a value of its own; return them in float64."""
+    rng = torch.Generator().manual_seed(8)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=rng)
+    return {name: value.double().numpy() for name, value in model.state_dict().items()}
+
+
+def literal_items(world: World, state: dict[str, Dense], fusion: str, use_id: bool) -> Dense:
+    """h_i item by item: the tokens of the modalities it has, fused, plus its own vector."""
+    names = sorted(world.features)
+    rows = []
+    for item in range(world.train.num_items):
+        tokens = {
+            m: state[f"projections.{m}.weight"] @ world.features[name].values[item]
+            + state[f"projections.{m}.bias"]
+            for m, name in enumerate(names)
+            if world.features[name].present[item]
+        }
+        trained = use_id and item in world.train.items
+        row = np.zeros(state["users"].shape[1])
+        if tokens:
+            row = row + LITERAL[fusion](tokens, len(names), state, "fusion.")
+        if trained:
+            row = row + state["items"][item]
+        if not tokens and not trained:
+            row = row + state["nothing"][0]
+        rows.append(row)
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("use_id", [True, False])
+@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf"])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_embeddings_follow_the_formula(
+    world: World, fusion: str, backbone: str, use_id: bool
+) -> None:
+    case = Case(NAME, (("fusion", fusion), ("backbone", backbone), ("use_id", use_id)))
+    model = case.ready(world)
+    assert isinstance(model, EmbeddingModel)
+    state = shaken(model)
+    nodes = np.concatenate([state["users"], literal_items(world, state, fusion, use_id)])
+    a_hat = normalised_adjacency(world.train)
+    if backbone == "ngcf":
+        layers = {name.removeprefix("layers."): value for name, value in state.items()}
+        expected = ngcf(a_hat, nodes, layers, num_layers=2)
+    else:
+        expected = (nodes + a_hat @ nodes + a_hat @ a_hat @ nodes) / 3
+    actual = torch.cat(model.embed()).detach().numpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_regularisation_is_on_free_embeddings_only(world: World) -> None:
+    batch = batch_of(world, num=2)
+    for use_id in (True, False):
+        model = Case(NAME, (("use_id", use_id), ("reg", 0.1))).ready(world)
+        state = shaken(model)
+        squares = 0.0
+        for u, i, negatives in zip(*(part.tolist() for part in batch), strict=True):
+            squares += state["users"][u] @ state["users"][u]
+            for item in (i, *negatives) if use_id else ():
+                squares += state["items"][item] @ state["items"][item]
+        expected = 0.1 * squares / (2 * len(batch.users))
+        assert model.loss(batch)["reg"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf"])
+def test_a_cold_item_starts_at_its_content(backbone: str) -> None:
+    """Its free embedding never learned anything: it must not be added as noise."""
+    world = planted_world()
+    model = Case(NAME, (("backbone", backbone),)).ready(world)
+    assert isinstance(model, ModalityAttentionGCN)
+    before = torch.cat(model.embed())
+    for item in (COLD_WITH_CONTENT, COLD_WITH_NOTHING):
+        model.items.data[item] = 100.0
+    assert torch.equal(torch.cat(model.embed()), before)
+    model.items.data[WARM_WITH_NOTHING] = 100.0
+    assert not torch.equal(torch.cat(model.embed()), before)
+    content = model.embed()[1][COLD_WITH_CONTENT]
+    model.projections[0].bias.data += 1.0
+    assert not torch.equal(model.embed()[1][COLD_WITH_CONTENT], content)
+
+
+def test_a_cold_item_with_no_modality_starts_at_the_learned_vector() -> None:
+    world = planted_world()
+    model = Case(NAME).ready(world)
+    assert isinstance(model, ModalityAttentionGCN)
+    expected = model.nothing[0] / 3  # layer 0 of 0..2; it has no neighbours
+    torch.testing.assert_close(model.embed()[1][COLD_WITH_NOTHING], expected)
+    assert model.has_nothing.squeeze(1).nonzero().flatten().tolist() == [COLD_WITH_NOTHING]
+
+
+@pytest.mark.parametrize("fusion", ["attention", "gate", "sum"])
+def test_a_modality_that_nobody_has_is_as_good_as_absent(world: World, fusion: str) -> None:
+    """Not so for concat, whose learned vector says "missing" for every item."""
+    last = sorted(world.features)[-1]
+    gone = Modality(world.features[last].values, np.zeros(12, dtype=np.bool_))
+    rest = {name: modality for name, modality in world.features.items() if name != last}
+    case = Case(NAME, (("fusion", fusion),))
+    with_it = case.ready(world, features=Features({**rest, last: gone}, 12))
+    without = case.ready(world, features=Features(rest, 12))
+    state = with_it.state_dict()
+    if fusion == "gate":
+        state["fusion.bias"] = state["fusion.bias"][:-1]
+    without.load_state_dict({name: state[name] for name in without.state_dict()})
+    torch.testing.assert_close(without.score(world.users), with_it.score(world.users))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_attention_reports_a_weight_for_each_present_modality(world: World, fusion: str) -> None:
+    model = Case(NAME, (("fusion", fusion),)).ready(world)
+    assert isinstance(model, ModalityAttentionGCN)
+    weights = model.attention()
+    assert weights.shape == (12, 3)
+    assert model.names == ("audio", "image", "text")
+    assert torch.equal(weights > 0, model.present)
+    if fusion in ("attention", "concat"):
+        sums = model.present.any(dim=1).float()
+        torch.testing.assert_close(weights.sum(dim=1), sums)
+
+
+def without_content(**settings: str | float | bool) -> ModalityAttentionGCN:
+    config = ModalityAttentionGCNConfig.model_validate({"name": NAME, "dim": 8, **settings})
+    inputs = Inputs(checkerboard_world().train, torch.Generator().manual_seed(0))
+    return ModalityAttentionGCN(config, inputs)
+
+
+def test_without_content_it_is_a_graph_model_that_solves_the_checkerboard() -> None:
+    world = checkerboard_world()
+    model = without_content()
+    train_briefly(model, world, epochs=20)
+    scores = model.eval().score(world.users).detach()
+    for seen in (world.train, world.valid):
+        scores[seen.users, seen.items] = -torch.inf
+    assert scores[world.test.users].argmax(dim=1).tolist() == world.test.items.tolist()
+
+
+def test_without_content_there_are_no_attention_weights() -> None:
+    assert without_content().attention().shape == (checkerboard_world().train.num_items, 0)
+
+
+def test_nothing_to_learn_from_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"\[features\.NAME\] table or set model\.use_id = true"):
+        without_content(use_id=False)
+
+
+def test_an_unknown_fusion_is_refused_with_the_nearest_name() -> None:
+    table = {"data": {"path": "x.csv"}, "model": {"name": NAME, "fusion": "atention"}}
+    with pytest.raises(ConfigError, match=r"Unknown fusion 'atention'\. Did you mean 'attention'"):
+        build_config(table)
+
+
+def test_dropout_without_the_backbone_that_reads_it_is_refused() -> None:
+    """The lightgcn backbone has no dropout: a search over it would tune nothing."""
+    table = {"data": {"path": "x.csv"}, "model": {"name": NAME, "dropout": 0.3}}
+    with pytest.raises(ConfigError, match="dropout"):
+        build_config(table)
+    build_config({**table, "model": {**table["model"], "backbone": "ngcf"}})

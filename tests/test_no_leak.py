@@ -1,0 +1,139 @@
+"""No training, early stopping or model is ever handed the test part."""
+
+import inspect
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import polars as pl
+import pytest
+import safetensors.torch
+import torch
+
+from graphrec import Inputs, Interactions, Model, Result, build_config, fit, run
+from graphrec.datasets import SealedTest
+from graphrec.evaluation import PRESETS
+from graphrec.models import MODELS
+from tests import flow
+
+RUN = sys.modules[run.__module__]
+
+
+def train_on(folder: Path, model: str, test_seed: int, overrides: list[str]) -> Result:
+    """A run over one fixed train and valid part, and a test part drawn by ``test_seed``."""
+    table = flow.given_table(folder, model, test_seed)
+    return run(build_config(table, overrides), folder / "run")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_another_test_part_changes_nothing_but_the_test_metrics(model: str, tmp_path: Path) -> None:
+    clean = train_on(tmp_path / "clean", model, 0, ["training.patience=2"])
+    poisoned = train_on(tmp_path / "poisoned", model, 1, ["training.patience=2"])
+
+    assert poisoned.fingerprints["split"] != clean.fingerprints["split"]
+    assert poisoned.metrics["test"] != clean.metrics["test"]
+    assert poisoned.metrics["valid"] == clean.metrics["valid"]
+    assert poisoned.best_epoch == clean.best_epoch
+    assert poisoned.stopped == clean.stopped
+    assert flow.untimed(poisoned) == flow.untimed(clean)
+    lists = [pl.read_parquet(tmp_path / name / "run/recommendations.parquet") for name in NAMES]
+    assert lists[0].equals(lists[1])
+    if not MODELS[model].closed_form:
+        weights = [
+            safetensors.torch.load_file(tmp_path / name / "run/checkpoint.safetensors")
+            for name in NAMES
+        ]
+        assert weights[0].keys() == weights[1].keys()
+        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+NAMES = ("clean", "poisoned")
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].selection == "valid"])
+def test_no_preset_that_selects_on_valid_looks_at_the_test_part(name: str, tmp_path: Path) -> None:
+    overrides = [f"evaluation.protocol={name}"]
+    clean = train_on(tmp_path / "clean", "mf", 0, overrides)
+    poisoned = train_on(tmp_path / "poisoned", "mf", 1, overrides)
+    assert flow.untimed(poisoned) == flow.untimed(clean)
+    assert poisoned.metrics["valid"] == clean.metrics["valid"]
+
+
+def test_choosing_the_epoch_on_test_does_look_at_it(tmp_path: Path) -> None:
+    """The control: the poison is strong enough to be noticed."""
+    overrides = ["evaluation.selection=best_test_epoch"]
+    clean = train_on(tmp_path / "clean", "mf", 0, overrides)
+    poisoned = train_on(tmp_path / "poisoned", "mf", 1, overrides)
+    assert flow.untimed(poisoned) != flow.untimed(clean)
+
+
+def test_models_are_given_the_training_part_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Inputs] = []
+    real = RUN.Inputs
+
+    def spy(**given: object) -> Inputs:
+        seen.append(real(**given))
+        return seen[-1]
+
+    monkeypatch.setattr(RUN, "Inputs", spy)
+    train_on(tmp_path, "mf", 0, ['evaluation.baselines=["popular", "lightgcn"]'])
+    assert len(seen) == 3
+    trained = pl.read_csv(tmp_path / "train.csv")
+    for inputs in seen:
+        assert len(inputs.train) == len(trained)
+
+
+def test_there_is_no_parameter_for_other_parts() -> None:
+    assert {field.name for field in fields(Inputs)} == {"train", "rng", "features", "backend"}
+    for model in (Model, *MODELS.values()):
+        assert list(inspect.signature(model.__init__).parameters) == ["self", "config", "inputs"]
+    typed = {
+        name
+        for name, parameter in inspect.signature(fit).parameters.items()
+        if parameter.annotation is Interactions
+    }
+    assert typed == {"train"}
+    assert set(inspect.signature(fit).parameters) == {
+        "model", "train", "config", "seed", "device", "validate", "metric", "checkpoint"
+    }  # fmt: skip
+
+
+def test_the_test_part_is_opened_after_training_and_the_baselines(tmp_path: Path) -> None:
+    result = train_on(tmp_path, "mf", 0, ['evaluation.baselines=["lightgcn", "popular"]'])
+    assert result.test_openings == ["final evaluation"]
+    events = map(json.loads, (tmp_path / "run/log.jsonl").read_text().splitlines())
+    order = [event.get("stage", event["event"]) for event in events]
+    assert order.count("test_opened") == 1
+    assert order.index("baselines") < order.index("test_opened") < order.index("evaluate")
+
+
+def test_a_sealed_part_records_every_opening(tmp_path: Path) -> None:
+    train_on(tmp_path, "popular", 0, [])
+    pairs = Interactions(*(torch.arange(3).int().numpy() for _ in range(2)), 3, 3)
+    sealed, told = SealedTest(pairs), []
+    assert (len(sealed), sealed.openings) == (3, [])
+    assert sealed.open("first", told.append) is pairs
+    assert sealed.open("second") is pairs
+    assert (sealed.openings, told) == (["first", "second"], ["first"])
+
+
+def test_a_run_cannot_train_while_the_part_is_sealed_shut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training ends without a single opening; only the final evaluation asks for one."""
+
+    class Sealed(Exception):
+        pass
+
+    def refuse(*_: object) -> None:
+        raise Sealed
+
+    monkeypatch.setattr(SealedTest, "open", refuse)
+    with pytest.raises(Sealed):
+        train_on(tmp_path, "modality_attention_gcn", 0, ['evaluation.baselines=["mf"]'])
+    with safetensors.safe_open(tmp_path / "run/checkpoint.safetensors", framework="pt") as file:
+        state = json.loads(file.metadata()["state"])
+    assert state["result"]["stopped"] == "max_epochs"
