@@ -98,7 +98,7 @@ def _print_result(result: Result, folder: Path) -> None:
         name
         for name in result.metrics["test"]
         if name.partition("@")[2] in ("", str(longest))
-        and name.partition("@")[0] in ("recall", "ndcg", "hit", "precision", "mrr", "coverage")
+        and name.partition("@")[0] in ("recall", "ndcg", "hit", "coverage")
     ]
     rows = [[name, *(f"{values[m]:.4f}" for m in metrics)] for name, values in _models(result)]
     title = f"{result.dataset}, test part, protocol {result.protocol['name']}"

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from graphrec.progress import Reporter, reporting
 
@@ -109,7 +110,8 @@ def _reporter(console: Console) -> Iterator[Reporter]:
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table whose first column is text and whose others are figures."""
-    result = Table(title=title, title_justify="left")
+    whole = Text(title, no_wrap=True, overflow="ignore")  # a path must stay in one piece
+    result = Table(title=whole, title_justify="left")
     for index, name in enumerate(header):
         result.add_column(name, justify="left" if index == 0 else "right")
     for row in rows:

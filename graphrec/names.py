@@ -28,7 +28,7 @@ def resolve(name: str, table: Mapping[str, T], kind: str) -> T:
         module_name, _, attribute = name.partition(":")
         try:
             found: T = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ConfigError(f"Cannot import {kind} {name!r}: {error}.") from error
         return found
     known = ", ".join(sorted(table))

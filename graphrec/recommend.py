@@ -52,7 +52,7 @@ def load_run(run_dir: Path) -> tuple[Prepared, Model]:
 
 
 def recommend(
-    run_dir: Path, users: Sequence[str], k: int = 10, *, include_seen: bool = False
+    run_dir: Path | str, users: Sequence[str], k: int = 10, *, include_seen: bool = False
 ) -> pl.DataFrame:
     """Rank the catalogue for users given by external id.
 
@@ -65,7 +65,7 @@ def recommend(
         DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
         ConfigError: ``k`` is larger than the catalogue.
     """
-    prepared, model = load_run(run_dir)
+    prepared, model = load_run(Path(run_dir))
     known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}
     for user in users:
         if user not in known:

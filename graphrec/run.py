@@ -32,7 +32,7 @@ from graphrec.training import CheckpointPolicy, FitResult, fit
 CHECKPOINT = "checkpoint.safetensors"
 
 
-def run(config: RunConfig, out: Path, *, resume: bool = False) -> Result:
+def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
     """Run one experiment and write its folder ``out``.
 
     Nothing is written before settings and data have proved to be sound. With ``resume`` the run
@@ -44,6 +44,7 @@ def run(config: RunConfig, out: Path, *, resume: bool = False) -> Result:
         DataError: the data do not hold what the configuration says, or ``out`` is not writable.
         TrainingError: the loss is not finite, or the checkpoint is damaged.
     """
+    out = Path(out)
     if _already_finished(config, out, resume):
         return read_result(out)
     log = RunLog()

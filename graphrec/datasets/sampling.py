@@ -47,7 +47,8 @@ class NegativeSampler:
             drawable = int((counts > 0).sum())
             if drawable <= int(degrees.max()):
                 raise DataError(
-                    f"A user has taken all {drawable} items that occur in training, so "
+                    f"The user with internal id {int(degrees.argmax())} has taken all {drawable} "
+                    f"items that occur in training, so "
                     f"training.negatives = 'popularity' finds none. Use 'uniform'."
                 )
 

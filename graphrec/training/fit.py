@@ -178,9 +178,11 @@ def _train_epoch(
 
 
 def _explain_non_finite(terms: Mapping[str, Tensor], epoch: int, batch: int) -> None:
-    bad = ", ".join(f"{name} = {float(term)}" for name, term in terms.items())
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    bad = {name: value for name, value in values.items() if not math.isfinite(value)}
+    shown = ", ".join(f"{name} = {value}" for name, value in (bad or values).items())
     raise TrainingError(
-        f"The loss is not finite in epoch {epoch}, batch {batch}: {bad}. Lower training.lr, raise "
+        f"The loss is not finite in epoch {epoch}, batch {batch}: {shown}. Lower training.lr, raise "
         f"model.temperature or look at the scale of the features."
     )
 
