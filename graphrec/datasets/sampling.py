@@ -4,18 +4,20 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import DataError
 
 
 class NegativeSampler:
-    """Draws items that a user has not taken in training.
+    """Draws items that a user has not taken in training, in one pass and without rejection.
 
-    uniform: exact in one pass and without rejection. Let p_0 < p_1 < ... be the items of the user
-    and r uniform in [0, I - deg). The r-th item that is not among them is r + c, where c counts
-    the p_j with p_j - j <= r; c comes from one binary search over all users' p_j - j.
-    popularity: proportional to training counts, drawn again until no positive is left.
+    Items lie side by side on a line of length W, each as wide as its integer weight: 1 for
+    ``uniform``, its training count for ``popularity``. Cut out the items p_0 < p_1 < ... of the
+    user and draw r on what is left; p_j was cut out before r if t_j <= r, where t_j is the start
+    of p_j less the widths cut out before it. Adding those widths back gives a place on the whole
+    line, and so the item. The t_j of all users form one sorted array for one binary search.
 
     Raises:
         DataError: a user has taken every item that can be drawn.
@@ -23,64 +25,35 @@ class NegativeSampler:
 
     def __init__(self, train: Interactions, kind: str, device: torch.device) -> None:
         matrix = train.matrix
-        indptr = torch.from_numpy(matrix.indptr).long()
+        start = torch.from_numpy(matrix.indptr).long()
         items = torch.from_numpy(matrix.indices).long()
-        degrees = indptr.diff()
-        if train.num_items <= int(degrees.max()):
-            user = int(degrees.argmax())
+        users = torch.repeat_interleave(torch.arange(train.num_users), start.diff())
+        counts = torch.from_numpy(train.item_degrees).long()
+        weights = torch.ones_like(counts) if kind == "uniform" else counts
+        line = weights.cumsum(0)
+        cut = functional.pad(weights[items].cumsum(0), (1, 0))  # widths of all earlier pairs
+        free = line[-1] - (cut[start[1:]] - cut[start[:-1]])
+        if bool((free == 0).any()):
             raise DataError(
-                f"The user with internal id {user} has taken all {train.num_items} items in "
-                f"training, so no negative exists. Remove the user or add items."
+                f"The user with internal id {int(free.argmin())} has taken all "
+                f"{int((weights > 0).sum())} items that training.negatives = {kind!r} can draw, "
+                f"so no negative exists. Remove the user, add items, or use 'uniform'."
             )
-        self.kind = kind
-        self.num_items = train.num_items
-        users = torch.repeat_interleave(torch.arange(train.num_users), degrees)
-        position = torch.arange(len(items)) - indptr[users]
-        self.start = indptr.to(device)
-        self.free = (train.num_items - degrees).to(device)
-        # Ascending in (user, p_j - j) and in (user, p_j): both serve one global binary search.
-        self.gaps = (users * train.num_items + items - position).to(device)
-        self.keys = (users * train.num_items + items).to(device)
-        counts = torch.from_numpy(train.item_degrees).double()
-        self.cumulative = (counts.cumsum(0) / counts.sum()).to(device)
-        if kind == "popularity":
-            drawable = int((counts > 0).sum())
-            if drawable <= int(degrees.max()):
-                raise DataError(
-                    f"The user with internal id {int(degrees.argmax())} has taken all {drawable} "
-                    f"items that occur in training, so "
-                    f"training.negatives = 'popularity' finds none. Use 'uniform'."
-                )
+        thresholds = (line - weights)[items] - (cut[:-1] - cut[start[users]])
+        self.length = int(line[-1])
+        self.line, self.cut, self.start = line.to(device), cut.to(device), start.to(device)
+        self.free = free.to(device)
+        self.keys = (users * self.length + thresholds).to(device)
 
     def sample(self, users: Tensor, num: int, rng: torch.Generator) -> Tensor:
         """Return ``[B, num]`` items for ``users`` ``[B]``; none is a training item of its user."""
-        repeated = users.unsqueeze(1).expand(-1, num)
-        draw = self._uniform if self.kind == "uniform" else self._popular
-        return draw(repeated.contiguous(), rng)
-
-    def _uniform(self, users: Tensor, rng: torch.Generator) -> Tensor:
-        share = torch.rand(users.shape, generator=rng, device=users.device, dtype=torch.float64)
-        rank = (share * self.free[users]).long()
-        skipped = torch.searchsorted(self.gaps, users * self.num_items + rank, right=True)
-        return rank + skipped - self.start[users]
-
-    def _popular(self, users: Tensor, rng: torch.Generator) -> Tensor:
-        items = self._draw(users.shape, rng)
-        taken = self._taken(users, items)
-        while bool(taken.any()):
-            items[taken] = self._draw(items[taken].shape, rng)
-            taken = self._taken(users, items)
-        return items
-
-    def _draw(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
-        device = self.cumulative.device
-        share = torch.rand(shape, generator=rng, device=device, dtype=torch.float64)
-        return torch.searchsorted(self.cumulative, share, right=True).clamp_(max=self.num_items - 1)
-
-    def _taken(self, users: Tensor, items: Tensor) -> Tensor:
-        wanted = users * self.num_items + items
-        place = torch.searchsorted(self.keys, wanted).clamp_(max=len(self.keys) - 1)
-        return self.keys[place] == wanted
+        users = users.unsqueeze(1)
+        shape = (len(users), num)
+        share = torch.rand(shape, generator=rng, device=users.device, dtype=torch.float64)
+        place = (share * self.free[users]).long()
+        passed = torch.searchsorted(self.keys, users * self.length + place, right=True)
+        place += self.cut[passed] - self.cut[self.start[users]]
+        return torch.searchsorted(self.line, place, right=True)
 
 
 def shuffled_batches(

@@ -182,8 +182,8 @@ def _explain_non_finite(terms: Mapping[str, Tensor], epoch: int, batch: int) -> 
     bad = {name: value for name, value in values.items() if not math.isfinite(value)}
     shown = ", ".join(f"{name} = {value}" for name, value in (bad or values).items())
     raise TrainingError(
-        f"The loss is not finite in epoch {epoch}, batch {batch}: {shown}. Lower training.lr, raise "
-        f"model.temperature or look at the scale of the features."
+        f"The loss is not finite in epoch {epoch}, batch {batch}: {shown}. Lower training.lr, "
+        f"raise model.temperature or look at the scale of the features."
     )
 
 

@@ -122,7 +122,7 @@ def test_popularity_refuses_a_user_who_has_all_items_that_occur_and_names_the_us
     train = interactions([(0, 1), (2, 0), (2, 1), (2, 2)], 3, 4)
     drawn = NegativeSampler(train, "uniform", CPU).sample(torch.tensor([2]), 5, generator())
     assert set(drawn[0].tolist()) == {3}
-    with pytest.raises(DataError, match=r"all 3 items that occur.*Use 'uniform'"):
+    with pytest.raises(DataError, match=r"id 2 has taken all 3 .*'popularity'.*'uniform'"):
         NegativeSampler(train, "popularity", CPU)
     with pytest.raises(DataError, match=r"internal id 2"):
         NegativeSampler(train, "popularity", CPU)
