@@ -141,7 +141,7 @@ def list_names(
         "datasets": {name: entry.title for name, entry in CATALOG.items()},
         "encoders": {name: _first_line(cls.__doc__) for name, cls in ENCODERS.items()},
         "fusions": {name: _first_line(cls.__doc__) for name, cls in FUSIONS.items()},
-        "metrics": {name: _first_line(metric.__doc__) for name, metric in METRICS.items()},
+        "metrics": {name: _first_line(metric.compute.__doc__) for name, metric in METRICS.items()},
         "protocols": {name: preset.valid_metric for name, preset in PRESETS.items()},
         "papers": {path.stem: str(path) for path in paper_configs()},
     }

@@ -4,15 +4,21 @@ from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
+from graphrec.errors import ConfigError
 from graphrec.names import nearest
 
 
 def explain(error: ValidationError, root: type[BaseModel], where: str = "") -> str:
     """Return one sentence per problem of a table validated as ``root`` at ``where``."""
-    return " ".join(
-        _sentence(problem["type"], problem["loc"], problem["msg"], problem["input"], root, where)
-        for problem in error.errors()
-    )
+    sentences = []
+    for problem in error.errors():
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigError):  # says key and remedy by itself
+            sentences.append(str(cause))
+            continue
+        kind, location, message = problem["type"], problem["loc"], problem["msg"]
+        sentences.append(_sentence(kind, location, message, problem["input"], root, where))
+    return " ".join(sentences)
 
 
 def _sentence(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from graphrec.config import ModelConfig, RunConfig
 from graphrec.config_file import config_hash, differing_keys, read_table
@@ -24,6 +25,7 @@ from graphrec.files import write_json
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
 from graphrec.outputs import summarise, write_tables
+from graphrec.progress import step
 from graphrec.result import Result, read_result, require_measured, write_result
 from graphrec.rng import torch_stream
 from graphrec.run_log import RunLog
@@ -260,9 +262,15 @@ def _evaluate(
 ) -> Evaluation:
     config = prepared.config
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), step("Ranking", truth.num_users if users is None else len(users)) as bar:
+        scorer = model.scorer()
+
+        def counted(batch: Tensor) -> Tensor:
+            bar.advance(len(batch))
+            return scorer(batch)
+
         return evaluate(
-            model.scorer(),
+            counted,
             truth,
             masked,
             prepared.split.train,

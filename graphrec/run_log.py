@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from graphrec import progress
 from graphrec.config import Json
 from graphrec.datasets.dataset import Step
 from graphrec.errors import DataError
@@ -75,7 +76,8 @@ class RunLog:
     def stage(self, name: str) -> Iterator[None]:
         """Measure a stage; its seconds go into the result."""
         started = time.perf_counter()
-        yield
+        with progress.step(name.capitalize()):
+            yield
         elapsed = time.perf_counter() - started
         self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
         self.event("stage", f"{name} done in {elapsed:.1f} s", {"stage": name, "seconds": elapsed})

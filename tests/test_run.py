@@ -278,7 +278,9 @@ def test_what_fails_after_training_is_found_before_it(
 def test_a_published_metric_that_is_not_measured_is_found_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules[run.__module__], "fit_model", lambda *_: pytest.fail("training started"))
+    monkeypatch.setattr(
+        sys.modules[run.__module__], "fit_model", lambda *_: pytest.fail("training started")
+    )
     table = flow.table_of(flow.data(), "mf")
     table |= {"paper": {"key": "graphrec", "table": "1"}, "published": {"recall@4": 0.1}}
     with pytest.raises((ConfigError, DataError), match="recall@4"):
