@@ -6,7 +6,6 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import urlsplit
@@ -14,23 +13,19 @@ from urllib.parse import urlsplit
 from graphrec.datasets.catalog import entry_of, find_layout
 from graphrec.datasets.entries import CatalogEntry, Download
 from graphrec.errors import DataError
+from graphrec.progress import step
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with the file name, the bytes so far and the total (None where unknown)."""
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 60
 
 
-def fetch(
-    name: str, target: Path, source: Path | None = None, progress: Progress | None = None
-) -> Path:
+def fetch(name: str, target: Path, source: Path | None = None) -> Path:
     """Put the files of data set ``name`` into ``target/<folder>`` and return that folder.
 
     Args:
         name: a data set of the catalog.
         target: the folder of all data sets, for example ``data/raw``.
         source: copy from here (``source/<folder>`` or ``source`` itself) instead of downloading.
-        progress: told how far each download is.
 
     Raises:
         ConfigError: the name is unknown.
@@ -45,11 +40,11 @@ def fetch(
         if not entry.downloads:
             raise DataError(_by_hand(name, entry, folder))
         for file in entry.downloads:
-            download(file, folder, progress)
+            download(file, folder)
     return folder
 
 
-def download(file: Download, folder: Path, progress: Progress | None = None) -> None:
+def download(file: Download, folder: Path) -> None:
     """Download, verify, unpack and only then put in place; an interrupted download resumes.
 
     Raises:
@@ -58,7 +53,7 @@ def download(file: Download, folder: Path, progress: Progress | None = None) -> 
     folder.mkdir(parents=True, exist_ok=True)
     served = PurePosixPath(urlsplit(file.address).path).name
     part = folder / f"{served}.part"
-    _transfer(file.address, part, progress)
+    _transfer(file.address, part)
     _verify(file, part)
     try:
         if served.endswith(".zip"):
@@ -74,7 +69,7 @@ def download(file: Download, folder: Path, progress: Progress | None = None) -> 
         part.unlink(missing_ok=True)
 
 
-def _transfer(address: str, part: Path, progress: Progress | None) -> None:
+def _transfer(address: str, part: Path) -> None:
     """Append to ``part`` what it still lacks; start over where the server cannot resume."""
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "graphrec"} | ({"Range": f"bytes={done}-"} if done else {})
@@ -85,12 +80,12 @@ def _transfer(address: str, part: Path, progress: Progress | None) -> None:
             done = done if resumed else 0
             length = answer.headers.get("Content-Length")
             total = done + int(length) if length is not None else None
-            with part.open("ab" if resumed else "wb") as file:
+            title = f"Downloading {part.name.removesuffix('.part')}"
+            with step(title, total, done) as bar, part.open("ab" if resumed else "wb") as file:
                 while chunk := answer.read(CHUNK):
                     file.write(chunk)
                     done += len(chunk)
-                    if progress is not None:
-                        progress(part.name.removesuffix(".part"), done, total)
+                    bar.advance(len(chunk))
     except urllib.error.HTTPError as error:
         if error.code == 416 and done:  # The part is already as long as the file.
             return

@@ -13,6 +13,7 @@ import pytest
 from graphrec.datasets.entries import CATALOG, Download
 from graphrec.datasets.fetch import download, fetch
 from graphrec.errors import ConfigError, DataError
+from graphrec.progress import reporting
 
 CONTENT = bytes(range(256)) * 40
 
@@ -66,13 +67,27 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+class Seen:
+    """A reporter that remembers the last state."""
+
+    def start(self, description: str, total: int | None) -> int:
+        self.description, self.total = description, total
+        return 0
+
+    def update(self, handle: int, done: int, note: str) -> None:
+        self.done = done
+
+    def finish(self, handle: int) -> None:
+        pass
+
+
 def test_download_verifies_and_reports_progress(server: str, tmp_path: Path) -> None:
-    seen: list[tuple[str, int, int | None]] = []
-    download(
-        Download(f"{server}/a.bin", checksum(CONTENT)), tmp_path, lambda *state: seen.append(state)
-    )
+    seen = Seen()
+    with reporting(seen):
+        download(Download(f"{server}/a.bin", checksum(CONTENT)), tmp_path)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
-    assert seen[-1] == ("a.bin", len(CONTENT), len(CONTENT))
+    assert (seen.description, seen.total) == ("Downloading a.bin", len(CONTENT))
+    assert seen.done == len(CONTENT)
     assert names(tmp_path) == ["a.bin"]
 
 
