@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from graphrec.graphs.backends import choose_backend, import_dgl
+from graphrec.precision import single
 
 BUILT = ("_matrix", "_kernel")
 """Properties of a graph that follow from its buffers."""
@@ -70,16 +71,16 @@ class Graph(nn.Module):
         return len(self.scale)
 
     def product(self, x: Tensor) -> Tensor:
-        """Return ``W x``, outside of autograd. ``x``: ``[N, D]``."""
-        if self.backend == "torch":
-            return self._matrix @ x
-        return self._kernel(x)
+        """Return ``W x``, outside of autograd and mixed precision. ``x``: ``[N, D]``."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._matrix @ x if self.backend == "torch" else self._kernel(x)
 
     def add_product(self, x: Tensor, y: Tensor, weight: float) -> Tensor:
         """Return ``weight (x + W y)``; one pass over memory with the torch backend."""
-        if self.backend == "torch":
+        if self.backend != "torch":
+            return self.product(y).add_(x).mul_(weight)
+        with torch.autocast(x.device.type, enabled=False):
             return torch.addmm(x, self._matrix, y, beta=weight, alpha=weight)
-        return self._kernel(y).add_(x).mul_(weight)
 
     @cached_property
     def _matrix(self) -> Tensor:
@@ -159,7 +160,7 @@ class _LayerMean(torch.autograd.Function):
 
 def propagate(graph: Graph, x: Tensor) -> Tensor:
     """One layer of message passing, ``W x``. ``x``: ``[N, D]``."""
-    result: Tensor = _Propagate.apply(x.float() if x.dtype == torch.bfloat16 else x, graph)
+    result: Tensor = _Propagate.apply(single(x), graph)
     return result
 
 
@@ -171,6 +172,5 @@ def layer_mean(graph: Graph, x: Tensor, num_layers: int) -> Tensor:
 
     Source: he2020lightgcn, Eq. 7-9 with alpha_k = 1 / (L + 1).
     """
-    x = x.float() if x.dtype == torch.bfloat16 else x
-    result: Tensor = _LayerMean.apply(x, graph, num_layers)
+    result: Tensor = _LayerMean.apply(single(x), graph, num_layers)
     return result

@@ -18,6 +18,7 @@ from graphrec import losses
 from graphrec.config import ModelConfig
 from graphrec.datasets.interactions import Interactions
 from graphrec.features import Features
+from graphrec.precision import single
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -129,7 +130,7 @@ class EmbeddingModel(Model):
         users, items = self._final()
         vectors = users[batch.users]
         chosen = items[batch.items]
-        scores = torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2)
+        scores = single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
         ranking = losses.LOSSES[self.config.loss]
         terms: dict[str, Tensor] = {
             self.config.loss: ranking(scores[:, 0], scores[:, 1:], self.config.temperature)

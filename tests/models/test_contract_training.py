@@ -165,3 +165,20 @@ def test_backends_give_the_same_losses_and_gradients(case: Case, backend: str) -
         results.append([total, *torch.autograd.grad(total, list(model.parameters()))])
     for found, expected in zip(*reversed(results), strict=True):
         assert_close(found, expected)
+
+
+@trained
+def test_mixed_precision_sums_in_single(case: Case) -> None:
+    """Sparse products have no bfloat16 kernel, and a loss averaged in bfloat16 stops at 1e-2."""
+    world = planted_world()
+    batch = batch_of(world)
+    full, mixed = case.build(world), case.build(world)
+    full.eval(), mixed.eval()
+    expected = sum(full.loss(batch).values(), torch.zeros(()))
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = mixed.loss(batch)
+    total = sum(terms.values(), torch.zeros(()))
+    total.backward()
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    assert total.item() == pytest.approx(expected.item(), rel=0.02)
+    assert all(parameter.grad is not None for parameter in mixed.parameters())

@@ -1,0 +1,9 @@
+"""Mixed precision stops where many terms are summed."""
+
+import torch
+from torch import Tensor
+
+
+def single(x: Tensor) -> Tensor:
+    """Return bfloat16 values as float32; others as they are."""
+    return x.float() if x.dtype == torch.bfloat16 else x
