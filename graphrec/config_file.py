@@ -110,6 +110,9 @@ def differing_keys(old: Json, new: Json, where: str = "") -> list[str]:
 
 
 def config_hash(config: BaseModel) -> str:
-    """sha256 of the resolved configuration."""
-    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    """sha256 of all settings that differ from their defaults.
+
+    A setting that a later version adds does not change the hash of configurations without it.
+    """
+    canonical = json.dumps(config.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphrec.config_file import build_config, config_hash
 from graphrec.errors import DataError
 from graphrec.files import write_bytes
 from graphrec.result import Result
@@ -203,7 +204,7 @@ def _record(result: Result) -> dict[str, str]:
         **{f"valid {name}": f"{value:.6f}" for name, value in result.metrics["valid"].items()},
         "published": expected,
         "verdict": judged,
-        "config_hash": result.config_hash[:16],
+        "config_hash": config_hash(build_config(result.config))[:16],
         **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
         "fit_seconds": f"{result.seconds['fit']:.1f}",
         "device": result.device,

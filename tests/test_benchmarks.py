@@ -1,0 +1,63 @@
+"""The benchmark page and the results files belong together and to the configurations."""
+
+import csv
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from graphrec.config_file import config_hash, load_config
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+CONFIGS = sorted((ROOT / "paper_configs").glob("*.toml")) + sorted(
+    BENCHMARKS.glob("suites/*/*.toml")
+)
+
+
+def rows() -> list[dict[str, str]]:
+    found = []
+    for path in sorted((BENCHMARKS / "results").glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found += list(csv.DictReader(file))
+    return found
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_readme", BENCHMARKS / "make_readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_generated_from_the_results(generator: ModuleType) -> None:
+    page = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    assert page == generator.page(), "run python benchmarks/make_readme.py"
+
+
+def test_every_result_is_of_a_configuration_in_the_repository() -> None:
+    names = {path.stem for path in CONFIGS}
+    assert rows()
+    assert {row["name"] for row in rows()} <= names
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_results_carry_the_hash_of_their_configuration(path: Path) -> None:
+    """A result whose configuration was edited later is no result of it."""
+    hashes = [
+        config_hash(load_config(path, [f"run.seed={row['seed']}"]))[:16]
+        for row in rows()
+        if row["name"] == path.stem
+    ]
+    recorded = [row["config_hash"] for row in rows() if row["name"] == path.stem]
+    assert hashes == recorded
+
+
+def test_every_suite_starts_with_its_command() -> None:
+    for path in BENCHMARKS.glob("suites/*/*.toml"):
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        assert first == f"# graphrec run {path.relative_to(ROOT)}"
