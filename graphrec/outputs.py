@@ -15,7 +15,6 @@ from graphrec.config_file import config_hash
 from graphrec.datasets import Dataset, Interactions
 from graphrec.evaluation import Evaluation, Ranking, warm_cold
 from graphrec.files import write_parquet
-from graphrec.graphs.backends import choose_backend
 from graphrec.models import Model
 from graphrec.result import Example, Result, compare, environment
 from graphrec.run_log import RunLog
@@ -96,7 +95,7 @@ def summarise(
         steps=cast("list[dict[str, Json]]", steps),
         seed=config.run.seed,
         device=str(prepared.device),
-        backend=choose_backend(config.run.backend),
+        backend=prepared.backend,
         selection=prepared.protocol.selection,
         best_epoch=fitted.best_epoch,
         epochs=len(fitted.history),

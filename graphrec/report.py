@@ -208,6 +208,7 @@ def _record(result: Result) -> dict[str, str]:
         **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
         "fit_seconds": f"{result.seconds['fit']:.1f}",
         "device": result.device,
+        "backend": result.backend,
         "graphrec": str(versions["graphrec"]),
         "torch": str(versions["torch"]),
         "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),

@@ -22,12 +22,13 @@ from graphrec.evaluation import Evaluation, Protocol, evaluate, parse_metric, pr
 from graphrec.evaluation.metrics import expand
 from graphrec.features import Features, encode
 from graphrec.files import write_json
+from graphrec.graphs.backends import Backend, choose_backend
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
 from graphrec.outputs import summarise, write_tables
 from graphrec.progress import step
 from graphrec.result import Result, read_result, require_measured, write_result
-from graphrec.rng import torch_stream
+from graphrec.rng import stream_seed, torch_stream
 from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult, fit
 
@@ -88,6 +89,11 @@ class Prepared:
     device: torch.device
 
     @property
+    def backend(self) -> Backend:
+        """Kernels of message passing; others round differently."""
+        return choose_backend(self.config.run.backend, self.device)
+
+    @property
     def fingerprints(self) -> dict[str, str]:
         """sha256 of everything that a number depends on, besides the model."""
         return {
@@ -100,7 +106,8 @@ class Prepared:
     @property
     def identity(self) -> dict[str, str]:
         """What the checkpoints of this experiment belong to."""
-        return {"config": config_hash(self.config), **self.fingerprints}
+        own = {"config": config_hash(self.config), "backend": self.backend}
+        return own | self.fingerprints
 
     def open_test(self, reason: str, log: RunLog) -> Interactions:
         """Open the sealed test part and leave a trace in the log."""
@@ -190,10 +197,11 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         train=prepared.split.train,
         rng=torch_stream(prepared.config.run.seed, "init"),
         features=prepared.features if model_class.uses_modalities else None,
-        backend=prepared.config.run.backend,
+        backend=prepared.backend,
     )
-    # Torch layers draw their first values from the global generator, before ``rng`` sets them.
+    # A model of your own may hold plain torch layers, which draw from the global generator.
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(prepared.config.run.seed, "init"))
         return model_class(config, inputs).to(prepared.device)
 
 

@@ -14,11 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from graphrec.graphs.backends import choose_backend, import_dgl
+from graphrec.graphs.backends import BACKENDS, choose_backend, import_dgl
+from graphrec.names import resolve
 from graphrec.precision import single
-
-BUILT = ("_matrix", "_kernel")
-"""Properties of a graph that follow from its buffers."""
 
 
 class Context(torch.autograd.function.FunctionCtx):
@@ -29,19 +27,18 @@ class Context(torch.autograd.function.FunctionCtx):
 
 
 class Graph(nn.Module):
-    """A symmetric operator W[i, j] = s_i s_j on the edges of an undirected graph, int32 CSR.
+    """The symmetric operator W = S A S: A the edges of an undirected graph, S a scale per node.
 
-    The scale lies on the nodes, not on the edges: a kernel without edge weights reads half the
-    memory. Buffers are not saved with the model; they follow from the training interactions.
+    The scale lies on the nodes, so kernels sum neighbours without reading edge weights. Buffers
+    are not saved with the model; they follow from the training interactions.
 
     Shapes:
-        indptr: ``[N + 1]``; indices: ``[E]``; scale: ``[N]``.
+        indptr: ``[N + 1]`` and indices: ``[E]``, int32 CSR of A; scale: ``[N, 1]``.
     """
 
     indptr: Tensor
     indices: Tensor
     scale: Tensor
-    values: Tensor
 
     def __init__(
         self,
@@ -54,16 +51,15 @@ class Graph(nn.Module):
         super().__init__()
         if len(indices) > np.iinfo(np.int32).max:
             raise ValueError(f"{len(indices)} edges do not fit 32-bit offsets")
-        self.backend = choose_backend(backend)
-        rows = np.repeat(np.arange(len(scale)), np.diff(indptr))
-        values = scale[rows] * scale[indices]
+        if backend != "auto":
+            resolve(backend, BACKENDS, "backend")
+        self.backend = backend
         for name, array in (
-            ("indptr", np.asarray(indptr, dtype=np.int32)),
-            ("indices", np.asarray(indices, dtype=np.int32)),
-            ("scale", scale.astype(np.float32)),
-            ("values", values.astype(np.float32)),
+            ("indptr", indptr.astype(np.int32)),
+            ("indices", indices.astype(np.int32)),
+            ("scale", scale.astype(np.float32)[:, None]),
         ):
-            self.register_buffer(name, torch.from_numpy(array.copy()), persistent=False)
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
     @property
     def num_nodes(self) -> int:
@@ -72,57 +68,68 @@ class Graph(nn.Module):
 
     def product(self, x: Tensor) -> Tensor:
         """Return ``W x``, outside of autograd and mixed precision. ``x``: ``[N, D]``."""
-        with torch.autocast(x.device.type, enabled=False):
-            return self._matrix @ x if self.backend == "torch" else self._kernel(x)
+        return self._sum_neighbours(x * self.scale).mul_(self.scale)
 
-    def add_product(self, x: Tensor, y: Tensor, weight: float) -> Tensor:
-        """Return ``weight (x + W y)``; one pass over memory with the torch backend."""
-        if self.backend != "torch":
-            return self.product(y).add_(x).mul_(weight)
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.addmm(x, self._matrix, y, beta=weight, alpha=weight)
+    def layer_mean(self, x: Tensor, num_layers: int) -> Tensor:
+        """Return ``1 / (L + 1) sum_l W^l x``, likewise.
 
-    @cached_property
-    def _matrix(self) -> Tensor:
-        shape = (self.num_nodes, self.num_nodes)
-        with warnings.catch_warnings():  # torch announces once that CSR support is in beta
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.sparse_csr_tensor(
-                self.indptr, self.indices, self.values, shape, check_invariants=False
-            )
+        By Horner's rule, s <- x + W s, on t = S s, so that a layer is one sum over neighbours and
+        one pass: t <- S x + S^2 A t, and at last s = x + S A t.
+        """
+        x = x / (num_layers + 1)
+        if num_layers == 0:
+            return x
+        start = scaled = x * self.scale
+        square = self.scale.square()
+        for _ in range(num_layers - 1):
+            scaled = torch.addcmul(start, self._sum_neighbours(scaled), square)
+        return torch.addcmul(x, self._sum_neighbours(scaled), self.scale)
+
+    def _sum_neighbours(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return self._kernel(x)
 
     @cached_property
     def _kernel(self) -> Callable[[Tensor], Tensor]:
-        return self._pyg() if self.backend == "pyg" else self._dgl()
+        """``[N, D] -> A x`` of the chosen backend."""
+        backend = choose_backend(self.backend, self.scale.device)
+        return {"torch": self._torch, "pyg": self._pyg, "dgl": self._dgl}[backend]()
 
     def __getstate__(self) -> dict[str, object]:
-        """A copy builds its kernels anew: sparse tensors cannot be copied."""
-        return {name: value for name, value in self.__dict__.items() if name not in BUILT}
+        """A copy builds its kernel anew: sparse tensors cannot be copied."""
+        return {name: value for name, value in self.__dict__.items() if name != "_kernel"}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Graph":
-        for name in BUILT:  # for the old device or precision
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("_kernel", None)  # built for the old device or precision
         super()._apply(fn, recurse)
         return self
 
+    def _torch(self) -> Callable[[Tensor], Tensor]:
+        ones = torch.ones(len(self.indices), dtype=self.scale.dtype, device=self.scale.device)
+        shape = (self.num_nodes, self.num_nodes)
+        with warnings.catch_warnings():  # torch announces once that CSR support is in beta
+            warnings.simplefilter("ignore", UserWarning)
+            matrix = torch.sparse_csr_tensor(
+                self.indptr, self.indices, ones, shape, check_invariants=False
+            )
+        return lambda x: matrix @ x
+
     def _pyg(self) -> Callable[[Tensor], Tensor]:
-        from graphrec.graphs.pyg import WeightedSum
+        from torch_geometric.nn import SimpleConv
 
         targets = torch.repeat_interleave(
             torch.arange(self.num_nodes, device=self.indptr.device), self.indptr.diff().long()
         )
         edges = torch.stack([self.indices.long(), targets])
-        layer = WeightedSum()
-        return lambda x: layer(x, edges, self.values)
+        layer = SimpleConv(aggr="sum")
+        return lambda x: layer(x, edges)
 
     def _dgl(self) -> Callable[[Tensor], Tensor]:
         dgl = import_dgl()
         empty = torch.empty(0, dtype=self.indptr.dtype, device=self.indptr.device)
-        graph = dgl.graph(
-            ("csc", (self.indptr, self.indices, empty)), num_nodes=self.num_nodes
-        ).int()
-        scale = self.scale.unsqueeze(1)
-        return lambda x: dgl.ops.copy_u_sum(graph, x * scale) * scale
+        csc = ("csc", (self.indptr, self.indices, empty))
+        graph = dgl.graph(csc, num_nodes=self.num_nodes).int()
+        return lambda x: dgl.ops.copy_u_sum(graph, x)
 
 
 class _Propagate(torch.autograd.Function):
@@ -139,19 +146,12 @@ class _Propagate(torch.autograd.Function):
 
 
 class _LayerMean(torch.autograd.Function):
-    """``1 / (L + 1) sum_l W^l x``; gradient: the same sum applied to g.
-
-    By Horner's rule, s <- x + W s, so that no layer is kept beside the sum.
-    """
+    """``1 / (L + 1) sum_l W^l x``; gradient: the same sum applied to g."""
 
     @staticmethod
     def forward(ctx: Context, x: Tensor, graph: Graph, num_layers: int) -> Tensor:
         ctx.graph, ctx.num_layers = graph, num_layers
-        total = x
-        for depth in range(1, num_layers + 1):
-            weight = 1 / (num_layers + 1) if depth == num_layers else 1.0
-            total = graph.add_product(x, total, weight)
-        return total if num_layers else x.clone()
+        return graph.layer_mean(x, num_layers)
 
     @staticmethod
     def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor, None, None]:
