@@ -229,6 +229,7 @@ def fit_model(
         device=prepared.device,
         validate=None if protocol.selection == "last_epoch" else validate,
         metric=protocol.valid_metric,
+        part="test" if protocol.selection == "best_test_epoch" else "valid",
         checkpoint=checkpoint,
     )
 

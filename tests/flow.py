@@ -174,3 +174,20 @@ def graphrec(*arguments: str | Path) -> Answer:
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 0
     return Answer(code, out.getvalue(), err.getvalue())
+
+
+def refusal(answer: Answer) -> str:
+    """The one paragraph with which bad input must be answered."""
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    log, _, message = answer.err.rpartition("error: ")
+    assert "Traceback" not in log
+    assert message.count("\n") == 1, "one paragraph"
+    return message.strip()
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Change the first ``old`` in a text file, which must be there."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")

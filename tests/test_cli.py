@@ -205,9 +205,7 @@ def test_data_get_from_a_folder_without_the_files_is_refused(tmp_path: Path) -> 
 def test_check_gives_the_hash_of_every_configuration() -> None:
     config = flow.write_config(flow.data())
     answer = flow.graphrec("check", config, "--json")
-    assert json.loads(answer.out) == {
-        str(config): read_result(flow.finished()).config_hash
-    }
+    assert json.loads(answer.out) == {str(config): read_result(flow.finished()).config_hash}
     changed = flow.graphrec("check", config, "--set", "model.dim=4", "--json")
     assert json.loads(changed.out) != json.loads(answer.out)
 

@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 import safetensors.torch
 import torch
+from torch import Tensor, nn
 
-from graphrec import Result, build_config, read_result, run
+from graphrec import Inputs, build_config, read_result, run
 from graphrec.models import MODELS
+from graphrec.models.base import EmbeddingConfig
+from graphrec.models.mf import MF
 from tests import flow
 
 
@@ -92,3 +95,26 @@ def test_global_random_states_and_threads_are_left_alone(model: str, tmp_path: P
     assert before[1] == after[1]
     assert all(np.array_equal(*pair) for pair in zip(before[2], after[2], strict=True))
     assert before[3:] == after[3:]
+
+
+class PlainLayer(MF):
+    """A model of somebody else: a torch layer as it comes, drawn from the global generator."""
+
+    def __init__(self, config: EmbeddingConfig, inputs: Inputs) -> None:
+        super().__init__(config, inputs)
+        self.layer = nn.Linear(config.dim, config.dim)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        return self.layer(self.users), self.items
+
+
+def test_plain_layers_of_a_model_of_your_own_go_by_the_seed_too(tmp_path: Path) -> None:
+    name = f'model.name="{__name__}:PlainLayer"'
+    results = []
+    for attempt, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(attempt)
+        before = torch.random.get_rng_state()
+        config = flow.config_of(flow.data(), "mf", [name, f"run.seed={seed}"])
+        results.append(flow.untimed(run(config, tmp_path / str(attempt))))
+        assert torch.equal(torch.random.get_rng_state(), before)
+    assert results[0] == results[1] != results[2]

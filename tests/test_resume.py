@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from graphrec import ConfigError, Result, TrainingError, read_result, run
+from graphrec import ConfigError, TrainingError, read_result, run
 from graphrec.training import Checkpoint, fit, write_checkpoint
 from tests import flow
 
@@ -113,7 +113,9 @@ def test_patience_counts_on_across_the_stop(
 
 
 @pytest.mark.parametrize("stage", ["fit_baselines", "write_tables", "write_result"])
-def test_stopped_after_training(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_after_training(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def kill(*_: object) -> None:
         raise Killed
 
@@ -139,9 +141,7 @@ def test_checkpoints_every_other_epoch_and_evaluations_every_third(
         "model.dropout=0.3",
     )
     whole = flow.finished("ngcf", *overrides)
-    judged = [
-        record["epoch"] for record in read_result(whole).history if "valid/ndcg@5" in record
-    ]
+    judged = [record["epoch"] for record in read_result(whole).history if "valid/ndcg@5" in record]
     assert judged == [3, 6, 8]
     config = flow.config_of(flow.data(), "ngcf", overrides)
     with monkeypatch.context() as patch:
@@ -300,7 +300,7 @@ def test_resume_refuses_a_damaged_checkpoint(stopped: Path) -> None:
 
 
 def test_a_used_folder_needs_resume(stopped: Path) -> None:
-    with pytest.raises(ConfigError, match="already holds a run.*--resume"):
+    with pytest.raises(ConfigError, match=r"already holds a run.*--resume"):
         run(flow.config_of(stopped, "mf"), stopped / "run")
 
 
@@ -341,9 +341,7 @@ def test_the_log_of_a_resumed_run_keeps_what_came_before(stopped: Path) -> None:
     log = (stopped / "run/log.jsonl").read_text()
     assert log.startswith(before)
     starts = [
-        event["resume"]
-        for event in map(json.loads, log.splitlines())
-        if event["event"] == "start"
+        event["resume"] for event in map(json.loads, log.splitlines()) if event["event"] == "start"
     ]
     assert starts == [False, True]
 

@@ -193,7 +193,7 @@ def test_best_test_epoch_is_marked_and_its_openings_recorded(tmp_path: Path) -> 
     assert result.test_openings[-1] == "final evaluation"
     assert result.metrics["valid"] == {}
     assert result.num_users["valid"] == 0
-    scores = [record["valid/recall@5"] for record in result.history]
+    scores = [record["test/recall@5"] for record in result.history]
     assert result.metrics["test"]["recall@5"] == max(scores)
     assert result.best_epoch == 1 + scores.index(max(scores))
     log = (tmp_path / "run/log.jsonl").read_text()

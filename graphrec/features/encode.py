@@ -1,6 +1,5 @@
 """The table of encoders, and the one verb that runs them."""
 
-import logging
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
@@ -14,8 +13,6 @@ from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
 from graphrec.features.tfidf import TfidfEncoder
 from graphrec.names import resolve
-
-logger = logging.getLogger(__name__)
 
 
 class Encoder(Protocol):
@@ -57,9 +54,6 @@ def encode(dataset: Dataset, configs: Mapping[str, FeatureConfig]) -> Features:
             modality = _encode_one(dataset, config)
         except GraphRecError as error:
             raise type(error)(f"[features.{name}] {error}") from error
-        rows, columns = modality.values.shape
-        count = int(modality.present.sum())
-        logger.info("features.%s: %d of %d items, %d columns", name, count, rows, columns)
         modalities[name] = modality
     return Features(modalities, num_items=len(dataset.item_ids))
 

@@ -68,6 +68,7 @@ def fit(
     device: torch.device,
     validate: Validate | None = None,
     metric: str = "",
+    part: str = "valid",
     checkpoint: CheckpointPolicy | None = None,
 ) -> FitResult:
     """Train ``model`` in place; afterwards it holds the weights of the best epoch.
@@ -76,6 +77,7 @@ def fit(
         validate: returns metrics of the model as it is; None trains for ``max_epochs`` and keeps
             the last weights.
         metric: the metric that chooses the epoch; larger is better, the first best wins.
+        part: what ``validate`` measures on, as named in the history.
 
     Raises:
         TrainingError: a loss term is not finite (epoch, batch and term are named), or the
@@ -105,11 +107,11 @@ def fit(
             if validate is None:
                 result.best_epoch, best = epoch, _weights(model)
             elif epoch % config.eval_every == 0 or epoch == config.max_epochs:
-                best = _judge(model, validate, metric, epoch, record, result, best)
+                best = _judge(model, validate, f"{part}/{metric}", record, result, best)
             result.history.append(record)
             if checkpoint is not None and epoch % config.checkpoint_every == 0:
                 _save(checkpoint, model, best, optimizer, result)
-            progress.advance(note=_note(record, metric, result))
+            progress.advance(note=_note(record, f"{part}/{metric}", result))
     result.stopped = "patience" if _exhausted(result, config) else "max_epochs"
     if checkpoint is not None:
         _save(checkpoint, model, best, optimizer, result)
@@ -190,8 +192,7 @@ def _explain_non_finite(terms: Mapping[str, Tensor], epoch: int, batch: int) -> 
 def _judge(
     model: Model,
     validate: Validate,
-    metric: str,
-    epoch: int,
+    key: str,
     record: dict[str, float],
     result: FitResult,
     best: dict[str, Tensor],
@@ -199,22 +200,25 @@ def _judge(
     """Validate, update the early-stopping state, and return the weights of the best epoch."""
     started = time.perf_counter()
     model.eval()
+    part, _, metric = key.partition("/")
     metrics = validate(model)
-    record |= {f"valid/{name}": value for name, value in metrics.items()}
+    record |= {f"{part}/{name}": value for name, value in metrics.items()}
     record["valid_seconds"] = time.perf_counter() - started
     score = metrics[metric]
     if result.best_score is None or score > result.best_score:
-        result.best_score, result.best_epoch, result.bad_evaluations = score, epoch, 0
+        result.best_score, result.bad_evaluations = score, 0
+        result.best_epoch = int(record["epoch"])
         return _weights(model)
     result.bad_evaluations += 1
     return best
 
 
-def _note(record: Mapping[str, float], metric: str, result: FitResult) -> str:
+def _note(record: Mapping[str, float], key: str, result: FitResult) -> str:
     loss = sum(value for name, value in record.items() if name.startswith("loss/"))
     note = f"loss {loss:.4f}"
-    if f"valid/{metric}" in record:
-        note += f"  valid {metric} {record[f'valid/{metric}']:.4f} (best epoch {result.best_epoch})"
+    if key in record:
+        shown = key.replace("/", " ")
+        note += f"  {shown} {record[key]:.4f} (best epoch {result.best_epoch})"
     return note
 
 

@@ -190,6 +190,32 @@ def test_a_new_epoch_is_announced_with_its_own_stream() -> None:
     assert len(set(drawn)) == 3
 
 
+def test_order_and_negatives_are_new_in_each_epoch_and_the_same_in_each_run() -> None:
+    """With a single user, the negatives do not depend on the order of the pairs."""
+
+    class Listening(Descent):
+        def __init__(self) -> None:
+            super().__init__()
+            self.orders: list[list[int]] = []
+            self.negatives: list[list[int]] = []
+
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
+            self.orders.append(batch.pos.tolist())
+            self.negatives.append(batch.neg.flatten().tolist())
+            return super().loss(batch)
+
+    items = np.arange(9, dtype=np.int32)
+    single = Interactions(np.zeros_like(items), items, 1, 1000)
+    models = (Listening(), Listening())
+    for model in models:
+        fit(model, single, TrainingConfig(max_epochs=3), seed=0, device=CPU)
+    assert models[0].orders == models[1].orders
+    assert models[0].negatives == models[1].negatives
+    for drawn in (models[0].orders, models[0].negatives):
+        assert len({tuple(epoch) for epoch in drawn}) == 3
+    assert all(sorted(order) == items.tolist() for order in models[0].orders)
+
+
 def test_layers_draw_the_same_numbers_in_an_epoch_whatever_was_drawn_before() -> None:
     def drawing(into: list[float]) -> Descent:
         def terms(step: int, w: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,135 @@
+"""Progress: silent by default, plain lines in a file, and the log of a run."""
+
+import io
+import json
+import logging
+import re
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from graphrec.console import BarReporter, PlainReporter, showing
+from graphrec.progress import Reporter, reporting, step, track
+from graphrec.run_log import RunLog
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def start(self, description: str, total: int | None) -> int:
+        self.calls.append(("start", description, total))
+        return 7
+
+    def update(self, handle: int, done: int, note: str) -> None:
+        self.calls.append(("update", handle, done, note))
+
+    def finish(self, handle: int) -> None:
+        self.calls.append(("finish", handle))
+
+
+def test_steps_report_what_is_done() -> None:
+    recorder = Recorder()
+    with reporting(recorder), step("Training", 10, done=4) as opened:
+        opened.advance()
+        opened.advance(2, "loss 0.5")
+    assert recorder.calls == [
+        ("start", "Training", 10),
+        ("update", 7, 4, ""),
+        ("update", 7, 5, ""),
+        ("update", 7, 7, "loss 0.5"),
+        ("finish", 7),
+    ]
+
+
+def test_track_passes_the_items_on() -> None:
+    recorder = Recorder()
+    with reporting(recorder):
+        assert list(track("abc", "Letters", 3)) == ["a", "b", "c"]
+    assert [call[2] for call in recorder.calls if call[0] == "update"] == [0, 1, 2, 3]
+
+
+def test_a_step_that_fails_is_closed() -> None:
+    recorder = Recorder()
+    with pytest.raises(ZeroDivisionError), reporting(recorder), step("Training"):
+        raise ZeroDivisionError
+    assert recorder.calls[-1] == ("finish", 7)
+
+
+def test_without_a_reporter_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(track([1, 2], "Numbers")) == [1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reporter_ends_with_its_block() -> None:
+    recorder = Recorder()
+    with reporting(recorder):
+        pass
+    list(track([1], "Numbers"))
+    assert recorder.calls == []
+
+
+def test_the_plain_log_speaks_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    reporter = PlainReporter()
+    caplog.set_level(logging.INFO, "graphrec")
+    handle = reporter.start("Training", 30)
+    reporter.update(handle, 1, "early")
+    now[0] += 6
+    reporter.update(handle, 2, "loss 0.5")
+    reporter.update(handle, 3, "too soon")
+    now[0] += 6
+    reporter.update(reporter.start("Reading", None), 9, "")
+    assert caplog.messages == ["Training: 2 of 30  loss 0.5", "Reading: 9"]
+
+
+def test_a_file_gets_lines_and_a_terminal_gets_bars() -> None:
+    kinds: list[type[Reporter]] = []
+    for terminal in (False, True):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+        with showing(console):
+            from graphrec.progress import _reporter
+
+            kinds.append(type(_reporter.get()))
+            with step("Training", 2) as opened:
+                opened.advance(1, "loss 0.5")
+            logging.getLogger("graphrec").info("a [bracketed] message")
+        text = console.file.getvalue()
+        assert ("\x1b[" in text) == terminal
+        assert "a [bracketed] message" in re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert kinds == [PlainReporter, BarReporter]
+
+
+def test_showing_takes_its_handler_off_again() -> None:
+    before = list(logging.getLogger("graphrec").handlers)
+    with showing(Console(file=io.StringIO())):
+        assert len(logging.getLogger("graphrec").handlers) == len(before) + 1
+    assert logging.getLogger("graphrec").handlers == before
+
+
+def test_the_log_is_kept_until_it_has_a_file_and_then_appended(tmp_path: Path) -> None:
+    log = RunLog()
+    log.event("start", "one", {"n": 1})
+    log.write_to(tmp_path / "log.jsonl")
+    log.event("next", "two")
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["event"], line["message"], line.get("n")) for line in lines] == [
+        ("start", "one", 1),
+        ("next", "two", None),
+    ]
+    assert all(line["time"].endswith("+00:00") for line in lines)
+
+
+def test_stages_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([1.0, 3.0, 10.0, 11.5])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    log = RunLog()
+    for _ in range(2):
+        with log.stage("fit"):
+            pass
+    assert log.seconds == {"fit": 3.5}

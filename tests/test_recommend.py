@@ -1,0 +1,59 @@
+"""Recommendations from a finished run."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from graphrec import ConfigError, DataError, build_config, recommend, run
+from graphrec.models import MODELS
+from tests import flow
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_they_are_those_of_the_run(model: str) -> None:
+    folder = flow.finished(model)
+    stored = pl.read_parquet(folder / "recommendations.parquet")
+    users = ["u03", "u20", "u00"]
+    found = recommend(folder, users, 5)
+    assert found.columns == ["user", "item", "rank", "score", "title"]
+    for user in users:
+        mine, wanted = (table.filter(user=user).drop("user") for table in (found, stored))
+        assert mine.drop("title").equals(wanted)
+    assert found["user"].unique(maintain_order=True).to_list() == users
+
+
+def test_titles_are_those_of_the_items() -> None:
+    found = recommend(flow.finished(), ["u01"], 5)
+    numbers = found["item"].str.slice(1).cast(pl.Int64)
+    assert found["title"].to_list() == [f"Title {number}" for number in numbers]
+
+
+def test_seen_items_are_left_out_unless_asked_for() -> None:
+    pairs = pl.read_csv(flow.data() / "pairs.csv").filter(who="u01").sort("when")
+    seen = set(pairs["what"][:-1])  # all but the last, which is the test item
+    folder = flow.finished()
+    fresh = recommend(folder, ["u01"], flow.NUM_ITEMS)
+    assert not seen & set(fresh["item"])
+    assert len(fresh) == flow.NUM_ITEMS - len(seen)
+    assert len(recommend(folder, ["u01"], flow.NUM_ITEMS, include_seen=True)) == flow.NUM_ITEMS
+
+
+def test_without_titles_there_is_no_title_column(tmp_path: Path) -> None:
+    run(build_config(flow.given_table(tmp_path, "popular")), tmp_path / "run")
+    found = recommend(tmp_path / "run", ["u01"], 2)
+    assert found.columns == ["user", "item", "rank", "score"]
+
+
+def test_an_unknown_user_is_named_with_the_nearest_known() -> None:
+    with pytest.raises(DataError, match="Unknown user 'u99'"):
+        recommend(flow.finished(), ["u01", "u99"], 2)
+
+
+def test_a_list_longer_than_the_catalogue_is_refused() -> None:
+    with pytest.raises(ConfigError, match="best 19 items: the catalogue has 18"):
+        recommend(flow.finished(), ["u01"], 19)
+
+
+def test_nobody_gets_an_empty_table() -> None:
+    assert recommend(flow.finished(), [], 5).is_empty()
