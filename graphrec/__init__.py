@@ -5,7 +5,12 @@ Features -> a model of ``MODELS`` -> ``fit`` -> ``evaluate`` -> Result. ``run`` 
 writes a folder; ``recommend`` reads one.
 """
 
+import os
 from importlib import metadata
+
+# Idle OpenMP threads sleep instead of spinning, unless you chose otherwise. Must come before torch.
+# On a machine with other work, threads that spin for each other made a step several times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from graphrec.config import RunConfig
 from graphrec.config_file import build_config, load_config
