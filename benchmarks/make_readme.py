@@ -6,6 +6,7 @@ introduction; a number that is not in a results file is not in the page.
 
 import csv
 import statistics
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ those files is one `graphrec run`, added by `graphrec report RUN... --append FIL
 configuration hash and fingerprints. `published` is the value that the configuration carries with
 its source; the verdict is about its tolerance. A star marks an epoch chosen on test.
 
-Every configuration in `paper_configs/` that is not in a table below **has not been run**.
+A paper configuration that is not in a table stands under "Not run": its number is not known here.
 """
 SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
@@ -26,11 +27,11 @@ def page() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
     for path in sorted((HERE / "results").glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            parts.append(f"## {path.stem}\n\n{table(list(csv.DictReader(file)))}\n")
+        parts.append(f"## {path.stem}\n\n{table(_rows(path))}\n")
     ran = {row["name"] for path in (HERE / "results").glob("*.csv") for row in _rows(path)}
-    configs = sorted(path.stem for path in (HERE.parent / "paper_configs").glob("*.toml"))
-    missing = [name for name in configs if name not in ran]
+    configs = sorted((HERE.parent / "paper_configs").glob("*.toml"))
+    papers = [path.stem for path in configs if "paper" in tomllib.loads(path.read_text("utf-8"))]
+    missing = [name for name in papers if name not in ran]
     if missing:
         parts.append("## Not run\n\n" + "\n".join(f"- {name}" for name in missing) + "\n")
     return "\n".join(parts)

@@ -96,7 +96,7 @@ def summarise(
         seed=config.run.seed,
         device=str(prepared.device),
         backend=prepared.backend,
-        selection=prepared.protocol.selection,
+        selection="none" if model.closed_form else prepared.protocol.selection,
         best_epoch=fitted.best_epoch,
         epochs=len(fitted.history),
         stopped=fitted.stopped,

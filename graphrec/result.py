@@ -49,7 +49,8 @@ class Result:
         fingerprints: of dataset, split, features and protocol; equal ones may share a table.
         metrics: ``valid``, ``test`` and the test items split into ``test_warm`` and ``test_cold``.
         num_users: users averaged, under the same keys.
-        selection: rule that chose the epoch; ``best_test_epoch`` marks an optimistic number.
+        selection: rule that chose the epoch; ``best_test_epoch`` marks an optimistic number,
+            ``none`` a closed-form model, which has no epochs.
         test_openings: every reason for which the sealed test part was opened, in order.
         baselines: test metrics of the models run beside this one.
     """
