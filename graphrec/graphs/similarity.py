@@ -91,9 +91,9 @@ def nearest_items(
 
     block = block or max(1, BLOCK_BYTES // (8 * len(candidates)))
     columns = torch.arange(len(candidates), dtype=torch.float64)
-    in_units = rows * (1 / (FINENESS * FINENESS * COSINE_UNIT))
+    in_units = 1 / (FINENESS * FINENESS * COSINE_UNIT)
     for start in range(0, len(candidates), block):
-        keys = in_units[start : start + block] @ rows.T
+        keys = (rows[start : start + block] * in_units) @ rows.T
         keys.round_().mul_(ID_RANGE).sub_(columns)
         keys[:, start:].fill_diagonal_(-torch.inf)  # the item itself
         best = keys.topk(width, dim=1).values
