@@ -3,14 +3,15 @@
 ``load`` reads what a ``DataConfig`` names (``readers``, ``adjacency``, ``roles``), cleans it
 (``cleaning``), numbers users and items (``vocabulary``) and aligns the item table (``items``).
 ``split`` applies one rule of ``splits.SPLITS``. ``CATALOG`` (``entries``) knows public data sets
-by name and ``fetch`` gets their files; ``checkerboard`` and ``planted`` are data sets with a known
-answer.
+by name and ``fetch`` gets their files; ``checkerboard``, ``planted`` and ``planted_pictures`` are
+data sets with a known answer.
 """
 
 from graphrec.datasets.catalog import CATALOG
 from graphrec.datasets.dataset import Dataset, SealedTest, Split
 from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.load import load
+from graphrec.datasets.planted_media import PlantedTruth, planted_pictures
 from graphrec.datasets.splits import split
 from graphrec.datasets.toy import checkerboard, planted
 
@@ -18,10 +19,12 @@ __all__ = [
     "CATALOG",
     "Dataset",
     "Interactions",
+    "PlantedTruth",
     "SealedTest",
     "Split",
     "checkerboard",
     "load",
     "planted",
+    "planted_pictures",
     "split",
 ]

@@ -1,7 +1,23 @@
-"""Interactions -> sparse operators that pass messages between users and items."""
+"""Interactions and features -> sparse operators that pass messages along a graph."""
 
 from graphrec.graphs.backbones import NGCFLayers
 from graphrec.graphs.bipartite import bipartite_graph
-from graphrec.graphs.propagation import Graph, layer_mean, propagate
+from graphrec.graphs.neighbour_files import cached_neighbours, neighbours_key, read_neighbours
+from graphrec.graphs.propagation import DirectedGraph, Graph, layer_mean, propagate
+from graphrec.graphs.similarity import Neighbours, Rule, nearest_items, similarity_graph
 
-__all__ = ["Graph", "NGCFLayers", "bipartite_graph", "layer_mean", "propagate"]
+__all__ = [
+    "DirectedGraph",
+    "Graph",
+    "NGCFLayers",
+    "Neighbours",
+    "Rule",
+    "bipartite_graph",
+    "cached_neighbours",
+    "layer_mean",
+    "nearest_items",
+    "neighbours_key",
+    "propagate",
+    "read_neighbours",
+    "similarity_graph",
+]

@@ -1,16 +1,18 @@
-"""Message passing with a symmetric sparse operator, and its hand-written gradient.
+"""Message passing with a sparse operator, and its hand-written gradient.
 
-The operator is its own transpose, so the gradient of ``A x`` is ``A g``, and the gradient of the
-mean over layers is the same mean applied to the incoming gradient: nothing has to be stored
-between the forward and the backward pass.
+The gradient of ``W x`` is ``W^T g``, and the gradient of the mean over layers is the same mean
+with ``W^T``, applied to the incoming gradient: nothing has to be stored between the forward and
+the backward pass. A symmetric operator is its own transpose; any other keeps it beside itself.
 """
 
 import warnings
 from collections.abc import Callable
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
@@ -19,33 +21,24 @@ from graphrec.names import resolve
 from graphrec.precision import single
 
 
-class Context(torch.autograd.function.FunctionCtx):
-    """What the gradient needs: the operator, not its inputs."""
+class SparseOperator(nn.Module):
+    """``x -> A x`` for a square sparse A, int32 CSR, by the kernel of a backend; no gradient.
 
-    graph: "Graph"
-    num_layers: int
-
-
-class Graph(nn.Module):
-    """The symmetric operator W = S A S: A the edges of an undirected graph, S a scale per node.
-
-    The scale lies on the nodes, so kernels sum neighbours without reading edge weights. Buffers
-    are not saved with the model; they follow from the training interactions.
+    Buffers are not saved with the model; they follow from interactions or features.
 
     Shapes:
-        indptr: ``[N + 1]`` and indices: ``[E]``, int32 CSR of A; scale: ``[N, 1]``.
+        indptr: ``[N + 1]``; indices: ``[E]``; values: ``[E]``, or ``[]`` where all are 1.
     """
 
     indptr: Tensor
     indices: Tensor
-    scale: Tensor
+    values: Tensor
 
     def __init__(
         self,
         indptr: npt.NDArray[np.integer],
         indices: npt.NDArray[np.integer],
-        *,
-        scale: npt.NDArray[np.float64],
+        values: npt.NDArray[np.floating] | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
@@ -57,18 +50,106 @@ class Graph(nn.Module):
         for name, array in (
             ("indptr", indptr.astype(np.int32)),
             ("indices", indices.astype(np.int32)),
-            ("scale", scale.astype(np.float32)[:, None]),
+            ("values", np.empty(0, np.float32) if values is None else values.astype(np.float32)),
         ):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
     @property
     def num_nodes(self) -> int:
         """N."""
-        return len(self.scale)
+        return len(self.indptr) - 1
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return ``A x``, outside of autograd and mixed precision. ``x``: ``[N, D]``."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._kernel(x)
+
+    def layer_mean(self, x: Tensor, num_layers: int) -> Tensor:
+        """Return ``1 / (L + 1) sum_l A^l x``, likewise; by Horner's rule, s <- x + A s."""
+        x = x / (num_layers + 1)
+        total = x
+        for _ in range(num_layers):
+            total = self.product(total).add_(x)
+        return total
+
+    @cached_property
+    def _kernel(self) -> Callable[[Tensor], Tensor]:
+        backend = choose_backend(self.backend, self.indptr.device)
+        return {"torch": self._torch, "pyg": self._pyg, "dgl": self._dgl}[backend]()
+
+    def __getstate__(self) -> dict[str, object]:
+        """A copy builds its kernel anew: sparse tensors cannot be copied."""
+        return {name: value for name, value in self.__dict__.items() if name != "_kernel"}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.__dict__.pop("_kernel", None)  # built for the old device or precision
+        super()._apply(fn, recurse)
+        return self
+
+    def _torch(self) -> Callable[[Tensor], Tensor]:
+        shape = (self.num_nodes, self.num_nodes)
+        ones = torch.ones_like(self.indices, dtype=self.values.dtype)
+        values = self.values if len(self.values) else ones
+        with warnings.catch_warnings():  # torch announces once that CSR support is in beta
+            warnings.simplefilter("ignore", UserWarning)
+            matrix = torch.sparse_csr_tensor(
+                self.indptr, self.indices, values, shape, check_invariants=False
+            )
+        return lambda x: matrix @ x
+
+    def _pyg(self) -> Callable[[Tensor], Tensor]:
+        from torch_geometric.nn import SimpleConv
+
+        targets = torch.repeat_interleave(
+            torch.arange(self.num_nodes, device=self.indptr.device), self.indptr.diff().long()
+        )
+        edges = torch.stack([self.indices.long(), targets])
+        layer = SimpleConv(aggr="sum")
+        values = self.values if len(self.values) else None
+        return lambda x: layer(x, edges, values)
+
+    def _dgl(self) -> Callable[[Tensor], Tensor]:
+        dgl = import_dgl()
+        empty = torch.empty(0, dtype=self.indptr.dtype, device=self.indptr.device)
+        csc = ("csc", (self.indptr, self.indices, empty))
+        graph = dgl.graph(csc, num_nodes=self.num_nodes).int()
+        if not len(self.values):
+            return lambda x: dgl.ops.copy_u_sum(graph, x)
+        values = self.values.unsqueeze(1)
+        return lambda x: dgl.ops.u_mul_e_sum(graph, x, values)
+
+
+class Graph(SparseOperator):
+    """The symmetric operator W = S A S: A the edges of an undirected graph, S a scale per node.
+
+    The scale lies on the nodes, so kernels sum neighbours without reading edge weights.
+
+    Shapes:
+        indptr: ``[N + 1]`` and indices: ``[E]``, CSR of A; scale: ``[N, 1]``.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        indptr: npt.NDArray[np.integer],
+        indices: npt.NDArray[np.integer],
+        *,
+        scale: npt.NDArray[np.float64],
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(indptr, indices, backend=backend)
+        buffer = torch.from_numpy(scale.astype(np.float32)).unsqueeze(1)
+        self.register_buffer("scale", buffer, persistent=False)
+
+    @property
+    def transposed(self) -> "Graph":
+        """W^T = W."""
+        return self
 
     def product(self, x: Tensor) -> Tensor:
         """Return ``W x``, outside of autograd and mixed precision. ``x``: ``[N, D]``."""
-        return self._sum_neighbours(x * self.scale).mul_(self.scale)
+        return super().product(x * self.scale).mul_(self.scale)
 
     def layer_mean(self, x: Tensor, num_layers: int) -> Tensor:
         """Return ``1 / (L + 1) sum_l W^l x``, likewise.
@@ -82,89 +163,75 @@ class Graph(nn.Module):
         start = scaled = x * self.scale
         square = self.scale.square()
         for _ in range(num_layers - 1):
-            scaled = torch.addcmul(start, self._sum_neighbours(scaled), square)
-        return torch.addcmul(x, self._sum_neighbours(scaled), self.scale)
+            scaled = torch.addcmul(start, super().product(scaled), square)
+        return torch.addcmul(x, super().product(scaled), self.scale)
 
-    def _sum_neighbours(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return self._kernel(x)
 
-    @cached_property
-    def _kernel(self) -> Callable[[Tensor], Tensor]:
-        """``[N, D] -> A x`` of the chosen backend."""
-        backend = choose_backend(self.backend, self.scale.device)
-        return {"torch": self._torch, "pyg": self._pyg, "dgl": self._dgl}[backend]()
+class DirectedGraph(SparseOperator):
+    """Any square sparse operator; W[i, j] weighs the message from j to i.
 
-    def __getstate__(self) -> dict[str, object]:
-        """A copy builds its kernel anew: sparse tensors cannot be copied."""
-        return {name: value for name, value in self.__dict__.items() if name != "_kernel"}
+    Shapes:
+        matrix: ``[N, N]``, E entries.
+    """
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Graph":
-        self.__dict__.pop("_kernel", None)  # built for the old device or precision
-        super()._apply(fn, recurse)
-        return self
+    transposed: SparseOperator
 
-    def _torch(self) -> Callable[[Tensor], Tensor]:
-        ones = torch.ones(len(self.indices), dtype=self.scale.dtype, device=self.scale.device)
-        shape = (self.num_nodes, self.num_nodes)
-        with warnings.catch_warnings():  # torch announces once that CSR support is in beta
-            warnings.simplefilter("ignore", UserWarning)
-            matrix = torch.sparse_csr_tensor(
-                self.indptr, self.indices, ones, shape, check_invariants=False
-            )
-        return lambda x: matrix @ x
+    def __init__(self, matrix: sp.csr_array, backend: str = "auto") -> None:
+        super().__init__(matrix.indptr, matrix.indices, matrix.data, backend)
+        reverse = matrix.T.tocsr()
+        self.transposed = SparseOperator(reverse.indptr, reverse.indices, reverse.data, backend)
 
-    def _pyg(self) -> Callable[[Tensor], Tensor]:
-        from torch_geometric.nn import SimpleConv
 
-        targets = torch.repeat_interleave(
-            torch.arange(self.num_nodes, device=self.indptr.device), self.indptr.diff().long()
-        )
-        edges = torch.stack([self.indices.long(), targets])
-        layer = SimpleConv(aggr="sum")
-        return lambda x: layer(x, edges)
+class Context(torch.autograd.function.FunctionCtx):
+    """What the gradient needs: the operator and its transpose, not their inputs."""
 
-    def _dgl(self) -> Callable[[Tensor], Tensor]:
-        dgl = import_dgl()
-        empty = torch.empty(0, dtype=self.indptr.dtype, device=self.indptr.device)
-        csc = ("csc", (self.indptr, self.indices, empty))
-        graph = dgl.graph(csc, num_nodes=self.num_nodes).int()
-        return lambda x: dgl.ops.copy_u_sum(graph, x)
+    operator: SparseOperator
+    transposed: SparseOperator
+    num_layers: int
 
 
 class _Propagate(torch.autograd.Function):
-    """``W x``; gradient ``W g``."""
+    """``W x``; gradient ``W^T g``."""
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor, graph: Graph) -> Tensor:
-        ctx.graph = graph
-        return graph.product(x)
-
-    @staticmethod
-    def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Propagate.apply(gradient, ctx.graph), None
-
-
-class _LayerMean(torch.autograd.Function):
-    """``1 / (L + 1) sum_l W^l x``; gradient: the same sum applied to g."""
-
-    @staticmethod
-    def forward(ctx: Context, x: Tensor, graph: Graph, num_layers: int) -> Tensor:
-        ctx.graph, ctx.num_layers = graph, num_layers
-        return graph.layer_mean(x, num_layers)
+    def forward(
+        ctx: Context, x: Tensor, operator: SparseOperator, transposed: SparseOperator
+    ) -> Tensor:
+        ctx.operator, ctx.transposed = operator, transposed
+        return operator.product(x)
 
     @staticmethod
     def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _LayerMean.apply(gradient, ctx.graph, ctx.num_layers), None, None
+        return _Propagate.apply(gradient, ctx.transposed, ctx.operator), None, None
 
 
-def propagate(graph: Graph, x: Tensor) -> Tensor:
+class _LayerMean(torch.autograd.Function):
+    """``1 / (L + 1) sum_l W^l x``; gradient: the same mean of W^T, applied to g."""
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        x: Tensor,
+        operator: SparseOperator,
+        transposed: SparseOperator,
+        num_layers: int,
+    ) -> Tensor:
+        ctx.operator, ctx.transposed, ctx.num_layers = operator, transposed, num_layers
+        return operator.layer_mean(x, num_layers)
+
+    @staticmethod
+    def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        result = _LayerMean.apply(gradient, ctx.transposed, ctx.operator, ctx.num_layers)
+        return result, None, None, None
+
+
+def propagate(graph: Graph | DirectedGraph, x: Tensor) -> Tensor:
     """One layer of message passing, ``W x``. ``x``: ``[N, D]``."""
-    result: Tensor = _Propagate.apply(single(x), graph)
+    result: Tensor = _Propagate.apply(single(x), graph, graph.transposed)
     return result
 
 
-def layer_mean(graph: Graph, x: Tensor, num_layers: int) -> Tensor:
+def layer_mean(graph: Graph | DirectedGraph, x: Tensor, num_layers: int) -> Tensor:
     """LightGCN's combination: the mean of ``x, W x, ..., W^L x``.
 
     Shapes:
@@ -172,5 +239,5 @@ def layer_mean(graph: Graph, x: Tensor, num_layers: int) -> Tensor:
 
     Source: he2020lightgcn, Eq. 7-9 with alpha_k = 1 / (L + 1).
     """
-    result: Tensor = _LayerMean.apply(single(x), graph, num_layers)
+    result: Tensor = _LayerMean.apply(single(x), graph, graph.transposed, num_layers)
     return result
