@@ -20,7 +20,7 @@ from graphrec.models import MODELS, Batch, Inputs
 def main() -> None:
     """Run a few steps and report the seconds of each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", default="torch", choices=["torch", "pyg", "dgl"])
+    parser.add_argument("--backend", default="auto", choices=["auto", "torch", "pyg", "dgl"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--warmup", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30)

@@ -69,7 +69,10 @@ class EASE(Model):
         dense = torch.from_numpy(gram.toarray()).to(self.weights)
         dense.diagonal().add_(self.config.reg)
         factor = torch.linalg.cholesky(dense, out=dense)
-        return torch.cholesky_inverse(factor)
+        # LAPACK answers by columns. The matrix is symmetric: its transpose is the same by rows,
+        # which spares the sparse product a copy of all of it for every block of users.
+        inverse = torch.cholesky_inverse(factor)
+        return inverse if inverse.is_contiguous() else inverse.mT
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """Histories times B; a history is short, so a sparse product reads few rows of B."""
