@@ -114,7 +114,7 @@ class ContentEncoder(ABC):
 
     Rows depend on all that ``identity`` names. They do not name device and batch size, which
     change a row only by rounding. In memory are the hashes of all contents, one batch, one shard
-    and the result ``[I, F]``.
+    and a few copies of the result ``[I, F]``.
     """
 
     Config: ClassVar[type[PretrainedConfig]]

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import polars as pl
@@ -73,3 +74,14 @@ def test_a_missing_folder_is_an_error_not_a_thousand_missing_items(tmp_path):
 def test_an_absent_path_column_is_named(folder):
     with pytest.raises(DataError, match=r"no column 'postr'.*'poster'"):
         file_content(pl.DataFrame({"poster": ["x"] * 3}), IDS, f"{folder}/{{postr}}")
+
+
+@pytest.mark.data
+def test_real_posters_lack_19_films():
+    folder = os.environ.get("GRAPHREC_DATA")
+    if folder is None:
+        pytest.skip("GRAPHREC_DATA names no folder with data sets")
+    ids = pl.Series(range(1, 1683)).cast(pl.String)
+    content = file_content(None, ids, f"{folder}/ml-100k/posters/{{item}}.jpg")
+    assert content.table["reason"].value_counts(sort=True).rows() == [(None, 1663), ("no file", 19)]
+    assert content.unused == 0

@@ -1,4 +1,5 @@
 import logging
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -86,12 +87,25 @@ def test_an_interrupted_run_keeps_what_was_added(tmp_path):
     assert open_shelf(tmp_path).read(keys("a")).tolist() == [[1, -1]]
 
 
-def test_a_row_that_two_processes_wrote_is_read_once(tmp_path):
-    first, second = open_shelf(tmp_path), open_shelf(tmp_path)
-    for shelf in (first, second):
-        with shelf.writing():
-            shelf.add(keys("a"), rows(1))
-    assert open_shelf(tmp_path).read(keys("a")).tolist() == [[1, -1]]
+def write_all(root: Path) -> None:
+    """Write six rows, one per shard."""
+    store_module.SHARD_ROWS = 1
+    shelf = open_shelf(root)
+    with shelf.writing():
+        for number, name in enumerate("abcdef"):
+            shelf.add(keys(name), rows(number))
+
+
+def test_two_processes_on_one_store_need_no_lock(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=write_all, args=(tmp_path,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    expected = [[float(number), -float(number)] for number in range(6)]
+    assert open_shelf(tmp_path, strict=True).read(keys(*"abcdef")).tolist() == expected
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "foreign"])
@@ -108,12 +122,17 @@ def test_a_damaged_shard_is_named_and_its_rows_are_new_again(tmp_path, caplog, d
         open_shelf(tmp_path, strict=True)
 
 
-def test_a_full_disk_is_a_data_error_and_leaves_no_half_shard(tmp_path, monkeypatch):
+def test_a_full_disk_is_a_data_error_and_keeps_the_shards_before_it(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    filled(tmp_path)
     monkeypatch.setattr("os.fsync", full)
     shelf = open_shelf(tmp_path)
     with pytest.raises(DataError, match="No space left on device"), shelf.writing():
-        shelf.add(keys("a"), rows(1))
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        shelf.add(keys("c"), rows(3))
+    assert open_shelf(tmp_path, strict=True).new(keys("a", "b", "c")).tolist() == [
+        *(False, False),
+        True,
+    ]
+    assert len(list(shelf.folder.iterdir())) == 2  # the manifest and the shard before
