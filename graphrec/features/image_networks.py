@@ -1,0 +1,134 @@
+"""What an image network is, and those of a Hugging Face folder."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from graphrec.config import Json
+from graphrec.errors import ConfigError, DataError
+from graphrec.features.weights import (
+    folder_sha256,
+    missing_extra,
+    model_folder,
+    quiet_transformers,
+    versions,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from graphrec.features.image import ImageConfig
+
+
+class Loaded(NamedTuple):
+    """Transform: a picture -> pixels [3, H, W]; network: pixels [b, 3, H, W] -> [b, F]."""
+
+    transform: "Callable[[Image], Tensor]"
+    network: Callable[[Tensor], Tensor]
+
+
+class _Output(Protocol):
+    """What a vision model of transformers returns."""
+
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...]
+
+
+class ImageNetwork(ABC):
+    """A network that can say what it is without being loaded."""
+
+    def __init__(self, config: "ImageConfig") -> None:
+        self.config = config
+
+    @abstractmethod
+    def identity(self) -> dict[str, Json]:
+        """All that a row depends on, besides the pixels."""
+
+    @abstractmethod
+    def load(self, device: torch.device) -> Loaded:
+        """Read the weights and build the network."""
+
+
+class HubNetwork(ImageNetwork):
+    """A vision model, or the image tower of a CLIP-like one, in a Hugging Face folder."""
+
+    def __init__(self, config: "ImageConfig") -> None:
+        super().__init__(config)
+        self.folder = model_folder(config.encoder, config.revision)
+
+    def identity(self) -> dict[str, Json]:
+        """Weights and image processor by their sha256, layer and pooling."""
+        config = self.config
+        return {
+            "encoder": config.encoder,
+            "revision": config.revision,
+            "weights_sha256": folder_sha256(self.folder),
+            "layer": config.layer,
+            "pooling": config.pooling,
+            "preprocessing": "preprocessor_config.json, part of weights_sha256",
+            "versions": versions("torch", "torchvision", "transformers", "pillow"),
+        }
+
+    def load(self, device: torch.device) -> Loaded:
+        """Load model and image processor.
+
+        Raises:
+            ConfigError: there is no such layer.
+            DataError: the folder holds no vision model.
+        """
+        try:
+            from transformers import AutoImageProcessor, AutoModel
+        except ImportError as error:
+            raise missing_extra(error, self.config.encoder) from error
+        try:
+            processor = AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)
+            with quiet_transformers():
+                model = AutoModel.from_pretrained(
+                    self.folder, local_files_only=True, dtype=torch.float32
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"encoder = {self.config.encoder!r}: {self.folder} holds no vision model with its "
+                f"image processor: {error}"
+            ) from error
+        model.to(device).eval()
+        joint = hasattr(model, "get_image_features")
+        if joint and (self.config.layer, self.config.pooling) != (None, "mean"):
+            raise ConfigError(
+                f"{self.config.encoder} gives one joint embedding per picture: remove layer and "
+                f"pooling."
+            )
+
+        def transform(picture: "Image") -> Tensor:
+            pixels: Tensor = processor(images=picture, return_tensors="pt")["pixel_values"][0]
+            return pixels
+
+        def network(pixels: Tensor) -> Tensor:
+            if joint:
+                found = model.get_image_features(pixel_values=pixels)
+                return found if isinstance(found, Tensor) else found.pooler_output
+            return self._pooled(model(pixel_values=pixels, output_hidden_states=True))
+
+        return Loaded(transform, network)
+
+    def _pooled(self, output: "_Output") -> Tensor:
+        hidden: Tensor = output.last_hidden_state
+        layer, layers = self.config.layer, output.hidden_states
+        if isinstance(layer, int):
+            if not -len(layers) <= layer < len(layers):
+                raise ConfigError(
+                    f"layer = {layer}, but {self.config.encoder} has the layers 0 to "
+                    f"{len(layers) - 1} (or -1 to {-len(layers)}, from the last)."
+                )
+            hidden = layers[layer]
+        return hidden[:, 0] if self.config.pooling == "cls" else over_positions(hidden)
+
+
+def over_positions(values: Tensor) -> Tensor:
+    """Average ``[b, F, H, W]`` or ``[b, T, F]`` over the positions; ``[b, F]`` stays."""
+    if values.ndim == 4:
+        return values.mean(dim=(2, 3))
+    return values.mean(dim=1) if values.ndim == 3 else values

@@ -1,0 +1,70 @@
+"""A picture file -> RGB pixels as a person sees them, or why there are none."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_ASPECT = 50
+"""Longest side over shortest. A thinner picture would become huge when its short side is scaled."""
+
+DECODING = "first frame, EXIF orientation, 16 bit to 8, transparency on white, RGB"
+"""What ``read_picture`` does; part of the identity of every image encoder."""
+
+
+class UnreadableError(Exception):
+    """A picture that cannot be used; the message says why."""
+
+
+def read_picture(path: str, key: str, max_pixels: int) -> "Image":
+    """Decode a picture of any mode (palette, grey, CMYK, 16 bit, animated) as 8-bit RGB.
+
+    Raises:
+        UnreadableError: it is no picture, cut short, too large or too thin, or no longer the file
+            whose sha256 is ``key``.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Path(path).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != key:
+                raise UnreadableError("the file changed while it was encoded; run again")
+            file.seek(0)
+            with Image.open(file) as picture:  # reads the header only
+                _require_decent_size(picture.size, max_pixels)
+                return _rgb(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError as error:
+        raise UnreadableError(f"too large: {error}") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableError("not a picture of a known format") from error
+    # Decoders raise all of these on damaged files.
+    except (OSError, ValueError, SyntaxError, IndexError, TypeError, EOFError) as error:
+        raise UnreadableError(f"damaged: {error}") from error
+
+
+def _require_decent_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise UnreadableError(f"too large: {width} x {height}, more than {max_pixels:,} pixels")
+    if max(size) > MAX_ASPECT * min(size):
+        raise UnreadableError(f"too thin: {width} x {height}")
+
+
+def _rgb(picture: "Image") -> "Image":
+    from PIL import Image
+
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # PIL cuts 16-bit values off at 255 instead of scaling them.
+        import numpy as np
+
+        values = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
+        return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
+    if picture.mode == "F":
+        raise UnreadableError("pixels are 32-bit floats, whose range is unknown")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return picture.convert("RGB")

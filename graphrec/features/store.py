@@ -1,0 +1,154 @@
+"""Encoded rows, found by the sha256 of what was encoded: nothing stale, nothing encoded twice.
+
+    <root>/<kind>/<16 hex digits of the identity>/manifest.json
+                                                 /<uuid>.safetensors, one or more
+
+A shard holds rows and, in its header, the content hash of each row. It is written wholly or not
+at all and never changed, so two processes need no lock: at worst a row is there twice. In memory
+are the hashes of the stored rows, up to ``SHARD_ROWS`` rows not yet written, one shard while it is
+read, and what ``read`` returns; never the whole store.
+"""
+
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from graphrec.config import Json
+from graphrec.datasets.dataset import digest
+from graphrec.errors import DataError
+from graphrec.files import write_bytes, write_json
+
+logger = logging.getLogger(__name__)
+
+SHARD_ROWS = 1024
+"""Rows of a full shard: what an interruption can cost at most."""
+
+Matrix = npt.NDArray[np.float32]
+
+
+class Store:
+    """A folder of encoded rows."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(
+        self, kind: str, identity: Mapping[str, Json], dtype: str = "float32", *, strict: bool
+    ) -> "Shelf":
+        """Return the rows of one encoder; ``identity`` is all that its rows depend on.
+
+        Raises:
+            DataError: with ``strict``, a shard is damaged.
+        """
+        whole: dict[str, Json] = {"kind": kind, **identity, "dtype": dtype}
+        name = digest(json.dumps(whole, sort_keys=True))[:16]
+        return Shelf(self.root / kind / name, whole, dtype, strict=strict)
+
+
+class Shelf:
+    """The rows of one encoder."""
+
+    def __init__(
+        self, folder: Path, identity: dict[str, Json], dtype: str, *, strict: bool
+    ) -> None:
+        self.folder = folder
+        self._identity = identity
+        self._dtype = np.dtype(dtype)
+        self._shards: list[Path] = []
+        self._index = pl.DataFrame(schema={"key": pl.String, "shard": pl.Int64, "row": pl.Int64})
+        self._waiting: list[tuple[pl.Series, npt.NDArray[np.floating]]] = []
+        for path in sorted(folder.glob("*.safetensors")):
+            keys = self._verified_keys(path, strict)
+            if keys is not None:
+                self._remember(path, keys)
+
+    def new(self, keys: pl.Series) -> npt.NDArray[np.bool_]:
+        """Return which content hashes have no row yet, ``[n]``."""
+        known: npt.NDArray[np.bool_] = keys.is_in(self._index["key"].implode()).to_numpy()
+        return ~known
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Accept ``add`` inside the block; what was added is on disk after it, even if it fails."""
+        try:
+            yield
+        finally:
+            self._flush()
+
+    def add(self, keys: pl.Series, rows: Matrix) -> None:
+        """Add rows ``[n, F]`` under their content hashes ``[n]``.
+
+        Raises:
+            DataError: the disk is full or read-only.
+        """
+        with np.errstate(over="ignore"):  # beyond float16 is infinite, and counted as such
+            self._waiting.append((keys, rows.astype(self._dtype)))
+        if sum(len(each) for each, _ in self._waiting) >= SHARD_ROWS:
+            self._flush()
+
+    def read(self, keys: pl.Series) -> Matrix:
+        """Return the rows ``[n, F]`` of content hashes ``[n]`` that are all there."""
+        places = pl.DataFrame({"key": keys}).join(
+            self._index, on="key", how="left", maintain_order="left"
+        )
+        shard, row = places["shard"].to_numpy(), places["row"].to_numpy()
+        values: Matrix | None = None
+        for number in np.unique(shard):
+            here = np.flatnonzero(shard == number)
+            with safe_open(self._shards[number], framework="np") as file:  # memory-mapped
+                rows = file.get_tensor("rows")
+            if values is None:
+                values = np.empty((len(keys), rows.shape[1]), dtype=np.float32)
+            values[here] = rows[row[here]]
+        return np.empty((0, 0), dtype=np.float32) if values is None else values
+
+    def _flush(self) -> None:
+        """Write the waiting rows as one shard."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        keys = pl.concat([each for each, _ in waiting])
+        rows = np.ascontiguousarray(np.concatenate([each for _, each in waiting]))
+        manifest = self.folder / "manifest.json"
+        if not manifest.exists():
+            write_json(manifest, {**self._identity, "width": rows.shape[1]})
+        header = {"keys": " ".join(keys.to_list()), "sha256": digest(rows)}
+        path = self.folder / f"{uuid.uuid4().hex}.safetensors"
+        write_bytes(path, save({"rows": rows}, metadata=header))
+        self._remember(path, keys)
+
+    def _remember(self, path: Path, keys: pl.Series) -> None:
+        places = pl.DataFrame(
+            {"key": keys, "shard": len(self._shards), "row": np.arange(len(keys))},
+            schema=self._index.schema,
+        )
+        self._index = pl.concat([self._index, places]).unique("key", keep="first")
+        self._shards.append(path)
+
+    def _verified_keys(self, path: Path, strict: bool) -> pl.Series | None:
+        """Return the content hashes of a shard, or None if the shard is damaged."""
+        try:
+            with safe_open(path, framework="np") as file:
+                header, rows = file.metadata() or {}, file.get_tensor("rows")
+            keys = header["keys"].split(" ")
+            sound = header["sha256"] == digest(rows) and len(keys) == len(rows)
+            reason = "its rows are not those that were written"
+        except (OSError, SafetensorError, KeyError) as error:
+            sound, reason = False, str(error)
+        if sound:
+            return pl.Series("key", keys, dtype=pl.String)
+        if strict:
+            raise DataError(
+                f"{path} is damaged: {reason}. Delete it; its rows are then encoded again."
+            )
+        logger.warning("%s is damaged and ignored: %s. Delete it.", path, reason)
+        return None

@@ -1,0 +1,87 @@
+import hashlib
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from graphrec.errors import DataError
+from graphrec.features.content import file_content, text_content
+
+IDS = pl.Series(["a", "b", "c"])
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in {"a": b"one", "b": b"", "stray": b"two", "c": b"one"}.items():
+        (tmp_path / f"{name}.jpg").write_bytes(content)
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def test_text_columns_are_joined_and_hashed():
+    table = pl.DataFrame(
+        {"title": ["red", None, "  "], "tags": [["x", "y"], ["z"], None]},
+        schema={"title": pl.String, "tags": pl.List(pl.String)},
+    )
+    found = text_content(table, IDS, ("title", "tags")).table
+    assert found["source"].to_list() == ["red x y", "z", ""]
+    assert found["key"].to_list() == [sha(b"red x y"), sha(b"z"), None]
+    assert found["reason"].to_list() == [None, None, "no text"]
+
+
+def test_an_absent_text_column_is_named():
+    with pytest.raises(DataError, match=r"no column 'titel'.*'title'"):
+        text_content(pl.DataFrame({"title": ["x"] * 3}), IDS, ("titel",))
+
+
+def test_files_are_found_by_item_id(folder):
+    content = file_content(None, IDS, f"{folder}/{{item}}.jpg")
+    assert content.table["item"].to_list() == ["a", "b", "c"]
+    assert content.table["key"].to_list() == [sha(b"one"), None, sha(b"one")]
+    assert content.table["reason"].to_list() == [None, "empty file", None]
+
+
+def test_files_without_an_item_are_counted(folder):
+    assert file_content(None, IDS, f"{folder}/{{item}}.jpg").unused == 1
+
+
+def test_files_are_found_by_a_column(folder):
+    items = pl.DataFrame({"poster": ["c.jpg", None, "gone.jpg"]})
+    found = file_content(items, IDS, f"{folder}/{{poster}}").table
+    assert found["key"].to_list() == [sha(b"one"), None, None]
+    assert found["reason"].to_list() == [None, "no path in the item table", "no file"]
+
+
+def test_a_column_may_hold_whole_paths(folder):
+    items = pl.DataFrame({"poster": [str(folder / "a.jpg"), str(folder), "x\0y"]})
+    content = file_content(items, IDS, "{poster}")
+    assert content.table["key"].to_list() == [sha(b"one"), None, None]
+    assert content.table["reason"][1] == "unreadable file: Is a directory"
+    assert content.table["reason"][2] == "unreadable file: embedded null byte"
+    assert content.unused == 0
+
+
+def test_a_missing_folder_is_an_error_not_a_thousand_missing_items(tmp_path):
+    with pytest.raises(DataError, match=r"folder .*posters.* does not exist"):
+        file_content(None, IDS, f"{tmp_path}/posters/{{item}}.jpg")
+
+
+def test_an_absent_path_column_is_named(folder):
+    with pytest.raises(DataError, match=r"no column 'postr'.*'poster'"):
+        file_content(pl.DataFrame({"poster": ["x"] * 3}), IDS, f"{folder}/{{postr}}")
+
+
+@pytest.mark.data
+def test_real_posters_lack_19_films():
+    folder = os.environ.get("GRAPHREC_DATA")
+    if folder is None:
+        pytest.skip("GRAPHREC_DATA names no folder with data sets")
+    ids = pl.Series(range(1, 1683)).cast(pl.String)
+    content = file_content(None, ids, f"{folder}/ml-100k/posters/{{item}}.jpg")
+    assert content.table["reason"].value_counts(sort=True).rows() == [(None, 1663), ("no file", 19)]
+    assert content.unused == 0

@@ -1,0 +1,119 @@
+"""Small random networks, saved to disk as real ones are, and pictures of every kind."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graphrec.features.torchvision_shim import import_torchvision
+
+if not all(map(find_spec, ("transformers", "torchvision", "PIL"))):
+    pytest.skip("needs graphrec[encoders]", allow_module_level=True)
+import_torchvision()
+
+import transformers  # noqa: E402
+from PIL import Image  # noqa: E402
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "blue", "ball", "car", "a", "b", "c", "d"]
+
+
+def save_tokenizer(folder: Path, *, marks: bool) -> None:
+    """One token per word; BERT-like marks around the text, or none as in GPT."""
+    ids = {word: number for number, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    named = {"unk_token": "[UNK]", "eos_token": "[SEP]"}
+    if marks:
+        named |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(
+        folder
+    )
+
+
+def save_bert(folder: Path) -> Path:
+    """A BERT with 2 layers, 8 columns and room for 16 tokens."""
+    config = transformers.BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+    )
+    return _save(folder, transformers.BertModel, config, marks=True)
+
+
+def save_gpt(folder: Path) -> Path:
+    """A GPT-2 whose tokenizer has neither marks nor padding."""
+    config = transformers.GPT2Config(
+        vocab_size=len(WORDS), n_embd=8, n_layer=2, n_head=2, n_positions=16
+    )
+    return _save(folder, transformers.GPT2Model, config, marks=False)
+
+
+def save_clip(folder: Path) -> Path:
+    """A CLIP with a joint space of 6 columns."""
+    text = transformers.CLIPTextConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+        eos_token_id=3,
+        bos_token_id=2,
+        pad_token_id=0,
+    )
+    vision = _vision(transformers.CLIPVisionConfig)
+    config = transformers.CLIPConfig(
+        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=6
+    )
+    _save(folder, transformers.CLIPModel, config, marks=True)
+    return _with_processor(folder)
+
+
+def save_vit(folder: Path) -> Path:
+    """A vision transformer with 2 layers, 8 columns and 4 patches."""
+    _save(folder, transformers.ViTModel, _vision(transformers.ViTConfig), marks=None)
+    return _with_processor(folder)
+
+
+def _vision(kind: type) -> "transformers.PretrainedConfig":
+    return kind(
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=16,
+        patch_size=8,
+    )
+
+
+def _with_processor(folder: Path) -> Path:
+    size = {"height": 16, "width": 16}
+    transformers.ViTImageProcessor(size=size).save_pretrained(folder)
+    return folder
+
+
+def _save(folder: Path, kind: type, config: object, *, marks: bool | None) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        kind(config).save_pretrained(folder)
+    if marks is not None:
+        save_tokenizer(folder, marks=marks)
+    return folder
+
+
+def picture(path: Path, seed: int = 0, mode: str = "RGB", size: tuple[int, int] = (24, 20)) -> Path:
+    """A random picture file."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(noise).convert(mode).save(path)
+    return path
