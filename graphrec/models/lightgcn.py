@@ -4,7 +4,14 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from graphrec.graphs import bipartite_graph, layer_mean
-from graphrec.models.base import Batch, EmbeddingConfig, EmbeddingModel, Inputs, embedding_table
+from graphrec.models.base import (
+    Batch,
+    EmbeddingConfig,
+    EmbeddingModel,
+    Inputs,
+    embedding_table,
+    rows,
+)
 
 
 class LightGCNConfig(EmbeddingConfig):
@@ -39,4 +46,4 @@ class LightGCN(EmbeddingModel):
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """Layer-0 rows of the batch (Eq. 15)."""
-        return [self.nodes[batch.nodes(self.num_users)]]
+        return [rows(self.nodes, batch.nodes(self.num_users))]

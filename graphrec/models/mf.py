@@ -2,7 +2,14 @@
 
 from torch import Tensor
 
-from graphrec.models.base import Batch, EmbeddingConfig, EmbeddingModel, Inputs, embedding_table
+from graphrec.models.base import (
+    Batch,
+    EmbeddingConfig,
+    EmbeddingModel,
+    Inputs,
+    embedding_table,
+    rows,
+)
 
 
 class MF(EmbeddingModel):
@@ -26,4 +33,4 @@ class MF(EmbeddingModel):
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """The rows of the batch."""
-        return [self.users[batch.users], self.items[batch.items]]
+        return [rows(self.users, batch.users), rows(self.items, batch.items)]

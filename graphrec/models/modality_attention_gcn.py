@@ -19,6 +19,7 @@ from graphrec.models.base import (
     Fraction,
     Inputs,
     embedding_table,
+    rows,
 )
 from graphrec.names import resolve
 
@@ -144,7 +145,7 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """Free embeddings of the batch; projections and fusion are not penalised."""
-        rows = [self.users[batch.users]]
+        own = [rows(self.users, batch.users)]
         if self.config.use_id:
-            rows.append(self.items[batch.items])
-        return rows
+            own.append(rows(self.items, batch.items))
+        return own

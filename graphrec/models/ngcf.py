@@ -11,6 +11,7 @@ from graphrec.models.base import (
     Fraction,
     Inputs,
     embedding_table,
+    rows,
 )
 
 
@@ -48,4 +49,4 @@ class NGCF(EmbeddingModel):
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """Layer-0 rows of the batch."""
-        return [self.nodes[batch.nodes(self.num_users)]]
+        return [rows(self.nodes, batch.nodes(self.num_users))]
