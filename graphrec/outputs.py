@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 
@@ -51,12 +52,11 @@ def recommendation_table(dataset: Dataset, ranking: Ranking) -> pl.DataFrame:
 def examples(prepared: "Prepared", test: Evaluation) -> list[Example]:
     """Histories and recommendations of a few users, spread evenly over the measured ones."""
     names = prepared.dataset.item_names
-    history = prepared.split.train.matrix
     places = np.linspace(0, len(test.users) - 1, EXAMPLE_USERS + 2).astype(int)[1:-1]
     found = []
     for user in np.unique(test.users[places]):
         ranked = test.ranking.items[test.ranking.users == user][0][:EXAMPLE_ITEMS]
-        bought = history.indices[history.indptr[user] : history.indptr[user + 1]][:EXAMPLE_ITEMS]
+        bought = _latest(prepared.split.train, int(user))
         found.append(
             Example(
                 user=prepared.dataset.user_ids[int(user)],
@@ -65,6 +65,14 @@ def examples(prepared: "Prepared", test: Evaluation) -> list[Example]:
             )
         )
     return found
+
+
+def _latest(train: Interactions, user: int) -> npt.NDArray[np.int32]:
+    """The last items of a user, latest first; without times the first ones by id."""
+    own = np.flatnonzero(train.users == user)
+    if train.times is not None:
+        own = own[np.argsort(-train.times[own], kind="stable")]
+    return train.items[own][:EXAMPLE_ITEMS]
 
 
 def summarise(
