@@ -17,7 +17,7 @@ from graphrec.datasets import Dataset, Interactions
 from graphrec.evaluation import Evaluation, Ranking, warm_cold
 from graphrec.files import write_parquet
 from graphrec.models import Model
-from graphrec.result import Example, Result, compare, environment
+from graphrec.result import Example, Result, compare
 from graphrec.run_log import RunLog
 from graphrec.training import FitResult
 
@@ -123,7 +123,7 @@ def summarise(
         baselines={name: evaluation.metrics for name, evaluation in baselines.items()},
         verdicts=compare(config.published, config.tolerance, test.metrics),
         examples=examples(prepared, test),
-        environment=environment(),
+        environment=prepared.environment,
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphrec.config import ModelConfig, RunConfig
+from graphrec.config import Json, ModelConfig, RunConfig
 from graphrec.config_file import config_hash, differing_keys, read_table
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.errors import ConfigError
@@ -27,7 +27,7 @@ from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
 from graphrec.outputs import summarise, write_tables
 from graphrec.progress import step
-from graphrec.result import Result, read_result, require_measured, write_result
+from graphrec.result import Result, environment, read_result, require_measured, write_result
 from graphrec.rng import stream_seed, torch_stream
 from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult, fit
@@ -87,6 +87,8 @@ class Prepared:
     features: Features
     protocol: Protocol
     device: torch.device
+    environment: dict[str, Json]
+    """Versions and git state at the start: the checkout may move on while a run goes on."""
 
     @property
     def backend(self) -> Backend:
@@ -140,6 +142,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         ConfigError: settings contradict each other, the data or the machine.
         DataError: the data do not hold what the configuration says.
     """
+    started_in = environment()
     device = _device(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *config.evaluation.baselines)
@@ -171,7 +174,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
             found, count = int(modality.present.sum()), len(modality.present)
             width = modality.values.shape[1]
             log.event("features", f"Features {name}: {width} wide, {found:,} of {count:,} items")
-    return Prepared(config, dataset, parts, features, protocol, device)
+    return Prepared(config, dataset, parts, features, protocol, device, started_in)
 
 
 def _require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:

@@ -285,3 +285,15 @@ def test_a_published_metric_that_is_not_measured_is_found_before_training(
     table |= {"paper": {"key": "graphrec", "table": "1"}, "published": {"recall@4": 0.1}}
     with pytest.raises((ConfigError, DataError), match="recall@4"):
         run(build_config(table), tmp_path / "run")
+
+
+def test_the_environment_is_that_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout that moves on during a run must not put a later commit into its result."""
+    module = sys.modules[run.__module__]
+    commits = iter(["at the start", "later"])
+    monkeypatch.setattr(module, "environment", lambda: {"git": {"commit": next(commits)}})
+    result = run(build_config(flow.table_of(flow.data(), "mf")), tmp_path / "run")
+    assert result.environment == {"git": {"commit": "at the start"}}
+    assert next(commits) == "later"
