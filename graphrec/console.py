@@ -48,22 +48,23 @@ class BarReporter:
 
 
 class PlainReporter:
-    """A log line every few seconds, for files and pipes."""
+    """A log line every few seconds of each step, for files and pipes; short steps leave none."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[str, int | None]] = []
-        self._last = time.monotonic()
+        self._last: list[float] = []
 
     def start(self, description: str, total: int | None) -> int:
         """Remember a step."""
         self._steps.append((description, total))
+        self._last.append(time.monotonic())
         return len(self._steps) - 1
 
     def update(self, handle: int, done: int, note: str) -> None:
-        """Log a line if the last one is old enough."""
-        if time.monotonic() - self._last < PLAIN_SECONDS:
+        """Log a line if the last one of this step is old enough."""
+        if time.monotonic() - self._last[handle] < PLAIN_SECONDS:
             return
-        self._last = time.monotonic()
+        self._last[handle] = time.monotonic()
         description, total = self._steps[handle]
         of_total = f" of {total}" if total is not None else ""
         logging.getLogger("graphrec").info(f"{description}: {done}{of_total}  {note}".rstrip())

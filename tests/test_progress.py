@@ -83,8 +83,10 @@ def test_the_plain_log_speaks_every_few_seconds(
     now[0] += 6
     reporter.update(handle, 2, "loss 0.5")
     reporter.update(handle, 3, "too soon")
+    reading = reporter.start("Reading", None)
+    reporter.update(reading, 1, "just begun")
     now[0] += 6
-    reporter.update(reporter.start("Reading", None), 9, "")
+    reporter.update(reading, 9, "")
     assert caplog.messages == ["Training: 2 of 30  loss 0.5", "Reading: 9"]
 
 
@@ -133,3 +135,23 @@ def test_stages_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
         with log.stage("fit"):
             pass
     assert log.seconds == {"fit": 3.5}
+
+
+def test_a_short_step_does_not_silence_the_long_one_around_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Validation after each epoch must not take the log lines that show the loss."""
+    now = [0.0]
+    monkeypatch.setattr("graphrec.console.time.monotonic", lambda: now[0])
+    with (
+        caplog.at_level("INFO", "graphrec"),
+        reporting(PlainReporter()),
+        step("Training", 3) as bar,
+    ):
+        for _ in range(3):
+            now[0] += 3
+            with step("Ranking", 10) as inner:
+                now[0] += 1
+                inner.advance(10)
+            bar.advance(note="loss 0.5")
+    assert [record.message for record in caplog.records] == ["Training: 2 of 3  loss 0.5"]
