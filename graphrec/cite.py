@@ -12,7 +12,7 @@ def bibliography() -> dict[str, str]:
     """Entries of ``references.bib`` by key."""
     text = resources.files("graphrec").joinpath("references.bib").read_text(encoding="utf-8")
     entries = {}
-    for block in text.split("\n@")[0:]:
+    for block in text.split("\n@"):
         entry = block if block.startswith("@") else f"@{block}"
         if "{" in entry:
             key = entry.split("{", 1)[1].split(",", 1)[0].strip()

@@ -18,6 +18,7 @@ from graphrec.cite import citable, citation
 from graphrec.config import Json, RunConfig
 from graphrec.config_file import config_hash, differing_keys, load_config, read_table
 from graphrec.datasets import CATALOG, load
+from graphrec.datasets.catalog import entry_of
 from graphrec.datasets.fetch import fetch
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError, GraphRecError
@@ -190,9 +191,7 @@ def data_info(
 
     Example: graphrec data info gowalla
     """
-    from graphrec.names import resolve
-
-    entry = resolve(name, CATALOG, "data set")
+    entry = entry_of(name)
     facts = {
         "title": entry.title,
         "page": entry.page,
