@@ -6,11 +6,13 @@ BIN := .venv/bin
 
 setup: .venv/installed
 
+# Of Resemblyzer only the weights are used: what it depends on would have to be compiled.
 # torch first and from the pin: any other way pulls gigabytes of CUDA libraries.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,dgl,offline-encoders]'
+	$(BIN)/pip install --quiet --no-deps $$(grep '^Resemblyzer==' constraints.txt)
 	touch $@
 
 demo: setup
