@@ -6,6 +6,7 @@ can be run again from anywhere. ``config_file`` reads and overrides them.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from graphrec.config_base import AbsolutePath, Config, Json
+from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Json, absolute
 from graphrec.config_data import (
     CleanConfig,
     ColumnRule,
@@ -49,6 +50,7 @@ __all__ = [
     "SearchRange",
     "SplitConfig",
     "TrainingConfig",
+    "absolute",
 ]
 
 
@@ -57,6 +59,16 @@ class FeatureConfig(Config):
 
     encoder: str
     """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+
+    def located(self, folder: Path) -> Self:
+        """Return the settings with ``{data}`` at the start of paths replaced by ``folder``."""
+        start = f"{DATA_FOLDER}/"
+        paths = {
+            name: type(value)(folder / str(value).removeprefix(start))
+            for name, value in self
+            if isinstance(value, str | Path) and str(value).startswith(start)
+        }
+        return self.model_copy(update=paths)
 
 
 class ModelConfig(Config):

@@ -7,7 +7,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+DATA_FOLDER = "{data}"
+"""Stands at the start of a path for the folder in which the data set was found."""
+
+
+def absolute(path: Path) -> Path:
+    """Return the path from the root, or as it is where the data set's folder will precede it."""
+    return path if path.parts[:1] == (DATA_FOLDER,) else path.expanduser().absolute()
+
+
+AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 
 
 class Config(BaseModel):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -55,6 +56,7 @@ class Dataset:
         parts: which part (0 train, 1 valid, 2 test) each interaction was given, ``[E]`` int8,
             or None where the source prescribes no split.
         steps: what cleaning did, in order.
+        folder: where the files lie.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Dataset:
     item_title: str | None = None
     parts: npt.NDArray[np.int8] | None = None
     steps: tuple[Step, ...] = ()
+    folder: Path = Path()
 
     @cached_property
     def fingerprint(self) -> str:

@@ -75,8 +75,11 @@ def _load(config: DataConfig, name: str) -> Dataset:
     ).select(order)
     parts = pairs[PART].to_numpy()[order] if PART in pairs.columns else None
     steps = (*filtered, *reduced, *joined)
+    source = config.path or config.train
+    assert source is not None
     dataset = Dataset(
-        name, interactions, user_ids, item_ids, table, config.item_title, parts, steps
+        *(name, interactions, user_ids, item_ids, table, config.item_title, parts, steps),
+        folder=source.parent,
     )
     if parts is not None:
         require_disjoint(dataset, parts)

@@ -114,6 +114,7 @@ def _encode_one(dataset: Dataset, config: FeatureConfig) -> Modality:
             f"encoder = {config.encoder!r} takes a {encoder.Config.__name__}, "
             f"not a {type(config).__name__}."
         )
+    config = config.located(dataset.folder)
     modality = encoder(config).encode(dataset.item_table, dataset.item_ids)
     if not modality.present.any():
         raise DataError(

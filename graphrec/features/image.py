@@ -11,7 +11,7 @@ import torch
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from graphrec.config import Json
+from graphrec.config import Json, absolute
 from graphrec.features.content import PLACEHOLDER, Content, file_content
 from graphrec.features.image_networks import HubNetwork, ImageNetwork
 from graphrec.features.pictures import DECODING, UnreadableError, read_picture
@@ -32,11 +32,11 @@ def _pattern(value: str) -> str:
             "must say where the item comes in, as in 'posters/{item}.jpg', or name a column of "
             "the item table, as in '{poster_path}'"
         )
-    return value if value.startswith("{") else str(Path(value).expanduser().absolute())
+    return value if value.startswith("{") else str(absolute(Path(value)))
 
 
 def _weights(value: str) -> str:
-    return str(Path(value).expanduser().absolute()) if value.endswith(STATE_DICTS) else value
+    return str(absolute(Path(value))) if value.endswith(STATE_DICTS) else value
 
 
 class ImageConfig(PretrainedConfig):

@@ -23,6 +23,8 @@ from graphrec.progress import step
 
 logger = logging.getLogger(__name__)
 
+STORE = Path("data/processed/features")
+
 LISTED = 10
 """Ids named in an error or a log line; the report has all of them."""
 
@@ -32,8 +34,8 @@ class PretrainedConfig(FeatureConfig):
 
     encoder: str
     """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images."""
-    store: AbsolutePath = Path("data/processed/features")
-    """Folder of encoded rows; shared by all runs."""
+    store: AbsolutePath | None = None
+    """Folder of encoded rows, shared by all runs; by default data/processed/features."""
     strict: bool = False
     """Content that is missing or cannot be read, or a damaged store, is an error."""
     batch_size: PositiveInt = 32
@@ -145,7 +147,7 @@ class ContentEncoder(ABC):
         content = self.content(items, item_ids)
         table = content.table
         self._require_whole(table)
-        shelf = Store(config.store).open(
+        shelf = Store(config.store or STORE).open(
             self.kind, self.identity(), config.storage, strict=config.strict
         )
         wanted = table.drop_nulls("key").unique("key", maintain_order=True)
