@@ -1,21 +1,19 @@
 """Pictures through a pretrained network."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-import numpy as np
 import polars as pl
-import torch
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
 from graphrec.config import Json, absolute
-from graphrec.features.content import PLACEHOLDER, Content, file_content
+from graphrec.features.content import Content, file_content
 from graphrec.features.image_networks import HubNetwork, ImageNetwork
-from graphrec.features.pictures import DECODING, UnreadableError, read_picture
-from graphrec.features.pretrained import Batch, ContentEncoder, PretrainedConfig, device_of
+from graphrec.features.media import MediaConfig, MediaEncoder, Pattern, stack
+from graphrec.features.networks import Network
+from graphrec.features.pictures import DECODING, read_picture
+from graphrec.features.pretrained import PretrainedConfig
 from graphrec.features.torchvision_networks import (
     LITE0,
     STATE_DICTS,
@@ -26,24 +24,13 @@ from graphrec.features.torchvision_shim import import_torchvision
 from graphrec.features.weights import missing_extra
 
 
-def _pattern(value: str) -> str:
-    if not PLACEHOLDER.search(value):
-        raise ValueError(
-            "must say where the item comes in, as in 'posters/{item}.jpg', or name a column of "
-            "the item table, as in '{poster_path}'"
-        )
-    return value if value.startswith("{") else str(absolute(Path(value)))
-
-
 def _weights(value: str) -> str:
     return str(absolute(Path(value))) if value.endswith(STATE_DICTS) else value
 
 
-class ImageConfig(PretrainedConfig):
-    """Picture files and the network that looks at them."""
+class ImageNetworkConfig(MediaConfig):
+    """Which network looks at pictures, be they files or frames."""
 
-    images: Annotated[str, AfterValidator(_pattern)]
-    """File of an item: {item} is its id, any other {name} a column of the item table."""
     weights: Annotated[str, AfterValidator(_weights)] = "default"
     """torchvision: default, another name of the model's weights, random, or a file with a
     state_dict (.safetensors or .pth)."""
@@ -56,10 +43,6 @@ class ImageConfig(PretrainedConfig):
     otherwise the number of a hidden layer, by default the last."""
     pooling: Literal["mean", "cls"] = "mean"
     """hf, local and package: mean of the patch vectors, or the first one."""
-    max_pixels: PositiveInt = 50_000_000
-    """Larger pictures count as missing: a small file can unpack to all memory."""
-    workers: PositiveInt = 4
-    """Threads that decode."""
 
     @model_validator(mode="after")
     def _settings_fit_the_encoder(self) -> Self:
@@ -82,12 +65,18 @@ class ImageConfig(PretrainedConfig):
         return self
 
 
-class ImageEncoder(ContentEncoder):
-    """The output of a layer, averaged over positions where it has any.
+class ImageConfig(ImageNetworkConfig):
+    """Picture files and the network that looks at them."""
 
-    Threads decode and transform the next batch, as the weights define it, while the network works
-    on this one.
-    """
+    images: Pattern
+    """File of an item: {item} is its id, any other {name} a column of the item table; {data} at
+    the start is the folder of the data set."""
+    max_pixels: PositiveInt = 50_000_000
+    """Larger pictures count as missing: a small file can unpack to all memory."""
+
+
+class ImageEncoder(MediaEncoder):
+    """The output of a layer, averaged over positions where it has any."""
 
     Config: ClassVar[type[PretrainedConfig]] = ImageConfig
     kind: ClassVar[str] = "image"
@@ -95,7 +84,7 @@ class ImageEncoder(ContentEncoder):
     def __init__(self, config: ImageConfig) -> None:
         super().__init__(config)
         self.config = config
-        self._network = _network_of(config)
+        self._network = image_network(config)
 
     def content(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Content:
         """Find the file of each item.
@@ -109,40 +98,23 @@ class ImageEncoder(ContentEncoder):
         """Weights by their sha256, and every setting that changes a row."""
         return {**self._network.identity(), "decoding": DECODING}
 
-    def embed(self, sources: pl.Series, keys: pl.Series) -> Iterator[Batch]:
-        """Encode picture files in their order.
+    def network(self) -> Network[Tensor]:
+        """Decode and transform as the weights define it; then the network."""
+        transform, module = self._network.load()
 
-        Raises:
-            ConfigError, DataError: the weights are not what the config says.
-        """
-        config = self.config
-        device = device_of(config.device)
-        transform, network = self._network.load(device)
+        def prepare(path: str, key: str) -> Tensor:
+            return transform(read_picture(path, key, self.config.max_pixels))
 
-        def decode(position: int) -> Tensor | str:
-            try:
-                picture = read_picture(sources[position], keys[position], config.max_pixels)
-                return transform(picture)
-            except UnreadableError as error:
-                return str(error)
-
-        with ThreadPoolExecutor(config.workers) as pool:
-            for positions, decoded in _ahead(pool, decode, len(sources), config.batch_size):
-                unreadable = {
-                    at: each
-                    for at, each in zip(positions, decoded, strict=True)
-                    if isinstance(each, str)
-                }
-                pixels = [each for each in decoded if isinstance(each, Tensor)]
-                rows = np.empty((0, 0), dtype=np.float32)
-                if pixels:
-                    with torch.no_grad():
-                        rows = network(torch.stack(pixels).to(device)).float().cpu().numpy()
-                good = [at for at in positions if at not in unreadable]
-                yield Batch(np.array(good, dtype=np.int64), rows, unreadable)
+        return Network(prepare, stack, module)
 
 
-def _network_of(config: ImageConfig) -> ImageNetwork:
+def image_network(config: ImageNetworkConfig) -> ImageNetwork:
+    """Return the network that the settings mean, not yet loaded.
+
+    Raises:
+        ConfigError: libraries are missing, or there is no such model or weights.
+        DataError: the folder with the weights is absent.
+    """
     try:
         import_torchvision()
         import PIL  # noqa: F401
@@ -151,17 +123,3 @@ def _network_of(config: ImageConfig) -> ImageNetwork:
     if config.encoder.startswith("torchvision:"):
         return TorchvisionNetwork(config)
     return Lite0Network(config) if config.encoder == LITE0 else HubNetwork(config)
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[int], Tensor | str], count: int, size: int
-) -> Iterator[tuple[list[int], list[Tensor | str]]]:
-    """Yield batches of positions and results; the next batch is at work while one is used."""
-    starts = range(0, count, size)
-    batches = [list(range(start, min(start + size, count))) for start in starts]
-    at_work: list[Future[Tensor | str]] = []
-    for number, batch in enumerate(batches):
-        futures = at_work or [pool.submit(work, position) for position in batch]
-        following = batches[number + 1] if number + 1 < len(batches) else []
-        at_work = [pool.submit(work, position) for position in following]
-        yield batch, [future.result() for future in futures]

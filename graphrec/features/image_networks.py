@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphrec.config import Json
 from graphrec.errors import ConfigError, DataError
@@ -19,15 +19,16 @@ from graphrec.features.weights import (
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from transformers import PreTrainedModel
 
-    from graphrec.features.image import ImageConfig
+    from graphrec.features.image import ImageNetworkConfig
 
 
 class Loaded(NamedTuple):
-    """Transform: a picture -> pixels [3, H, W]; network: pixels [b, 3, H, W] -> [b, F]."""
+    """Transform: a picture -> pixels [3, H, W]; module: pixels [b, 3, H, W] -> [b, F]."""
 
     transform: "Callable[[Image], Tensor]"
-    network: Callable[[Tensor], Tensor]
+    module: nn.Module
 
 
 class _Output(Protocol):
@@ -40,7 +41,7 @@ class _Output(Protocol):
 class ImageNetwork(ABC):
     """A network that can say what it is without being loaded."""
 
-    def __init__(self, config: "ImageConfig") -> None:
+    def __init__(self, config: "ImageNetworkConfig") -> None:
         self.config = config
 
     @abstractmethod
@@ -48,14 +49,14 @@ class ImageNetwork(ABC):
         """All that a row depends on, besides the pixels."""
 
     @abstractmethod
-    def load(self, device: torch.device) -> Loaded:
-        """Read the weights and build the network."""
+    def load(self) -> Loaded:
+        """Read the weights and build the network, on the CPU, in evaluation mode."""
 
 
 class HubNetwork(ImageNetwork):
     """A vision model, or the image tower of a CLIP-like one, in a Hugging Face folder."""
 
-    def __init__(self, config: "ImageConfig") -> None:
+    def __init__(self, config: "ImageNetworkConfig") -> None:
         super().__init__(config)
         self.folder = model_folder(config.encoder, config.revision)
 
@@ -72,7 +73,7 @@ class HubNetwork(ImageNetwork):
             "versions": versions("torch", "torchvision", "transformers", "pillow"),
         }
 
-    def load(self, device: torch.device) -> Loaded:
+    def load(self) -> Loaded:
         """Load model and image processor.
 
         Raises:
@@ -94,7 +95,6 @@ class HubNetwork(ImageNetwork):
                 f"encoder = {self.config.encoder!r}: {self.folder} holds no vision model with its "
                 f"image processor: {error}"
             ) from error
-        model.to(device).eval()
         joint = hasattr(model, "get_image_features")
         if joint and (self.config.layer, self.config.pooling) != (None, "mean"):
             raise ConfigError(
@@ -106,15 +106,31 @@ class HubNetwork(ImageNetwork):
             pixels: Tensor = processor(images=picture, return_tensors="pt")["pixel_values"][0]
             return pixels
 
-        def network(pixels: Tensor) -> Tensor:
-            if joint:
-                found = model.get_image_features(pixel_values=pixels)
-                return found if isinstance(found, Tensor) else found.pooler_output
-            return self._pooled(model(pixel_values=pixels, output_hidden_states=True))
+        module = _Joint(model) if joint else _Hidden(model, self.config)
+        return Loaded(transform, module.eval())
 
-        return Loaded(transform, network)
 
-    def _pooled(self, output: "_Output") -> Tensor:
+class _Joint(nn.Module):
+    """The image tower of a CLIP-like model."""
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        found = self.model.get_image_features(pixel_values=pixels)
+        return found if isinstance(found, Tensor) else found.pooler_output
+
+
+class _Hidden(nn.Module):
+    """A hidden layer of a vision model, pooled."""
+
+    def __init__(self, model: "PreTrainedModel", config: "ImageNetworkConfig") -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        output: _Output = self.model(pixel_values=pixels, output_hidden_states=True)
         hidden: Tensor = output.last_hidden_state
         layer, layers = self.config.layer, output.hidden_states
         if isinstance(layer, int):

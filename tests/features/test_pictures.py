@@ -8,7 +8,8 @@ pytest.importorskip("PIL", reason="needs graphrec[encoders]")
 
 from PIL import Image
 
-from graphrec.features.pictures import UnreadableError, read_picture
+from graphrec.features.networks import UnreadableError
+from graphrec.features.pictures import read_picture
 
 LIMIT = 50_000_000
 

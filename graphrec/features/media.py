@@ -1,0 +1,101 @@
+"""Content files through a network: what pictures, sounds and videos share."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from polars import Series
+from pydantic import AfterValidator, PositiveInt
+from torch import Tensor
+
+from graphrec.config import absolute
+from graphrec.features.content import PLACEHOLDER
+from graphrec.features.networks import Network, UnreadableError
+from graphrec.features.pretrained import Batch, ContentEncoder, PretrainedConfig, device_of
+
+
+def _pattern(value: str) -> str:
+    if not PLACEHOLDER.search(value.removeprefix("{data}")):
+        raise ValueError(
+            "must say where the item comes in, as in 'posters/{item}.jpg', or name a column of "
+            "the item table, as in '{poster_path}'"
+        )
+    starts_with_column = value.startswith("{") and not value.startswith("{data}/")
+    return value if starts_with_column else str(absolute(Path(value)))
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+"""File of an item: {item} is its id, any other {name} a column of the item table."""
+
+
+class MediaConfig(PretrainedConfig):
+    """Settings of every encoder of files."""
+
+    workers: PositiveInt = 4
+    """Threads that decode."""
+
+
+class MediaEncoder(ContentEncoder):
+    """Threads decode the next batch while the network works on this one."""
+
+    media: MediaConfig
+
+    def __init__(self, config: MediaConfig) -> None:
+        super().__init__(config)
+        self.media = config
+
+    @abstractmethod
+    def network(self) -> Network[Tensor]:
+        """Load the network, on the CPU.
+
+        Raises:
+            ConfigError, DataError: the weights are not what the config says.
+        """
+
+    def embed(self, sources: Series, keys: Series) -> Iterator[Batch]:
+        """Encode files in their order."""
+        device = device_of(self.media.device)
+        network = self.network()
+        module = network.module.to(device).eval()
+
+        def prepare(position: int) -> Tensor | str:
+            try:
+                return network.prepare(sources[position], keys[position])
+            except UnreadableError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(self.media.workers) as pool:
+            for positions, prepared in _ahead(pool, prepare, len(sources), self.media.batch_size):
+                results = dict(zip(positions, prepared, strict=True))
+                unreadable = {at: each for at, each in results.items() if isinstance(each, str)}
+                readable = [each for each in prepared if isinstance(each, Tensor)]
+                rows = np.empty((0, 0), dtype=np.float32)
+                if readable:
+                    arguments = (each.to(device) for each in network.collate(readable))
+                    with torch.no_grad():
+                        rows = module(*arguments).float().cpu().numpy()
+                good = [at for at in positions if at not in unreadable]
+                yield Batch(np.array(good, dtype=np.int64), rows, unreadable)
+
+
+def stack(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Collate inputs of one shape."""
+    return (torch.stack(tuple(inputs)),)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[int], Tensor | str], count: int, size: int
+) -> Iterator[tuple[list[int], list[Tensor | str]]]:
+    """Yield batches of positions and results; the next batch is at work while one is used."""
+    starts = range(0, count, size)
+    batches = [list(range(start, min(start + size, count))) for start in starts]
+    at_work: list[Future[Tensor | str]] = []
+    for number, batch in enumerate(batches):
+        futures = at_work or [pool.submit(work, position) for position in batch]
+        following = batches[number + 1] if number + 1 < len(batches) else []
+        at_work = [pool.submit(work, position) for position in following]
+        yield batch, [future.result() for future in futures]

@@ -1,0 +1,46 @@
+"""Contents -> rows by a network, whatever the contents are."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar
+
+from torch import Tensor, nn
+
+P = TypeVar("P")
+
+
+class UnreadableError(Exception):
+    """A content that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Generic[P]):
+    """How contents become rows.
+
+    Attributes:
+        prepare: a source (text or path) and its sha256 -> one input; raises UnreadableError. Runs
+            in several threads.
+        collate: some inputs -> the arguments of the module, on the CPU.
+        module: the network, in evaluation mode; returns rows ``[b, F]``.
+    """
+
+    prepare: Callable[[str, str], P]
+    collate: Callable[[Sequence[P]], tuple[Tensor, ...]]
+    module: nn.Module
+
+
+@contextmanager
+def opened(path: str, key: str) -> Iterator[BinaryIO]:
+    """Open a content file at its start.
+
+    Raises:
+        UnreadableError: it is no longer the file whose sha256 is ``key``.
+    """
+    with Path(path).open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != key:
+            raise UnreadableError("the file changed while it was encoded; run again")
+        file.seek(0)
+        yield file
