@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -39,8 +40,8 @@ def write_json(path: Path, content: Json) -> None:
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_parquet(path: Path, table: pl.DataFrame) -> None:
-    """Write a table."""
+def write_parquet(path: Path, table: pl.DataFrame, notes: Mapping[str, str] | None = None) -> None:
+    """Write a table, with notes in its metadata."""
     buffer = io.BytesIO()
-    table.write_parquet(buffer)
+    table.write_parquet(buffer, metadata=dict(notes or {}))
     write_bytes(path, buffer.getvalue())

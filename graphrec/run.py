@@ -21,6 +21,7 @@ from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, parse_metric, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.features import Features, encode
+from graphrec.features.pretrained import PretrainedConfig
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
 from graphrec.models import MODELS, Inputs, Model
@@ -153,6 +154,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
             f"[features.{next(iter(config.features))}]. Remove the table or choose a model that "
             f"uses modalities."
         )
+    _require_trainable(config, model_class)
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
@@ -175,6 +177,17 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
             width = modality.values.shape[1]
             log.event("features", f"Features {name}: {width} wide, {found:,} of {count:,} items")
     return Prepared(config, dataset, parts, features, protocol, device, started_in)
+
+
+def _require_trainable(config: RunConfig, model_class: type[Model]) -> None:
+    """Refuse to fine-tune an encoder under a model that takes its rows as they are."""
+    for name, settings in config.features.items():
+        tuned = isinstance(settings, PretrainedConfig) and settings.fine_tune != "none"
+        if tuned and not model_class.trains_encoders:
+            raise ConfigError(
+                f"[features.{name}] fine_tune: model {config.model.name!r} does not train "
+                f"encoders. Remove fine_tune or choose another model."
+            )
 
 
 def _require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:

@@ -38,7 +38,7 @@ def digest(*values: "str | npt.NDArray[np.generic] | None") -> str:
     for value in values:
         if isinstance(value, np.ndarray):
             sha.update(f"{value.dtype.str}{value.shape}".encode())
-            sha.update(np.ascontiguousarray(value).tobytes())
+            sha.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         else:
             sha.update(repr(value).encode())
         sha.update(b"\x00")

@@ -6,9 +6,14 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
 
 from graphrec.datasets.dataset import digest
 from graphrec.errors import DataError
+from graphrec.features.rows import FixedRows
+
+BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,10 @@ class Modality:
         """sha256 of values and mask: the key under which anything derived may be reused."""
         return digest(self.values, self.present)
 
+    def rows(self) -> nn.Module:
+        """A new module that gives the rows ``[I, F]`` inside a model."""
+        return FixedRows(torch.from_numpy(self.values))
+
 
 class Features(Mapping[str, Modality]):
     """``{modality: Modality}``; all matrices have one row per item.
@@ -45,12 +54,7 @@ class Features(Mapping[str, Modality]):
                     f"{len(modality.present)} of mask, but the data set has {num_items} items. "
                     f"Give one row per item, in the order of the item ids."
                 )
-            bad = ~np.isfinite(modality.values).all(axis=1)
-            if bad.any():
-                raise DataError(
-                    f"Features {name!r}: row {int(np.flatnonzero(bad)[0])} holds NaN or infinity "
-                    f"({int(bad.sum())} such rows). Mark these items as missing or repair them."
-                )
+            _require_finite(name, modality.values)
         self._modalities = dict(modalities)
         self.num_items = num_items
 
@@ -67,3 +71,15 @@ class Features(Mapping[str, Modality]):
     def fingerprint(self) -> str:
         """sha256 over all modalities by name."""
         return digest(*(f"{name}:{self[name].fingerprint}" for name in sorted(self)))
+
+
+def _require_finite(name: str, values: npt.NDArray[np.float32]) -> None:
+    """Look through a matrix that may be larger than memory."""
+    starts = range(0, len(values), BLOCK_ROWS)
+    finite = [np.isfinite(values[start : start + BLOCK_ROWS]).all(axis=1) for start in starts]
+    bad = np.flatnonzero(~np.concatenate([*finite, np.ones(0, np.bool_)]))
+    if len(bad):
+        raise DataError(
+            f"Features {name!r}: row {bad[0]} holds NaN or infinity ({len(bad)} such rows). Mark "
+            f"these items as missing or repair them."
+        )

@@ -98,7 +98,11 @@ class ImageEncoder(MediaEncoder):
         """Weights by their sha256, and every setting that changes a row."""
         return {**self._network.identity(), "decoding": DECODING}
 
-    def network(self) -> Network[Tensor]:
+    def licence(self) -> str:
+        """Of the weights."""
+        return self._network.licence()
+
+    def network(self) -> Network:
         """Decode and transform as the weights define it; then the network."""
         transform, module = self._network.load()
 

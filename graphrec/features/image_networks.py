@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from graphrec.config import Json
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.weights import (
+    folder_licence,
     folder_sha256,
     missing_extra,
     model_folder,
@@ -49,6 +50,10 @@ class ImageNetwork(ABC):
         """All that a row depends on, besides the pixels."""
 
     @abstractmethod
+    def licence(self) -> str:
+        """Under which licence the weights are, as far as their source says."""
+
+    @abstractmethod
     def load(self) -> Loaded:
         """Read the weights and build the network, on the CPU, in evaluation mode."""
 
@@ -72,6 +77,10 @@ class HubNetwork(ImageNetwork):
             "preprocessing": "preprocessor_config.json, part of weights_sha256",
             "versions": versions("torch", "torchvision", "transformers", "pillow"),
         }
+
+    def licence(self) -> str:
+        """Of the model card."""
+        return folder_licence(self.folder)
 
     def load(self) -> Loaded:
         """Load model and image processor.

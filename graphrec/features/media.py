@@ -49,7 +49,7 @@ class MediaEncoder(ContentEncoder):
         self.media = config
 
     @abstractmethod
-    def network(self) -> Network[Tensor]:
+    def network(self) -> Network:
         """Load the network, on the CPU.
 
         Raises:

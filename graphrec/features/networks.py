@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO
 
 from torch import Tensor, nn
-
-P = TypeVar("P")
 
 
 class UnreadableError(Exception):
@@ -17,7 +15,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Network(Generic[P]):
+class Network:
     """How contents become rows.
 
     Attributes:
@@ -27,8 +25,8 @@ class Network(Generic[P]):
         module: the network, in evaluation mode; returns rows ``[b, F]``.
     """
 
-    prepare: Callable[[str, str], P]
-    collate: Callable[[Sequence[P]], tuple[Tensor, ...]]
+    prepare: Callable[[str, str], Tensor]
+    collate: Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
     module: nn.Module
 
 

@@ -2,23 +2,36 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import torch
-from pydantic import ModelWrapValidatorHandler, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from torch import Tensor, nn
 
 from graphrec.config import AbsolutePath, FeatureConfig, Json
+from graphrec.datasets.dataset import digest
 from graphrec.errors import ConfigError, DataError
 from graphrec.explain import explain
+from graphrec.features.assemble import Finish, Positions, assemble
 from graphrec.features.content import Content
 from graphrec.features.features import Modality
+from graphrec.features.networks import Network
+from graphrec.features.rows import FineTuning, TrainableRows
 from graphrec.features.store import Matrix, Shelf, Store
+from graphrec.files import write_parquet
 from graphrec.progress import step
 
 logger = logging.getLogger(__name__)
@@ -48,6 +61,17 @@ class PretrainedConfig(FeatureConfig):
     """Keep so many principal components of the rows; nothing is stored anew for it."""
     normalise: Literal["none", "l2"] = "none"
     """Leave the rows, or scale each to length 1 (after pca)."""
+    memory_mb: PositiveInt = 2048
+    """A larger matrix lies in the store and is mapped into memory."""
+    fine_tune: Annotated[str, Field(pattern=r"^(none|all|last:[1-9][0-9]*)$")] = "none"
+    """none, all, or last:N, the last N layers: trained with the recommender, whose loss on the
+    items of a batch reaches the encoder."""
+    fine_tune_items: PositiveInt = 256
+    """Items of a batch that reach the encoder; more are left at their last rows."""
+    fine_tune_lr: PositiveFloat = 0.1
+    """Learning rate of the encoder as a multiple of training.lr."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, more time."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -70,6 +94,17 @@ class PretrainedConfig(FeatureConfig):
             raise ValueError(explain(error, kind)) from error
         assert isinstance(chosen, PretrainedConfig)
         return chosen
+
+    @model_validator(mode="after")
+    def _fine_tuning_used(self) -> Self:
+        if self.fine_tune != "none":
+            if self.pca is not None:
+                raise ValueError("pca cannot follow an encoder that is trained: remove one of them")
+            return self
+        for name in ("fine_tune_items", "fine_tune_lr", "gradient_checkpointing"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is for fine_tune = 'last:N' or 'all'")
+        return self
 
 
 @dataclass(frozen=True)
@@ -98,15 +133,24 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class EncodedModality(Modality):
-    """A modality with the report of how it came about."""
+    """A modality with the report of how it came about.
+
+    Attributes:
+        trainable: makes the rows of an encoder that is trained with the recommender.
+    """
 
     report: Report
+    trainable: Callable[[], nn.Module] | None = None
+
+    def rows(self) -> nn.Module:
+        """A new module that gives the rows ``[I, F]`` inside a model."""
+        return super().rows() if self.trainable is None else self.trainable()
 
 
 class Batch(NamedTuple):
     """Some encoded contents: their places among those asked for, their rows, and the failures."""
 
-    positions: npt.NDArray[np.int64]
+    positions: Positions
     rows: Matrix
     unreadable: dict[int, str]
 
@@ -134,6 +178,18 @@ class ContentEncoder(ABC):
         """All that a row depends on, besides its content; found without loading the network."""
 
     @abstractmethod
+    def licence(self) -> str:
+        """Under which licence the weights are, as far as their source says."""
+
+    @abstractmethod
+    def network(self) -> Network:
+        """Load what turns contents into rows, on the CPU.
+
+        Raises:
+            ConfigError, DataError: the weights are not what the config says.
+        """
+
+    @abstractmethod
     def embed(self, sources: pl.Series, keys: pl.Series) -> Iterator[Batch]:
         """Encode the contents ``sources`` (with their sha256), in any order, each once."""
 
@@ -148,7 +204,7 @@ class ContentEncoder(ABC):
         table = content.table
         self._require_whole(table)
         shelf = Store(config.store or STORE).open(
-            self.kind, self.identity(), config.storage, strict=config.strict
+            self.kind, self.identity(), config.storage, self.licence(), strict=config.strict
         )
         wanted = table.drop_nulls("key").unique("key", maintain_order=True)
         todo = wanted.filter(pl.Series(shelf.new(wanted["key"]), dtype=pl.Boolean))
@@ -157,33 +213,66 @@ class ContentEncoder(ABC):
             reason=pl.coalesce("reason", "failure")
         )
 
-        present = table["reason"].is_null().to_numpy(writable=True)
-        rows = shelf.read(table.filter(pl.Series(present))["key"])
-        finite = np.isfinite(rows).all(axis=1)
-        present[present] = finite
-        not_finite = pl.Series(~present) & table["reason"].is_null()
+        whose = table.with_row_index("item_row").filter(table["reason"].is_null())
+        key = digest(*table["key"].to_list(), str(config.pca), config.normalise)[:12]
+        finish = Finish(
+            pca=config.pca,
+            unit=config.normalise == "l2",
+            largest=config.memory_mb * 2**20,
+            folder=shelf.folder,
+            name=f"items-{key}",
+        )
+
+        def blocks() -> Iterator[tuple[Positions, Matrix]]:
+            rows_of = whose["item_row"].to_numpy().astype(np.int64)
+            for places, rows in shelf.blocks(whose["key"]):
+                yield rows_of[places], self.pooled(rows)
+
+        values, present, counts = assemble(blocks, len(item_ids), finish)
+        not_finite = ~pl.Series(present, dtype=pl.Boolean) & table["reason"].is_null()
         table = table.with_columns(
             reason=pl.when(not_finite)
             .then(pl.lit("the encoder gave NaN or infinity"))
             .otherwise("reason")
         )
         self._require_whole(table)
-        rows = rows[finite]
         report = Report(
             encoded=len(todo) - len(failed),
             reused=len(wanted) - len(todo),
-            missing=dict(table.filter(~pl.Series(present)).select("item", "reason").iter_rows()),
-            nan=int((~finite).sum()),
-            zero=int((~rows.any(axis=1)).sum()),
-            duplicates=_duplicates(rows),
+            missing=dict(table.drop_nulls("reason").select("item", "reason").iter_rows()),
+            **vars(counts),
             unused=content.unused,
             folder=str(shelf.folder),
         )
         self._tell(report)
-        rows = self._finished(rows)
-        values = np.zeros((len(item_ids), rows.shape[1]), dtype=np.float32)
-        values[present] = rows
-        return EncodedModality(values, present, report)
+        if shelf.folder.is_dir():
+            settings = {"pca": str(config.pca), "normalise": config.normalise}
+            listed = table.select("item", "key", "reason")
+            write_parquet(shelf.folder / f"{finish.name}.parquet", listed, settings)
+        trainable = None
+        if config.fine_tune != "none":
+            trainable = partial(self._trainable, torch.from_numpy(values), table)
+        return EncodedModality(values, present, report, trainable)
+
+    def pooled(self, rows: Matrix) -> Matrix:
+        """Turn stored rows into rows of items, before anything else is done with them."""
+        return rows
+
+    def _trainable(self, values: Tensor, table: pl.DataFrame) -> nn.Module:
+        config = self._shared
+        contents = [
+            None if reason is not None else (source, key)
+            for source, key, reason in table.select("source", "key", "reason").iter_rows()
+        ]
+        settings = FineTuning(
+            layers=config.fine_tune,
+            max_items=config.fine_tune_items,
+            batch_size=config.batch_size,
+            lr_scale=config.fine_tune_lr,
+            checkpointing=config.gradient_checkpointing,
+            unit=config.normalise == "l2",
+        )
+        return TrainableRows(values, contents, self.network(), settings)
 
     def _fill(self, shelf: Shelf, todo: pl.DataFrame) -> pl.DataFrame:
         """Encode and store what is new; return ``key`` and ``failure`` of what cannot be read."""
@@ -230,37 +319,6 @@ class ContentEncoder(ABC):
         if report.unused:  # nothing to worry about: the data may be filtered
             logger.info("%s: %d files belong to no item", self.kind, report.unused)
 
-    def _finished(self, rows: Matrix) -> Matrix:
-        """Apply what is not stored: principal components, then length 1."""
-        if self._shared.pca is not None and len(rows):
-            rows = principal_components(rows, self._shared.pca)
-        if self._shared.normalise == "l2":
-            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-            rows = np.divide(rows, lengths, out=rows, where=lengths > 0)
-        return rows
-
-
-def principal_components(rows: Matrix, dim: int) -> Matrix:
-    """Return ``(x - mean) V`` with the ``dim`` strongest eigenvectors V of the covariance.
-
-    The sign of each is such that its largest weight is positive.
-
-    Raises:
-        ConfigError: there are fewer rows or columns than ``dim``.
-    """
-    if dim > min(rows.shape):
-        raise ConfigError(
-            f"pca = {dim}, but there are {rows.shape[0]} items with {rows.shape[1]} columns. "
-            f"Lower it to at most {min(rows.shape)}."
-        )
-    centred = rows - rows.mean(axis=0, dtype=np.float64)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    strongest = vectors[:, ::-1][:, :dim]
-    largest = np.abs(strongest).argmax(axis=0)
-    strongest = strongest * np.sign(strongest[largest, np.arange(dim)])
-    result: Matrix = (centred @ strongest).astype(np.float32)
-    return result
-
 
 def device_of(name: str) -> torch.device:
     """Return the device that a setting means.
@@ -278,11 +336,3 @@ def device_of(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(f"device = {name!r}, but this torch sees {count} CUDA devices. Use cpu.")
     return device
-
-
-def _duplicates(rows: Matrix) -> int:
-    """Count the rows that are, byte for byte, a row before them."""
-    if not rows.size:
-        return 0
-    whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1] * rows.itemsize)))
-    return len(rows) - len(np.unique(whole))

@@ -5,8 +5,8 @@
 
 A shard holds rows and, in its header, the content hash of each row. It is written wholly or not
 at all and never changed, so two processes need no lock: at worst a row is there twice. In memory
-are the hashes of the stored rows, up to ``SHARD_ROWS`` rows not yet written, one shard while it is
-read, and what ``read`` returns; never the whole store.
+are the hashes of the stored rows, up to ``SHARD_ROWS`` rows not yet written, and one shard while it
+is read; never the whole store.
 """
 
 import json
@@ -42,7 +42,13 @@ class Store:
         self.root = root
 
     def open(
-        self, kind: str, identity: Mapping[str, Json], dtype: str = "float32", *, strict: bool
+        self,
+        kind: str,
+        identity: Mapping[str, Json],
+        dtype: str = "float32",
+        licence: str = "",
+        *,
+        strict: bool,
     ) -> "Shelf":
         """Return the rows of one encoder; ``identity`` is all that its rows depend on.
 
@@ -51,17 +57,16 @@ class Store:
         """
         whole: dict[str, Json] = {"kind": kind, **identity, "dtype": dtype}
         name = digest(json.dumps(whole, sort_keys=True))[:16]
-        return Shelf(self.root / kind / name, whole, dtype, strict=strict)
+        notes: dict[str, Json] = {**whole, "licence": licence}
+        return Shelf(self.root / kind / name, notes, dtype, strict=strict)
 
 
 class Shelf:
     """The rows of one encoder."""
 
-    def __init__(
-        self, folder: Path, identity: dict[str, Json], dtype: str, *, strict: bool
-    ) -> None:
+    def __init__(self, folder: Path, notes: dict[str, Json], dtype: str, *, strict: bool) -> None:
         self.folder = folder
-        self._identity = identity
+        self._notes = notes
         self._dtype = np.dtype(dtype)
         self._shards: list[Path] = []
         self._index = pl.DataFrame(schema={"key": pl.String, "shard": pl.Int64, "row": pl.Int64})
@@ -95,21 +100,20 @@ class Shelf:
         if sum(len(each) for each, _ in self._waiting) >= SHARD_ROWS:
             self._flush()
 
-    def read(self, keys: pl.Series) -> Matrix:
-        """Return the rows ``[n, F]`` of content hashes ``[n]`` that are all there."""
+    def blocks(self, keys: pl.Series) -> Iterator[tuple[npt.NDArray[np.int64], Matrix]]:
+        """Go through the rows of content hashes ``[n]`` that are all there, shard by shard.
+
+        Each block is the places of its rows among the keys, and the rows ``[b, F]``.
+        """
         places = pl.DataFrame({"key": keys}).join(
             self._index, on="key", how="left", maintain_order="left"
         )
         shard, row = places["shard"].to_numpy(), places["row"].to_numpy()
-        values: Matrix | None = None
         for number in np.unique(shard):
             here = np.flatnonzero(shard == number)
             with safe_open(self._shards[number], framework="np") as file:  # memory-mapped
                 rows = file.get_tensor("rows")
-            if values is None:
-                values = np.empty((len(keys), rows.shape[1]), dtype=np.float32)
-            values[here] = rows[row[here]]
-        return np.empty((0, 0), dtype=np.float32) if values is None else values
+            yield here, rows[row[here]].astype(np.float32)
 
     def _flush(self) -> None:
         """Write the waiting rows as one shard."""
@@ -120,7 +124,7 @@ class Shelf:
         rows = np.ascontiguousarray(np.concatenate([each for _, each in waiting]))
         manifest = self.folder / "manifest.json"
         if not manifest.exists():
-            write_json(manifest, {**self._identity, "width": rows.shape[1]})
+            write_json(manifest, {**self._notes, "width": rows.shape[1]})
         header = {"keys": " ".join(keys.to_list()), "sha256": digest(rows)}
         path = self.folder / f"{uuid.uuid4().hex}.safetensors"
         write_bytes(path, save({"rows": rows}, metadata=header))

@@ -16,9 +16,9 @@ from graphrec.features.content import Content, text_content
 from graphrec.features.networks import Network
 from graphrec.features.pretrained import Batch, ContentEncoder, PretrainedConfig, device_of
 from graphrec.features.store import Matrix
-from graphrec.features.text_networks import NO_WORD, Chunks, Reader
+from graphrec.features.text_networks import NO_WORD, Reader
 from graphrec.features.tfidf import Columns
-from graphrec.features.weights import folder_sha256, model_folder, versions
+from graphrec.features.weights import folder_licence, folder_sha256, model_folder, versions
 
 WINDOW_BATCHES = 16
 """Batches tokenised together and sorted by length: enough to waste almost no padding."""
@@ -88,7 +88,11 @@ class TextEncoder(ContentEncoder):
             "versions": versions("torch", "transformers", "tokenizers"),
         }
 
-    def network(self) -> Network[Chunks]:
+    def licence(self) -> str:
+        """Of the model card."""
+        return folder_licence(self.folder)
+
+    def network(self) -> Network:
         """Tokenise each text; then the language model.
 
         Raises:

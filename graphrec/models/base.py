@@ -62,6 +62,8 @@ class Model(nn.Module, ABC):
     """Key of the paper in references.bib."""
     uses_modalities: ClassVar[bool] = False
     """Reads item features."""
+    trains_encoders: ClassVar[bool] = False
+    """Takes ``Modality.rows()`` and so trains encoders with ``fine_tune``."""
     scores_cold_items: ClassVar[bool] = False
     """Gives items without training interactions a score that means something."""
     closed_form: ClassVar[bool] = False
@@ -85,6 +87,10 @@ class Model(nn.Module, ABC):
 
     def fit_exact(self) -> None:
         """Solve a closed-form model; trained models have nothing to do here."""
+
+    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """All parameters in groups, each with its multiple of ``training.lr``."""
+        return [(list(self.parameters()), 1.0)]
 
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Prepare for an epoch, for example by drawing an augmented graph."""

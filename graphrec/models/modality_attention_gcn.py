@@ -1,6 +1,7 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Literal, Self
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
 from graphrec.features import Modality
+from graphrec.features.rows import TrainableRows
 from graphrec.fusion import FUSIONS
 from graphrec.graphs import NGCFLayers, bipartite_graph, layer_mean
 from graphrec.models.base import (
@@ -66,6 +68,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     config: ModalityAttentionGCNConfig
     uses_modalities = True
     scores_cold_items = True
+    trains_encoders = True
     present: Tensor
     has_id: Tensor
     has_nothing: Tensor
@@ -87,11 +90,11 @@ class ModalityAttentionGCN(EmbeddingModel):
             self.layers = NGCFLayers(config.dim, config.num_layers, config.dropout, inputs.rng)
 
     def _build_content(self, features: Mapping[str, Modality], rng: torch.Generator) -> None:
+        self.contents = nn.ModuleList(features[name].rows() for name in self.names)
         self.projections = nn.ModuleList()
         for name in self.names:
-            values = torch.from_numpy(features[name].values)
-            self.register_buffer(f"features_{name}", values, persistent=False)
-            projection = nn.utils.skip_init(nn.Linear, values.shape[1], self.config.dim)
+            width = features[name].values.shape[1]
+            projection = nn.utils.skip_init(nn.Linear, width, self.config.dim)
             nn.init.xavier_normal_(projection.weight, generator=rng)
             nn.init.zeros_(projection.bias)
             self.projections.append(projection)
@@ -118,8 +121,8 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def _fuse(self) -> tuple[Tensor, Tensor]:
         tokens = [
-            projection(self.get_buffer(f"features_{name}"))
-            for name, projection in zip(self.names, self.projections, strict=True)
+            projection(content())
+            for content, projection in zip(self.contents, self.projections, strict=True)
         ]
         fused: tuple[Tensor, Tensor] = self.fusion(torch.stack(tokens, dim=1), self.present)
         return fused
@@ -142,6 +145,28 @@ class ModalityAttentionGCN(EmbeddingModel):
         else:
             nodes = layer_mean(self.graph, nodes, self.config.num_layers)
         return self.split_nodes(nodes)
+
+    @property
+    def _encoders(self) -> list[TrainableRows]:
+        return [content for content in self.contents if isinstance(content, TrainableRows)]
+
+    def begin_epoch(self, rng: torch.Generator) -> None:
+        """Bring the rows of encoders that are trained up to date."""
+        for encoder in self._encoders:
+            encoder.refresh()
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The ranking loss; it reaches encoders that are trained through the batch's items."""
+        with ExitStack() as live:
+            for encoder in self._encoders:
+                live.enter_context(encoder.live(batch.items))
+            return super().loss(batch)
+
+    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Encoders that are trained have their own multiple of the learning rate."""
+        scaled = [(list(each.parameters()), each.settings.lr_scale) for each in self._encoders]
+        theirs = {weight for weights, _ in scaled for weight in weights}
+        return [([weight for weight in self.parameters() if weight not in theirs], 1.0), *scaled]
 
     def penalised(self, batch: Batch) -> list[Tensor]:
         """Free embeddings of the batch; projections and fusion are not penalised."""

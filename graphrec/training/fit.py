@@ -90,7 +90,8 @@ def fit(
             f"Use training.precision = 'float32'."
         )
     model.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    groups = [{"params": weights, "scale": scale} for weights, scale in model.learning_rates()]
+    optimizer = torch.optim.Adam(groups, lr=config.lr, fused=True)
     best = _weights(model)
     result = FitResult()
     if checkpoint is not None and checkpoint.resume:
@@ -143,7 +144,7 @@ def _train_epoch(
     started = time.perf_counter()
     rate = learning_rate(config, epoch)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["scale"]
     negatives = torch_stream(seed, "negatives", epoch, device)
     mixed = (
         torch.autocast(device.type, torch.bfloat16)

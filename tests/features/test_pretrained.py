@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 
 from graphrec.config import Json
-from graphrec.errors import ConfigError, DataError
+from graphrec.errors import DataError
 from graphrec.features.content import Content
+from graphrec.features.networks import Network
 from graphrec.features.pretrained import (
     Batch,
     ContentEncoder,
     EncodedModality,
     PretrainedConfig,
-    principal_components,
 )
 from graphrec.features.text import TextConfig
 
@@ -39,6 +39,12 @@ class Table(ContentEncoder):
 
     def identity(self) -> dict[str, Json]:
         return {"encoder": "table"}
+
+    def licence(self) -> str:
+        return "mine"
+
+    def network(self) -> Network:
+        raise NotImplementedError
 
     def embed(self, sources: pl.Series, keys: pl.Series) -> Iterator[Batch]:
         self.asked += sources.to_list()
@@ -112,7 +118,13 @@ def test_a_value_beyond_float16_counts_as_not_finite(tmp_path):
 def test_float16_is_recorded_in_the_manifest(tmp_path):
     report = encode(tmp_path, "a", storage="float16").report
     manifest = json.loads((Path(report.folder) / "manifest.json").read_text())
-    assert manifest == {"kind": "text", "encoder": "table", "dtype": "float16", "width": 2}
+    assert manifest == {
+        "kind": "text",
+        "encoder": "table",
+        "dtype": "float16",
+        "licence": "mine",
+        "width": 2,
+    }
 
 
 def test_l2_scales_rows_to_length_1_and_leaves_zero_rows(tmp_path):
@@ -127,18 +139,24 @@ def test_pca_uses_the_items_that_have_a_row(tmp_path):
     np.testing.assert_allclose(found.values[:, 0], [-5, 0, 0, 5], atol=1e-6)
 
 
-def test_principal_components_agree_with_a_singular_value_decomposition():
-    rows = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
-    centred = rows - rows.mean(axis=0)
-    left, strength, _ = np.linalg.svd(centred, full_matrices=False)
-    found = principal_components(rows, 3)
-    np.testing.assert_allclose(np.abs(found), np.abs((left * strength)[:, :3]), atol=1e-4)
+def test_a_matrix_too_large_for_memory_lies_in_the_store(tmp_path):
+    rows: dict[str, list[float] | str] = {name: [1.0] * 50_000 for name in "abcdef"}
+    found = encode(tmp_path, "abcdef", rows, memory_mb=1)
+    assert isinstance(found.values, np.memmap)
+    assert found.fingerprint == encode(tmp_path, "abcdef", rows).fingerprint
 
 
-@pytest.mark.parametrize("dim", [3, 30])
-def test_more_components_than_rows_or_columns_are_refused(dim):
-    with pytest.raises(ConfigError, match=rf"pca = {dim}, but there are 5 items with 2 columns"):
-        principal_components(np.zeros((5, 2), np.float32), dim)
+def test_beside_the_rows_stands_what_each_item_had(tmp_path):
+    found = encode(tmp_path, "abce", normalise="l2")
+    (path,) = Path(found.report.folder).glob("items-*.parquet")
+    table = pl.read_parquet(path)
+    assert table["item"].to_list() == list("abce")
+    assert table["key"][0] == hashlib.sha256(b"a").hexdigest()
+    assert table["reason"].to_list() == [None, None, "the encoder gave NaN or infinity", ROWS["e"]]
+    notes = pl.read_parquet_metadata(path)
+    assert (notes["pca"], notes["normalise"]) == ("None", "l2")
+    encode(tmp_path, "abce", pca=1)
+    assert len(list(Path(found.report.folder).glob("items-*.parquet"))) == 2
 
 
 def test_nothing_to_encode_is_no_row(tmp_path):
