@@ -14,7 +14,7 @@ from graphrec.features.files import FileEncoder
 from graphrec.features.image import ImageEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
 from graphrec.features.text import TextEncoder
-from graphrec.features.tfidf import TfidfEncoder
+from graphrec.features.tfidf import BowEncoder, TfidfEncoder
 from graphrec.names import resolve
 
 
@@ -80,6 +80,7 @@ class EncoderTable(dict[str, type[Encoder]]):
 ENCODERS = EncoderTable(
     {
         "attributes": AttributeEncoder,
+        "bow": BowEncoder,
         "file": FileEncoder,
         "tfidf": TfidfEncoder,
         "hf:": PretrainedEncoder,
