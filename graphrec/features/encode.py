@@ -15,6 +15,7 @@ from graphrec.features.image import ImageEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
 from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import BowEncoder, TfidfEncoder
+from graphrec.features.word2vec import Word2VecEncoder
 from graphrec.names import resolve
 
 
@@ -83,6 +84,7 @@ ENCODERS = EncoderTable(
         "bow": BowEncoder,
         "file": FileEncoder,
         "tfidf": TfidfEncoder,
+        "word2vec": Word2VecEncoder,
         "hf:": PretrainedEncoder,
         "local:": PretrainedEncoder,
         "package:": PretrainedEncoder,

@@ -132,6 +132,10 @@ def test_a_bag_of_words_knows_no_rare_words_but_keeps_mask_and_width():
     assert result.values[0] @ result.values[2] > tfidf.values[0] @ tfidf.values[2]
 
 
+def test_a_long_text_does_not_take_the_strongest_direction():
+    assert bag(["red " * 100, *["blue flat"] * 3], dim=1).present.tolist() == [False] + [True] * 3
+
+
 def test_messages_name_the_encoder_that_speaks(caplog):
     with caplog.at_level(logging.WARNING):
         bag(["red blue", "blue red"])
