@@ -52,6 +52,8 @@ class Inputs:
     """Item content, for models with ``uses_modalities``."""
     backend: str = "auto"
     """Kernels of message passing."""
+    user_features: Features | None = None
+    """Statistics of the users, one row per user, for models with ``uses_user_features``."""
 
 
 class Model(nn.Module, ABC):
@@ -62,6 +64,8 @@ class Model(nn.Module, ABC):
     """Key of the paper in references.bib."""
     uses_modalities: ClassVar[bool] = False
     """Reads item features."""
+    uses_user_features: ClassVar[bool] = False
+    """Reads user features."""
     scores_cold_items: ClassVar[bool] = False
     """Gives items without training interactions a score that means something."""
     closed_form: ClassVar[bool] = False
