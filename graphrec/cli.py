@@ -17,14 +17,15 @@ from graphrec import report as reports
 from graphrec.cite import citable, citation
 from graphrec.config import Json, RunConfig
 from graphrec.config_file import config_hash, differing_keys, load_config, read_table
-from graphrec.datasets import CATALOG, load
+from graphrec.datasets import CATALOG, load, split
 from graphrec.datasets.catalog import entry_of
 from graphrec.datasets.fetch import fetch
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError, GraphRecError
 from graphrec.evaluation import METRICS, PRESETS
-from graphrec.features import ENCODERS
+from graphrec.features import ENCODERS, Modality
 from graphrec.features import encode as encode_features
+from graphrec.features.encode import reads_train
 from graphrec.features.pretrained import EncodedModality
 from graphrec.fusion import FUSIONS
 from graphrec.models import MODELS
@@ -230,31 +231,43 @@ def encode(
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Encode the item content of a configuration; pretrained rows stay in the store for runs.
+    """Encode the features of a configuration; pretrained rows stay in the store for runs.
 
     Example: graphrec encode shop.toml features.image.strict=true
     """
     settings = load_config(config, overrides or [])
-    if not settings.features:
+    if not (settings.features or settings.user_features):
         raise ConfigError(f"{config} has no table [features.NAME]: there is nothing to encode.")
     with show.showing(show.stderr()):
-        features = encode_features(load(settings.data), settings.features)
+        dataset, train = load(settings.data), None
+        if settings.user_features or reads_train(settings.features):
+            train = split(dataset, settings.split).train
+        features = encode_features(dataset, settings.features, train)
+        users = encode_features(dataset, settings.user_features, train, side="users")
     counts = ("encoded", "reused", "nan", "zero", "duplicates", "unused")
-    found: dict[str, dict[str, Json]] = {}
-    for name, modality in features.items():
-        facts: dict[str, Json] = {"encoder": settings.features[name].encoder}
-        facts |= {"items": len(modality.present), "present": int(modality.present.sum())}
-        facts |= {"columns": modality.values.shape[1], "fingerprint": modality.fingerprint}
-        found[name] = facts
-        if isinstance(modality, EncodedModality):
-            facts |= asdict(modality.report)
+    found = {
+        name: _facts(settings.features[name].encoder, "items", modality)
+        for name, modality in features.items()
+    }
+    found |= {
+        f"user_features.{name}": _facts(settings.user_features[name].encoder, "users", modality)
+        for name, modality in users.items()
+    }
     if as_json:
         print(json.dumps(found))  # noqa: T201
         return
-    header = ["encoder", "items", "present", "columns", *counts]
+    sides = ["items", "users"] if users else ["items"]
+    header = ["encoder", *sides, "present", "columns", *counts]
     rows = [[name, *(str(facts.get(key, "-")) for key in header)] for name, facts in found.items()]
     title = f"Features of {settings.data.name or config}"
     show.stdout().print(show.table(title, ["modality", *header], rows))
+
+
+def _facts(encoder: str, side: str, modality: Modality) -> dict[str, Json]:
+    facts: dict[str, Json] = {"encoder": encoder, side: len(modality.present)}
+    facts |= {"present": int(modality.present.sum()), "columns": modality.values.shape[1]}
+    facts |= {"fingerprint": modality.fingerprint}
+    return facts | (asdict(modality.report) if isinstance(modality, EncodedModality) else {})
 
 
 @app.command()

@@ -15,6 +15,7 @@ from pydantic import (
     PositiveInt,
     SerializeAsAny,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -211,6 +212,8 @@ class RunConfig(Config):
     """Train, valid, test."""
     features: dict[str, SerializeAsAny[FeatureConfig]] = {}
     """``[features.NAME]``: one table per modality."""
+    user_features: dict[str, SerializeAsAny[FeatureConfig]] = {}
+    """``[user_features.NAME]``: the same for users, of whom the training part alone can tell."""
     model: SerializeAsAny[ModelConfig]
     """The model and its settings."""
     training: TrainingConfig = TrainingConfig()
@@ -253,19 +256,20 @@ class RunConfig(Config):
 
         return with_catalog_defaults(value) if isinstance(value, Mapping) else value
 
-    @field_validator("features", mode="before")
+    @field_validator("features", "user_features", mode="before")
     @classmethod
-    def _encoder_configs(cls, value: object) -> object:
-        from graphrec.features.encode import ENCODERS
+    def _encoder_configs(cls, value: object, info: ValidationInfo) -> object:
+        from graphrec.features.encode import encoder_of
 
         if not isinstance(value, Mapping):
             return value
+        side: Literal["items", "users"] = "users" if info.field_name == "user_features" else "items"
         return {
             name: _typed(
                 table,
                 "encoder",
-                lambda encoder: resolve(encoder, ENCODERS, "encoder").Config,
-                f"features.{name}",
+                lambda encoder: encoder_of(encoder, side).Config,
+                f"{info.field_name}.{name}",
             )
             for name, table in value.items()
         }

@@ -46,7 +46,8 @@ class Result:
     """All of ``result.json``. Field names are a stable surface.
 
     Attributes:
-        fingerprints: of dataset, split, features and protocol; equal ones may share a table.
+        fingerprints: of dataset, split, features, protocol and, where there are any,
+            user_features; equal ones may share a table.
         metrics: ``valid``, ``test`` and the test items split into ``test_warm`` and ``test_cold``.
         num_users: users averaged, under the same keys.
         selection: rule that chose the epoch; ``best_test_epoch`` marks an optimistic number,

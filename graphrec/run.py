@@ -21,6 +21,7 @@ from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, parse_metric, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.features import Features, encode
+from graphrec.features.interactions import Side
 from graphrec.features.pretrained import PretrainedConfig
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
@@ -86,6 +87,7 @@ class Prepared:
     dataset: Dataset
     split: Split
     features: Features
+    user_features: Features
     protocol: Protocol
     device: torch.device
     environment: dict[str, Json]
@@ -99,11 +101,13 @@ class Prepared:
     @property
     def fingerprints(self) -> dict[str, str]:
         """sha256 of everything that a number depends on, besides the model."""
+        users = {"user_features": self.user_features.fingerprint} if self.user_features else {}
         return {
             "dataset": self.dataset.fingerprint,
             "split": self.split.fingerprint,
             "features": self.features.fingerprint,
             "protocol": self.protocol.fingerprint,
+            **users,
         }
 
     @property
@@ -148,13 +152,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *config.evaluation.baselines)
     model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
-    if config.features and not model_class.uses_modalities:
-        raise ConfigError(
-            f"Model {config.model.name!r} reads no features, but the configuration has "
-            f"[features.{next(iter(config.features))}]. Remove the table or choose a model that "
-            f"uses modalities."
-        )
-    _require_trainable(config, model_class)
+    _require_readers(config, model_class)
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
@@ -171,16 +169,35 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         )
     _require_cut_offs(config, protocol, len(dataset.item_ids))
     with log.stage("encode"):
-        features = encode(dataset, config.features)
-        for name, modality in features.items():
-            found, count = int(modality.present.sum()), len(modality.present)
-            width = modality.values.shape[1]
-            log.event("features", f"Features {name}: {width} wide, {found:,} of {count:,} items")
-    return Prepared(config, dataset, parts, features, protocol, device, started_in)
+        features = encode(dataset, config.features, parts.train)
+        users = encode(dataset, config.user_features, parts.train, side="users")
+        _log_features(log, "Features", features, "items")
+        _log_features(log, "User features", users, "users")
+    return Prepared(config, dataset, parts, features, users, protocol, device, started_in)
 
 
-def _require_trainable(config: RunConfig, model_class: type[Model]) -> None:
-    """Refuse to fine-tune an encoder under a model that takes its rows as they are."""
+def _log_features(log: RunLog, title: str, features: Features, side: Side) -> None:
+    for name, modality in features.items():
+        found, count = int(modality.present.sum()), len(modality.present)
+        width = modality.values.shape[1]
+        log.event("features", f"{title} {name}: {width} wide, {found:,} of {count:,} {side}")
+
+
+def _require_readers(config: RunConfig, model_class: type[Model]) -> None:
+    """Refuse features that the model would ignore."""
+    if config.features and not model_class.uses_modalities:
+        raise ConfigError(
+            f"Model {config.model.name!r} reads no features, but the configuration has "
+            f"[features.{next(iter(config.features))}]. Remove the table or choose a model that "
+            f"uses modalities."
+        )
+    if config.user_features and not model_class.uses_user_features:
+        readers = ", ".join(name for name, each in MODELS.items() if each.uses_user_features)
+        raise ConfigError(
+            f"Model {config.model.name!r} reads no features of users, but the configuration has "
+            f"[user_features.{next(iter(config.user_features))}]. Remove the table or choose a "
+            f"model that reads them: {readers}."
+        )
     for name, settings in config.features.items():
         tuned = isinstance(settings, PretrainedConfig) and settings.fine_tune != "none"
         if tuned and not model_class.trains_encoders:
@@ -214,6 +231,7 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         rng=torch_stream(prepared.config.run.seed, "init"),
         features=prepared.features if model_class.uses_modalities else None,
         backend=prepared.backend,
+        user_features=prepared.user_features if model_class.uses_user_features else None,
     )
     # A model of your own may hold plain torch layers, which draw from the global generator.
     with torch.random.fork_rng(devices=[]):

@@ -179,6 +179,28 @@ def test_features_for_a_model_that_reads_none_are_refused(folder: Path) -> None:
     assert "Remove the table" in message
 
 
+def test_user_features_for_a_model_that_reads_none_are_refused(folder: Path) -> None:
+    table = flow.table_of(folder, "mf")
+    message = attempt(folder, table, "user_features.stats.encoder=interactions")
+    assert "'mf' reads no features of users" in message
+    assert "[user_features.stats]" in message
+    assert "modality_attention_gcn" in message
+
+
+def test_an_encoder_of_items_is_refused_for_users(folder: Path) -> None:
+    table = flow.table_of(folder) | {"user_features": {"x": {"encoder": "file", "path": "a.npy"}}}
+    message = attempt(folder, table)
+    assert "'file' describes items" in message
+    assert "user_features" in message
+    assert "interactions" in message
+    assert "user_features.x.dim" in attempt(
+        folder,
+        flow.table_of(folder),
+        "user_features.x.encoder=interactions",
+        "user_features.x.dim=3",
+    )
+
+
 def test_a_published_number_that_is_not_measured_is_refused(folder: Path) -> None:
     table = flow.table_of(folder)
     table |= {"paper": {"key": "graphrec", "table": "1"}, "published": {"recall@4": 0.5}}

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from graphrec import read_result
+from graphrec import load, load_config, read_result, split
+from graphrec.config import SplitConfig
+from graphrec.datasets import SealedTest
+from graphrec.features.interactions import interaction_statistics
 from tests import flow
 from tests.features import tiny
 
@@ -71,3 +74,28 @@ def test_a_run_over_raw_pictures_and_texts_trains_and_resumes(shop: Path, tmp_pa
     again = read_result(tmp_path / "run")
     assert again.metrics == result.metrics
     assert again.fingerprints == result.fingerprints
+
+
+def test_encode_splits_first_for_statistics_and_leaves_the_test_part_sealed(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(SealedTest, "open")
+    tables = ("features", "user_features")
+    overrides = [f"{table}.stats.encoder=interactions" for table in tables]
+    found = json.loads(flow.graphrec("encode", shop / "config.json", *overrides, "--json").out)
+    assert found["stats"]["items"] == flow.NUM_ITEMS
+    assert found["user_features.stats"]["users"] == flow.NUM_USERS
+    assert found["user_features.stats"]["columns"] == 3  # count, recency, age
+    dataset = load(load_config(shop / "config.json").data)
+    train = split(dataset, SplitConfig(kind="temporal_user")).train
+    for name, side in (("stats", "items"), ("user_features.stats", "users")):
+        assert found[name]["fingerprint"] == interaction_statistics(train, side).fingerprint
+    shown = flow.graphrec("encode", shop / "config.json", *overrides).out
+    assert "user_features.stats" in shown
+    assert "users" in shown
+
+
+def test_encode_of_user_features_alone(tmp_path: Path) -> None:
+    config = flow.write_config(flow.data(), "popular")
+    answer = flow.graphrec("encode", config, "user_features.s.encoder=interactions", "--json")
+    assert list(json.loads(answer.out)) == ["user_features.s"]

@@ -14,7 +14,10 @@ import torch
 from graphrec import Inputs, Interactions, Model, Result, build_config, fit, run
 from graphrec.datasets import SealedTest
 from graphrec.evaluation import PRESETS
+from graphrec.features.interactions import interaction_statistics
 from graphrec.models import MODELS
+from graphrec.run import prepare
+from graphrec.run_log import RunLog
 from tests import flow
 
 RUN = sys.modules[run.__module__]
@@ -49,6 +52,23 @@ def test_another_test_part_changes_nothing_but_the_test_metrics(model: str, tmp_
 
 
 NAMES = ("clean", "poisoned")
+
+
+def test_statistics_of_interactions_do_not_see_another_test_part(tmp_path: Path) -> None:
+    overrides = [f"{table}.stats.encoder=interactions" for table in ("features", "user_features")]
+    model = "modality_attention_gcn"
+    clean, poisoned = (
+        train_on(tmp_path / name, model, seed, overrides) for seed, name in enumerate(NAMES)
+    )
+    assert poisoned.fingerprints["split"] != clean.fingerprints["split"]
+    for kind in ("features", "user_features"):
+        assert poisoned.fingerprints[kind] == clean.fingerprints[kind]
+    assert flow.untimed(poisoned) == flow.untimed(clean)
+    prepared = prepare(flow.config_of(flow.data(), model, overrides), RunLog())
+    train = prepared.split.train
+    assert len(train) < len(prepared.dataset.interactions)
+    for side, found in (("items", prepared.features), ("users", prepared.user_features)):
+        assert found["stats"].fingerprint == interaction_statistics(train, side).fingerprint
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].selection == "valid"])
@@ -87,7 +107,8 @@ def test_models_are_given_the_training_part_only(
 
 
 def test_there_is_no_parameter_for_other_parts() -> None:
-    assert {field.name for field in fields(Inputs)} == {"train", "rng", "features", "backend"}
+    names = {"train", "rng", "features", "backend", "user_features"}
+    assert {field.name for field in fields(Inputs)} == names
     for model in (Model, *MODELS.values()):
         assert list(inspect.signature(model.__init__).parameters) == ["self", "config", "inputs"]
     typed = {

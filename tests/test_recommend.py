@@ -57,3 +57,13 @@ def test_a_list_longer_than_the_catalogue_is_refused() -> None:
 
 def test_nobody_gets_an_empty_table() -> None:
     assert recommend(flow.finished(), [], 5).is_empty()
+
+
+def test_statistics_of_users_and_items_are_computed_again() -> None:
+    tables = ("features", "user_features")
+    folder = flow.finished(
+        "modality_attention_gcn", *(f"{table}.stats.encoder=interactions" for table in tables)
+    )
+    stored = pl.read_parquet(folder / "recommendations.parquet").filter(user="u03")
+    found = recommend(folder, ["u03"], 5)
+    assert found.drop("title").equals(stored)

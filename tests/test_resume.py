@@ -24,7 +24,11 @@ RNG_USERS = {
     "mf": ("training.schedule=cosine",),
     "lightgcn": ("training.negatives=popularity", "training.num_negatives=2"),
     "ngcf": ("model.dropout=0.4", "training.schedule=exponential", "training.decay=0.5"),
-    "modality_attention_gcn": ("model.backbone=ngcf", "model.dropout=0.3"),
+    "modality_attention_gcn": (
+        "model.backbone=ngcf",
+        "model.dropout=0.3",
+        "user_features.stats.encoder=interactions",
+    ),
 }
 
 

@@ -57,6 +57,15 @@ def test_result_keys_are_the_stable_surface(folder: Path) -> None:
     assert all(re.fullmatch("[0-9a-f]{64}", value) for value in content["fingerprints"].values())
 
 
+def test_user_features_are_logged_and_have_a_fingerprint_of_their_own(folder: Path) -> None:
+    other = flow.finished("modality_attention_gcn", "user_features.stats.encoder=interactions")
+    found, without = read_result(other).fingerprints, read_result(folder).fingerprints
+    assert set(found) - set(without) == {"user_features"}
+    assert {key: found[key] for key in without} == without
+    assert "User features stats: 3 wide, 24 of 24 users" in (other / "log.jsonl").read_text()
+    assert read_result(other).metrics != read_result(folder).metrics
+
+
 def test_metrics_have_names_like_recall_at_3_and_lie_in_0_1(result: Result) -> None:
     for part in ("valid", "test"):
         assert {"recall@3", "recall@5", "ndcg@5", "hit@3"} <= set(result.metrics[part])

@@ -1,6 +1,6 @@
-"""Item attributes: numbers are standardised, categories and tags become 0/1 columns."""
+"""Item attributes: numbers are scaled, categories and tags become 0/1 columns."""
 
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,14 @@ from pydantic import Field, PositiveInt, model_validator
 from graphrec.config import FeatureConfig
 from graphrec.errors import DataError
 from graphrec.features.features import Modality
+from graphrec.features.numbers import Numbers, read_numbers, read_prices, read_times
 from graphrec.names import nearest
 
 FloatDtype = TypeVar("FloatDtype", bound=np.floating)
-Numbers = npt.NDArray[np.float64]
+
+DAY, WEEK = 86_400, 7 * 86_400
+MONDAY = 4 * DAY
+"""The first Monday after 1970-01-01, in seconds."""
 
 
 class AttributeConfig(FeatureConfig):
@@ -24,7 +28,17 @@ class AttributeConfig(FeatureConfig):
     numeric: tuple[str, ...] = ()
     """Columns with a number: mean 0 and deviation 1 over the items that have one."""
     log: tuple[str, ...] = ()
-    """Those of ``numeric`` of which log(1 + x) is taken first: counts and prices."""
+    """Those of ``numeric`` of which log(1 + x) is taken first: counts."""
+    prices: tuple[str, ...] = ()
+    """Columns with a price, as a number or as text with a currency; log(1 + x) is taken."""
+    decimal: Literal[".", ","] | None = None
+    """Decimal mark of the texts in ``prices``; by default each text tells it, or is refused."""
+    dates: tuple[str, ...] = ()
+    """Columns with a date or date-time: its place in time, in the year and in the week."""
+    unix_seconds: tuple[str, ...] = ()
+    """Those of ``dates`` that hold numbers: seconds since 1970."""
+    scaling: Literal["standard", "robust"] = "standard"
+    """Numbers, prices and places in time: by mean and deviation, or median and quartiles."""
     categorical: tuple[str, ...] = ()
     """Columns with one category."""
     multi: tuple[str, ...] = ()
@@ -36,21 +50,34 @@ class AttributeConfig(FeatureConfig):
 
     @model_validator(mode="after")
     def _known_columns(self) -> Self:
-        if not (self.numeric or self.categorical or self.multi):
-            raise ValueError("needs at least one column in numeric, categorical or multi")
-        stray = [name for name in self.log if name not in self.numeric]
-        if stray:
-            raise ValueError(f"log names {stray[0]!r}, which is not in numeric: list it there too")
+        measured = self.numeric or self.prices or self.dates
+        if not (measured or self.categorical or self.multi):
+            raise ValueError(
+                "needs at least one column in numeric, prices, dates, categorical or multi"
+            )
+        for part, whole in (("log", "numeric"), ("unix_seconds", "dates")):
+            stray = set(getattr(self, part)) - set(getattr(self, whole))
+            if stray:
+                raise ValueError(
+                    f"{part} names {min(stray)!r}, which is not in {whole}: list it there too"
+                )
+        if self.decimal is not None and not self.prices:
+            raise ValueError("decimal is for prices; remove it, or list columns there")
+        if self.scaling != "standard" and not measured:
+            raise ValueError("scaling is for numeric, prices and dates; remove it")
         return self
 
 
 class AttributeEncoder:
-    """Attributes side by side, in the order numeric, categorical, multi of the config.
+    """Attributes side by side, in the order numeric, prices, dates, categorical, multi.
 
-    A number is ``(x - mean) / deviation`` over the items that have it, 0 where all are equal.
-    An item without it gets the median, and a further 0/1 column tells which items these are.
-    Categories and tags are sorted by name, the shared column of the rare ones last. An item
-    with none of the attributes is missing.
+    A number is ``(x - mean) / deviation`` over the items that have it, or with robust scaling
+    ``(x - median) / (upper - lower quartile)``, by the deviation where the quartiles are equal;
+    0 where all are equal. An item without it gets the median, and a further 0/1 column tells
+    which items these are. A date is its scaled time and sine and cosine of its place in the year
+    and in the week (UTC, from Monday on), which are 0 for an item without it. Categories and tags
+    are sorted by name, the shared column of the rare ones last. An item with none of the
+    attributes is missing.
     """
 
     Config: ClassVar[type[FeatureConfig]] = AttributeConfig
@@ -65,19 +92,29 @@ class AttributeEncoder:
             DataError: a column is absent or empty, or does not hold what the config says.
         """
         config = self.config
-        names = (*config.numeric, *config.categorical, *config.multi)
+        measured = (*config.numeric, *config.prices, *config.dates)
+        names = (*measured, *config.categorical, *config.multi)
         table = select_columns(items, names)
-        numbers = [_numbers(table[name], item_ids, name in config.log) for name in config.numeric]
+        numbers = [
+            read_numbers(table[name], item_ids, name in config.log) for name in config.numeric
+        ]
+        numbers += [read_prices(table[name], item_ids, config.decimal) for name in config.prices]
+        times = [
+            read_times(table[name], item_ids, name in config.unix_seconds) for name in config.dates
+        ]
         tags = [_category(table[name]) for name in config.categorical]
         tags += [_tags(table[name], config.separator) for name in config.multi]
         hot = [_one_hot(lists, config.min_count) for lists in tags]
 
-        known = [~np.isnan(column) for column in numbers] + [block.any(axis=1) for block in hot]
+        known = [~np.isnan(column) for column in (*numbers, *times)]
+        known += [block.any(axis=1) for block in hot]
         for name, has_value in zip(names, known, strict=True):
             if not has_value.any():
                 raise DataError(f"column {name!r} is empty for every item. Leave it out.")
         present = np.logical_or.reduce(known)
-        scaled = [_scale(column, present) for column in numbers]
+        scaled = [_scale(column, present, config.scaling) for column in numbers]
+        for column in times:
+            scaled += [_scale(column, present, config.scaling), _cycles(column)]
         values = np.concatenate([*scaled, *hot], axis=1, dtype=np.float32)
         values[~present] = 0.0
         return Modality(values, present)
@@ -119,40 +156,41 @@ def standardise(values: npt.NDArray[FloatDtype]) -> npt.NDArray[FloatDtype]:
     return centred
 
 
-def _numbers(column: pl.Series, item_ids: pl.Series, log: bool) -> Numbers:
-    """Read a column as numbers ``[I]``, NaN where there is none."""
-    if column.dtype == pl.String:
-        text = column.str.strip_chars().replace("", None)
-    elif column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
-        text = column
-    else:
-        raise DataError(
-            f"column {column.name!r} holds {column.dtype}, not numbers. Use categorical or multi."
-        )
-    numbers = text.cast(pl.Float64, strict=False)
-    unread = text.is_not_null() & (numbers.is_null() | numbers.is_infinite().fill_null(False))
-    if log:
-        unread |= (numbers <= -1).fill_null(False)
-    if unread.any():
-        row = int(unread.arg_max() or 0)
-        wanted = "a finite number above -1, as log needs it" if log else "a finite number"
-        raise DataError(
-            f"column {column.name!r}, item {item_ids[row]!r}: {column[row]!r} is not {wanted} "
-            f"({int(unread.sum())} such items). Repair them, leave them empty for missing, or "
-            f"move the column."
-        )
-    result: Numbers = numbers.fill_null(float("nan")).to_numpy()
-    return np.log1p(result) if log else result
-
-
-def _scale(column: Numbers, present: npt.NDArray[np.bool_]) -> Numbers:
-    """Standardise ``[I]``; gaps get the median and, where there are any, a 0/1 column."""
+def _scale(
+    column: Numbers, present: npt.NDArray[np.bool_], scaling: Literal["standard", "robust"]
+) -> Numbers:
+    """Scale ``[I]``; gaps get the median and, where there are any, a 0/1 column."""
     known = ~np.isnan(column)
-    scaled = standardise(column[known][:, None])[:, 0]
+    values = column[known][:, None]
+    scaled = (standardise(values) if scaling == "standard" else _robust(values))[:, 0]
     filled = np.full(len(column), np.median(scaled))
     filled[known] = scaled
     gaps = present & ~known
     return np.column_stack([filled, gaps]) if gaps.any() else filled[:, None]
+
+
+def _robust(values: Numbers) -> Numbers:
+    """Return ``(x - median) / (q75 - q25)`` of one column ``[n, 1]``."""
+    lower, middle, upper = np.quantile(values, (0.25, 0.5, 0.75))
+    spread = upper - lower
+    if spread == 0:
+        # More than half are equal. The others must neither vanish nor be divided by nothing.
+        spread = values.std() if values.max() > values.min() else 1.0
+    return (values - middle) / spread
+
+
+def _cycles(times: Numbers) -> Numbers:
+    """Sine and cosine of the place in the year and in the week, ``[I, 4]``; gaps are 0."""
+    known = ~np.isnan(times)
+    seconds = times[known].astype("datetime64[s]")
+    years = seconds.astype("datetime64[Y]")
+    starts, ends = (each.astype("datetime64[s]") for each in (years, years + 1))
+    in_year = (seconds - starts) / (ends - starts)
+    in_week = (times[known] - MONDAY) / WEEK
+    angles = 2 * np.pi * np.column_stack([in_year, in_year, in_week, in_week])
+    result = np.zeros((len(times), 4))
+    result[known] = np.where([True, False, True, False], np.sin(angles), np.cos(angles))
+    return result
 
 
 def _category(column: pl.Series) -> pl.Series:

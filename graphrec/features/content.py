@@ -32,10 +32,8 @@ class Content:
     unused: int = 0
 
 
-def text_content(
-    items: pl.DataFrame | None, item_ids: pl.Series, columns: tuple[str, ...]
-) -> Content:
-    """Join text columns (or lists of words) with a space; an item without any text has none.
+def joined_texts(items: pl.DataFrame | None, columns: tuple[str, ...]) -> pl.Series:
+    """Join text columns (or lists of words) with a space; empty for an item without any text.
 
     Raises:
         DataError: a column is absent.
@@ -48,7 +46,18 @@ def text_content(
         for name, dtype in table.schema.items()
     ]
     blank = [pl.when(part.str.strip_chars() != "").then(part.str.strip_chars()) for part in parts]
-    texts = table.select(pl.concat_str(blank, separator=" ", ignore_nulls=True)).to_series()
+    return table.select(pl.concat_str(blank, separator=" ", ignore_nulls=True)).to_series()
+
+
+def text_content(
+    items: pl.DataFrame | None, item_ids: pl.Series, columns: tuple[str, ...]
+) -> Content:
+    """Join text columns (or lists of words) with a space; an item without any text has none.
+
+    Raises:
+        DataError: a column is absent.
+    """
+    texts = joined_texts(items, columns)
     keys = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
     reason = pl.when(pl.col("key").is_null()).then(pl.lit("no text")).alias("reason")
     found = pl.DataFrame(

@@ -7,14 +7,17 @@ import polars as pl
 
 from graphrec.config import FeatureConfig
 from graphrec.datasets.dataset import Dataset
+from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError, DataError, GraphRecError
 from graphrec.features.attributes import AttributeEncoder
 from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
 from graphrec.features.image import ImageEncoder
+from graphrec.features.interactions import InteractionEncoder, Side
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
 from graphrec.features.text import TextEncoder
-from graphrec.features.tfidf import TfidfEncoder
+from graphrec.features.tfidf import BowEncoder, TfidfEncoder
+from graphrec.features.word2vec import Word2VecEncoder
 from graphrec.names import resolve
 
 
@@ -60,13 +63,17 @@ class PretrainedEncoder:
         return self._encoder.encode(items, item_ids)
 
 
-class EncoderTable(dict[str, type[Encoder]]):
+AnyEncoder = type[Encoder] | type[InteractionEncoder]
+"""Reads item content, or the training part."""
+
+
+class EncoderTable(dict[str, AnyEncoder]):
     """Encoders by name; those with a colon at the end by prefix: ``hf:`` is ``hf:anything``."""
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and super().__contains__(self._key(name))
 
-    def __missing__(self, name: str) -> type[Encoder]:
+    def __missing__(self, name: str) -> AnyEncoder:
         if name in self:
             return self[self._key(name)]
         raise KeyError(name)
@@ -80,8 +87,11 @@ class EncoderTable(dict[str, type[Encoder]]):
 ENCODERS = EncoderTable(
     {
         "attributes": AttributeEncoder,
+        "bow": BowEncoder,
         "file": FileEncoder,
+        "interactions": InteractionEncoder,
         "tfidf": TfidfEncoder,
+        "word2vec": Word2VecEncoder,
         "hf:": PretrainedEncoder,
         "local:": PretrainedEncoder,
         "package:": PretrainedEncoder,
@@ -91,34 +101,73 @@ ENCODERS = EncoderTable(
 """Every encoder. ``encoder`` is a name, or one of the prefixes and what it should find."""
 
 
-def encode(dataset: Dataset, configs: Mapping[str, FeatureConfig]) -> Features:
-    """Run the encoder of every modality.
+def encoder_of(name: str, side: Side) -> AnyEncoder:
+    """Find an encoder of items or of users.
 
     Raises:
-        ConfigError, DataError: the message starts with the ``[features.NAME]`` at fault.
+        ConfigError: the name is unknown, or the encoder cannot describe users.
     """
+    encoder = resolve(name, ENCODERS, "encoder")
+    if side == "users" and not issubclass(encoder, InteractionEncoder):
+        raise ConfigError(
+            f"encoder = {name!r} describes items and cannot stand in [user_features.NAME]. "
+            f"Encoders of users: interactions."
+        )
+    return encoder
+
+
+def reads_train(configs: Mapping[str, FeatureConfig]) -> bool:
+    """Whether one of the encoders of items needs the training part."""
+    encoders = (encoder_of(config.encoder, "items") for config in configs.values())
+    return any(issubclass(encoder, InteractionEncoder) for encoder in encoders)
+
+
+def encode(
+    dataset: Dataset,
+    configs: Mapping[str, FeatureConfig],
+    train: Interactions | None = None,
+    side: Side = "items",
+) -> Features:
+    """Run the encoder of every modality of the items, or of the users.
+
+    ``train`` is the training part; only encoders that describe interactions are handed it.
+
+    Raises:
+        ConfigError, DataError: the message starts with the ``[features.NAME]`` or
+            ``[user_features.NAME]`` at fault.
+    """
+    table = "features" if side == "items" else "user_features"
+    ids = dataset.item_ids if side == "items" else dataset.user_ids
     modalities = {}
     for name, config in configs.items():
         try:
-            modality = _encode_one(dataset, config)
+            modality = _encode_one(dataset, config, train, side)
+            if not modality.present.any():
+                raise DataError(
+                    f"none of the {len(ids)} {side} has such content. Check that the content "
+                    f"belongs to data set {dataset.name!r}, or remove this modality."
+                )
         except GraphRecError as error:
-            raise type(error)(f"[features.{name}] {error}") from error
+            raise type(error)(f"[{table}.{name}] {error}") from error
         modalities[name] = modality
-    return Features(modalities, num_items=len(dataset.item_ids))
+    return Features(modalities, num_items=len(ids))
 
 
-def _encode_one(dataset: Dataset, config: FeatureConfig) -> Modality:
-    encoder = resolve(config.encoder, ENCODERS, "encoder")
+def _encode_one(
+    dataset: Dataset, config: FeatureConfig, train: Interactions | None, side: Side
+) -> Modality:
+    encoder = encoder_of(config.encoder, side)
     if not isinstance(config, encoder.Config):
         raise ConfigError(
             f"encoder = {config.encoder!r} takes a {encoder.Config.__name__}, "
             f"not a {type(config).__name__}."
         )
-    config = config.located(dataset.folder)
-    modality = encoder(config).encode(dataset.item_table, dataset.item_ids)
-    if not modality.present.any():
-        raise DataError(
-            f"none of the {len(dataset.item_ids)} items has such content. Check that the content "
-            f"belongs to data set {dataset.name!r}, or remove this modality."
+    made = encoder(config.located(dataset.folder))
+    if not isinstance(made, InteractionEncoder):
+        return made.encode(dataset.item_table, dataset.item_ids)
+    if train is None:
+        raise ConfigError(
+            f"encoder = {config.encoder!r} describes the training part, which was not given. Split "
+            f"the data set first, and give encode() the part train of the split."
         )
-    return modality
+    return made.encode(train, side)

@@ -1,20 +1,22 @@
-"""Text without a pretrained model: TF-IDF, compressed by a truncated SVD."""
+"""Text without a pretrained model: counted words, compressed by a truncated SVD."""
 
 import logging
-from typing import Annotated, ClassVar
+from abc import ABC, abstractmethod
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import polars as pl
+import scipy.sparse as sp
 from pydantic import BeforeValidator, Field, PositiveInt
 
 from graphrec.config import FeatureConfig
 from graphrec.errors import DataError
-from graphrec.features.attributes import select_columns
+from graphrec.features.content import joined_texts
 from graphrec.features.features import Modality
 
 logger = logging.getLogger(__name__)
 
-# A TF-IDF row has length 1. Less than this left of it after the SVD is rounding error, which
+# A row of weights has length 1. Less than this left of it after the SVD is rounding error, which
 # must not be scaled up to length 1: it would point anywhere.
 SMALLEST_LENGTH = 1e-6
 
@@ -25,11 +27,9 @@ Columns = Annotated[
 ]
 
 
-class TfidfConfig(FeatureConfig):
+class WordConfig(FeatureConfig):
     """Text columns of the item table and how their words are counted."""
 
-    encoder: str = "tfidf"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
     columns: Columns
     """Column or columns with text (or lists of words), joined in this order."""
     dim: PositiveInt = 128
@@ -38,23 +38,43 @@ class TfidfConfig(FeatureConfig):
     """Words of fewer items are left out."""
     ngrams: PositiveInt = 1
     """Longest run of words counted as one term."""
+
+
+class TfidfConfig(WordConfig):
+    """Words that few items have count for more."""
+
+    encoder: str = "tfidf"
+    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
     sublinear_tf: bool = False
     """Count a word that occurs n times as 1 + ln(n)."""
 
 
-class TfidfEncoder:
-    """The strongest ``dim`` directions of the TF-IDF matrix; rows have length 1.
+class BowConfig(WordConfig):
+    """All words count the same."""
 
-    ``X = U S V'`` with ``x_it = tf_it (1 + ln((1 + n) / (1 + df_t)))``, rows scaled to length 1;
-    the result is the first ``dim`` columns of ``U S``, rows scaled again. Words are runs of two
-    or more letters or digits, in lower case. An item without any counted word is missing and is
-    not among the n. Deterministic: the SVD has a fixed seed and fixed signs.
+    encoder: str = "bow"
+    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    counts: Literal["raw", "log", "binary"] = "raw"
+    """A word that occurs n times counts as n, as 1 + ln(n), or as 1."""
+
+
+class WordEncoder(ABC):
+    """The strongest ``dim`` directions of a matrix of weighted words; rows have length 1.
+
+    ``X = U S V'`` with the weights of ``weigh``, rows scaled to length 1; the result is the first
+    ``dim`` columns of ``U S``, rows scaled again. Words are runs of two or more letters or
+    digits, in lower case. An item without any counted word is missing and is not among the n.
+    Deterministic: the SVD has a fixed seed and fixed signs.
     """
 
-    Config: ClassVar[type[FeatureConfig]] = TfidfConfig
+    Config: ClassVar[type[FeatureConfig]]
 
-    def __init__(self, config: TfidfConfig) -> None:
-        self.config = config
+    def __init__(self, config: WordConfig) -> None:
+        self._shared = config
+
+    @abstractmethod
+    def weigh(self, counts: sp.csr_matrix) -> sp.csr_matrix:
+        """Turn the counts ``[n, T]`` of T terms into weights; rows of length 1."""
 
     def encode(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Modality:
         """Encode all items; values ``[I, F]``, F at most ``dim``.
@@ -63,11 +83,11 @@ class TfidfEncoder:
             DataError: a column is absent, or no word is left to count.
         """
         # scikit-learn takes a second to import, and only runs with this encoder need it.
-        from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+        from sklearn.feature_extraction.text import CountVectorizer
         from sklearn.utils.extmath import randomized_svd
 
-        config = self.config
-        texts = _texts(select_columns(items, config.columns))
+        config = self._shared
+        texts = joined_texts(items, config.columns)
         counter = CountVectorizer(ngram_range=(1, config.ngrams), min_df=config.min_df)
         try:
             counts = counter.fit_transform(texts.to_list())
@@ -78,13 +98,13 @@ class TfidfEncoder:
                 f"leave the modality out."
             ) from error
         present = np.diff(counts.indptr) > 0
-        weights = TfidfTransformer(sublinear_tf=config.sublinear_tf).fit_transform(counts[present])
+        weights = self.weigh(counts[present])
 
         dim = min(config.dim, *weights.shape)
         if dim < config.dim:
             logger.warning(
-                "tfidf: %d columns instead of dim = %d, as there are %d texts and %d terms",
-                *(dim, config.dim, *weights.shape),
+                "%s: %d columns instead of dim = %d, as there are %d texts and %d terms",
+                *(config.encoder, dim, config.dim, *weights.shape),
             )
         left, strength, _ = randomized_svd(weights, dim, random_state=0)
         rows = left * strength
@@ -92,9 +112,9 @@ class TfidfEncoder:
         kept = lengths[:, 0] > SMALLEST_LENGTH
         if not kept.all():
             logger.warning(
-                "tfidf: %d items have no word in the %d strongest directions and count as "
+                "%s: %d items have no word in the %d strongest directions and count as "
                 "missing; raise dim",
-                *(int((~kept).sum()), dim),
+                *(config.encoder, int((~kept).sum()), dim),
             )
         present[present] = kept
         values = np.zeros((len(item_ids), dim), dtype=np.float32)
@@ -102,13 +122,38 @@ class TfidfEncoder:
         return Modality(values, present)
 
 
-def _texts(table: pl.DataFrame) -> pl.Series:
-    """Return one text per item, empty where there is none."""
-    texts = [
-        pl.col(name).cast(pl.List(pl.String)).list.join(" ")
-        if isinstance(dtype, pl.List | pl.Array)
-        else pl.col(name).cast(pl.String)
-        for name, dtype in table.schema.items()
-    ]
-    joined = pl.concat_str([text.fill_null("") for text in texts], separator=" ")
-    return table.select(joined.str.strip_chars()).to_series()
+class TfidfEncoder(WordEncoder):
+    """TF-IDF of words, compressed: ``x_it = tf_it (1 + ln((1 + n) / (1 + df_t)))``."""
+
+    Config: ClassVar[type[FeatureConfig]] = TfidfConfig
+
+    def __init__(self, config: TfidfConfig) -> None:
+        super().__init__(config)
+        self.config = config
+
+    def weigh(self, counts: sp.csr_matrix) -> sp.csr_matrix:
+        """Counts times inverse document frequency, ``[n, T]``."""
+        from sklearn.feature_extraction.text import TfidfTransformer
+
+        return TfidfTransformer(sublinear_tf=self.config.sublinear_tf).fit_transform(counts)
+
+
+class BowEncoder(WordEncoder):
+    """Bag of words, compressed: ``x_it`` is how often item i has term t."""
+
+    Config: ClassVar[type[FeatureConfig]] = BowConfig
+
+    def __init__(self, config: BowConfig) -> None:
+        super().__init__(config)
+        self.config = config
+
+    def weigh(self, counts: sp.csr_matrix) -> sp.csr_matrix:
+        """Counts, their logarithms or ones, ``[n, T]``."""
+        from sklearn.preprocessing import normalize
+
+        weights = counts.astype(np.float64)
+        if self.config.counts == "log":
+            weights.data = 1 + np.log(weights.data)
+        elif self.config.counts == "binary":
+            weights.data[:] = 1.0
+        return normalize(weights)

@@ -3,6 +3,7 @@
 from graphrec.fusion.attention import Attention
 from graphrec.fusion.base import Fusion
 from graphrec.fusion.combine import Concat, Gate, Sum
+from graphrec.fusion.projected import ProjectedSum
 
 FUSIONS: dict[str, type[Fusion]] = {
     "attention": Attention,
@@ -11,4 +12,4 @@ FUSIONS: dict[str, type[Fusion]] = {
     "sum": Sum,
 }
 
-__all__ = ["FUSIONS", "Fusion"]
+__all__ = ["FUSIONS", "Fusion", "ProjectedSum"]

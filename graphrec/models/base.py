@@ -52,6 +52,8 @@ class Inputs:
     """Item content, for models with ``uses_modalities``."""
     backend: str = "auto"
     """Kernels of message passing."""
+    user_features: Features | None = None
+    """Statistics of the users, one row per user, for models with ``uses_user_features``."""
 
 
 class Model(nn.Module, ABC):
@@ -64,6 +66,8 @@ class Model(nn.Module, ABC):
     """Reads item features."""
     trains_encoders: ClassVar[bool] = False
     """Takes ``Modality.rows()`` and so trains encoders with ``fine_tune``."""
+    uses_user_features: ClassVar[bool] = False
+    """Reads user features."""
     scores_cold_items: ClassVar[bool] = False
     """Gives items without training interactions a score that means something."""
     closed_form: ClassVar[bool] = False

@@ -12,7 +12,7 @@ from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
 from graphrec.features import Modality
 from graphrec.features.rows import TrainableRows
-from graphrec.fusion import FUSIONS
+from graphrec.fusion import FUSIONS, ProjectedSum
 from graphrec.graphs import NGCFLayers, bipartite_graph, layer_mean
 from graphrec.models.base import (
     Batch,
@@ -55,7 +55,8 @@ class ModalityAttentionGCN(EmbeddingModel):
     nothing. ``e_i`` exists for items with training interactions only, so a cold item starts at
     its content and not at noise. An item without any modality starts at ``e_i``; if it has no
     ``e_i`` either, at a learned vector. Final embeddings are LightGCN's layer mean or NGCF's
-    joined layers.
+    joined layers. With user features f_um, user node u starts at
+    ``e_u + sum over the present m of (W_m f_um + b_m)`` instead of e_u.
 
     Source: graphrec; message passing he2020lightgcn and wang2019ngcf, attention
     bahdanau2015attention.
@@ -67,6 +68,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     Config = ModalityAttentionGCNConfig
     config: ModalityAttentionGCNConfig
     uses_modalities = True
+    uses_user_features = True
     scores_cold_items = True
     trains_encoders = True
     present: Tensor
@@ -88,6 +90,11 @@ class ModalityAttentionGCN(EmbeddingModel):
         self._build_ids(inputs.train, inputs.rng)
         if config.backbone == "ngcf":
             self.layers = NGCFLayers(config.dim, config.num_layers, config.dropout, inputs.rng)
+        self.user_content = (
+            ProjectedSum(inputs.user_features, config.dim, inputs.rng)
+            if inputs.user_features
+            else None
+        )
 
     def _build_content(self, features: Mapping[str, Modality], rng: torch.Generator) -> None:
         self.contents = nn.ModuleList(features[name].rows() for name in self.names)
@@ -137,9 +144,12 @@ class ModalityAttentionGCN(EmbeddingModel):
             nodes = nodes + self.nothing * self.has_nothing
         return nodes
 
+    def _user_nodes(self) -> Tensor:
+        return self.users if self.user_content is None else self.users + self.user_content()
+
     def embed(self) -> tuple[Tensor, Tensor]:
         """Fuse, pass messages, split into users and items."""
-        nodes = torch.cat([self.users, self._item_nodes()])
+        nodes = torch.cat([self._user_nodes(), self._item_nodes()])
         if self.config.backbone == "ngcf":
             nodes = self.layers(self.graph, nodes)
         else:

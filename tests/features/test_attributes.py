@@ -169,3 +169,93 @@ def test_a_config_without_columns_is_refused():
 def test_log_must_name_a_numeric_column():
     with pytest.raises(ValidationError, match="log names 'price'"):
         AttributeConfig(categorical=("kind",), log=("price",))
+
+
+# Robust scaling, prices and dates.
+
+
+def test_robust_scaling_is_by_median_and_quartiles():
+    # quartiles of 1, 2, 3, 4, 100: 2, 3, 4
+    result = encode({"count": [1, 2, 3, 4, 100]}, numeric=("count",), scaling="robust")
+    np.testing.assert_allclose(result.values[:, 0], [-1, -0.5, 0, 0.5, 48.5])
+
+
+def test_robust_scaling_of_equal_quartiles_keeps_the_others_apart():
+    result = encode({"count": [5, 5, 5, 5, 15]}, numeric=("count",), scaling="robust")
+    np.testing.assert_allclose(result.values[:, 0], [0, 0, 0, 0, 2.5])  # the deviation is 4
+    same = encode({"count": [0.1, 0.1, None], "kind": ["a"] * 3}, numeric=("count",),
+                  categorical=("kind",), scaling="robust")  # fmt: skip
+    assert same.values.tolist() == [[0, 0, 1], [0, 0, 1], [0, 1, 1]]
+
+
+def test_prices_stand_between_numbers_and_dates():
+    table = {"kind": ["a", "b", None], "day": ["1970-01-01"] * 3, "cost": ["$0", "$9.00", None],
+             "n": [1, 3, None]}  # fmt: skip
+    roles = {"categorical": ("kind",), "dates": ("day",), "prices": ("cost",), "numeric": ("n",)}
+    values = encode(table, **roles).values
+    #  n and who lacks it; cost (log1p: 0 and log 10), who lacks it; the same day; kinds
+    np.testing.assert_allclose(values[:, :4], [[-1, 0, -1, 0], [1, 0, 1, 0], [0, 1, 0, 1]])
+    assert values[:, 4].tolist() == [0, 0, 0]
+    assert values[:, 9:].tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+def test_a_date_is_its_place_in_time_in_the_year_and_in_the_week():
+    """Monday, 1 January 2024, and Thursday noon, 2 July: halves of year and week on."""
+    table = {"day": ["2024-01-01", "2024-07-02T00:00", "2024-01-04T12:00", None], "n": [1] * 4}
+    values = encode(table, numeric=("n",), dates=("day",)).values[:, 1:]
+    seconds = np.array([0, 183 * 86400, 3.5 * 86400])
+    known = (seconds - seconds.mean()) / seconds.std()
+    np.testing.assert_allclose(values[:, 0], [*known, np.median(known)], rtol=1e-5)
+    assert values[:, 1].tolist() == [0, 0, 0, 1]
+    year = 2 * np.pi * np.array([0, 183 / 366, 3.5 / 366])
+    week = 2 * np.pi * np.array([0, 1 / 7, 0.5])
+    cycles = np.column_stack([np.sin(year), np.cos(year), np.sin(week), np.cos(week)])
+    np.testing.assert_allclose(values[:3, 2:], cycles, atol=1e-6)
+    assert not values[3, 2:].any()
+
+
+def test_cycles_before_1970_and_of_all_years_have_one_length():
+    days = ["1968-12-31", "1969-01-01", "1969-07-02T12:00", "2023-07-02T12:00"]
+    values = encode({"day": days}, dates=("day",)).values[:, 1:]
+    np.testing.assert_allclose(np.hypot(values[:, 0], values[:, 1]), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.hypot(values[:, 2], values[:, 3]), 1, rtol=1e-6)
+    np.testing.assert_allclose(values[1, :2], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(values[2:, :2], [[0, -1]] * 2, atol=1e-6)
+    assert values[0, 0] == pytest.approx(-np.sin(2 * np.pi / 366), abs=1e-6)  # the last day
+    # Tuesday and Wednesday
+    np.testing.assert_allclose(
+        np.arctan2(*values[:2, 2:].T) / (2 * np.pi), [1 / 7, 2 / 7], rtol=1e-5
+    )
+
+
+def test_unix_seconds_are_read_where_named():
+    table = {"made": [0, 86400], "day": ["1970-01-01", "1970-01-02"]}
+    result = encode(table, dates=("made", "day"), unix_seconds=("made",))
+    np.testing.assert_array_equal(result.values[:, :5], result.values[:, 5:])
+
+
+@pytest.mark.parametrize(
+    ("settings", "culprit"),
+    [
+        ({"categorical": ("kind",), "unix_seconds": ("day",)}, "unix_seconds names 'day'"),
+        ({"numeric": ("n",), "decimal": "."}, "decimal is for prices"),
+        ({"multi": ("kind",), "scaling": "robust"}, "scaling is for numeric, prices and dates"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(settings, culprit):
+    with pytest.raises(ValidationError, match=culprit):
+        AttributeConfig(**settings)
+
+
+@pytest.mark.parametrize("role", ["prices", "dates"])
+def test_an_empty_column_of_prices_or_dates_is_refused(role):
+    with pytest.raises(DataError, match=r"column 'empty' is empty for every item"):
+        encode({"empty": [None, None], "kind": ["a", "b"]}, **{role: ("empty",)})
+
+
+def test_errors_of_prices_and_dates_name_column_and_item():
+    with pytest.raises(DataError, match=r"column 'cost', item 'i1': '1,299' can be read"):
+        encode({"cost": ["$1", "1,299"]}, prices=("cost",))
+    assert encode({"cost": ["$1", "1,299"]}, prices=("cost",), decimal=",").values.shape == (2, 1)
+    with pytest.raises(DataError, match=r"column 'day', item 'i0': '01/02/2024' is not a date"):
+        encode({"day": ["01/02/2024"]}, dates=("day",))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from graphrec.errors import DataError
 from graphrec.features.features import Modality
-from graphrec.features.tfidf import TfidfConfig, TfidfEncoder
+from graphrec.features.tfidf import BowConfig, BowEncoder, TfidfConfig, TfidfEncoder
 
 WORDS = ["red", "green", "blue", "small", "large", "round", "flat", "soft"]
 
@@ -18,6 +18,12 @@ def encode(table: dict[str, list[object]], **settings: object) -> Modality:
     items = pl.DataFrame(table, strict=False)
     ids = pl.Series([f"i{row}" for row in range(len(items))])
     return TfidfEncoder(TfidfConfig(**{"columns": "title", **settings})).encode(items, ids)
+
+
+def bag(titles: list[str | None], **settings: object) -> Modality:
+    ids = pl.Series([f"i{row}" for row in range(len(titles))])
+    config = BowConfig(**{"columns": "title", "min_df": 1, **settings})
+    return BowEncoder(config).encode(pl.DataFrame({"title": titles}), ids)
 
 
 def some_titles(count: int = 60) -> list[str]:
@@ -104,6 +110,37 @@ def test_several_columns_and_lists_are_joined():
     table = {"brand": ["red", None, "red"], "tags": [["blue"], ["blue", None], []]}
     apart = encode(table, columns=("brand", "tags"), min_df=1)
     np.testing.assert_allclose(apart.values, joined.values, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "weight"), [("raw", 3.0), ("log", 1 + np.log(3)), ("binary", 1.0)]
+)
+def test_cosines_of_a_bag_of_words_are_those_of_its_counts(counts, weight):
+    values = bag(["red red red blue", "red", "blue flat"], counts=counts).values
+    rows = np.array([[weight, 1, 0], [1, 0, 0], [0, 1, 1]])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(values @ values.T, rows @ rows.T, atol=1e-6)
+
+
+def test_a_bag_of_words_knows_no_rare_words_but_keeps_mask_and_width():
+    result = bag(["red blue", None, "red red flat"], dim=2)
+    assert result.present.tolist() == [True, False, True]
+    assert result.values.shape == (3, 2)
+    assert result.fingerprint == bag(["red blue", None, "red red flat"], dim=2).fingerprint
+    # tf-idf would make the words that stand in one item only count for more
+    tfidf = encode({"title": ["red blue", None, "red red flat"]}, min_df=1)
+    assert result.values[0] @ result.values[2] > tfidf.values[0] @ tfidf.values[2]
+
+
+def test_a_long_text_does_not_take_the_strongest_direction():
+    assert bag(["red " * 100, *["blue flat"] * 3], dim=1).present.tolist() == [False] + [True] * 3
+
+
+def test_messages_name_the_encoder_that_speaks(caplog):
+    with caplog.at_level(logging.WARNING):
+        bag(["red blue", "blue red"])
+        encode({"title": ["red blue", "blue red"]})
+    assert [message.split(":")[0] for message in caplog.messages] == ["bow", "tfidf"]
 
 
 def test_no_word_at_all_names_the_column_and_the_remedy():

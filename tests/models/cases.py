@@ -15,6 +15,7 @@ from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.sampling import NegativeSampler
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
+from graphrec.features.interactions import interaction_statistics
 from graphrec.fusion import FUSIONS
 from graphrec.graphs import Graph
 from graphrec.graphs.backends import import_dgl
@@ -125,9 +126,12 @@ class Case:
 
     name: str
     settings: tuple[tuple[str, Json], ...] = ()
+    user_features: bool = False
+    """Hand the model statistics of the users."""
 
     def __str__(self) -> str:
-        return "-".join([self.name, *(str(value) for _, value in self.settings)])
+        users = ["user_features"] if self.user_features else []
+        return "-".join([self.name, *(str(value) for _, value in self.settings), *users])
 
     @property
     def model_class(self) -> type[Model]:
@@ -146,7 +150,11 @@ class Case:
     ) -> Inputs:
         """What a run hands to the model; ``features`` replaces the world's."""
         content = (features or world.features) if self.model_class.uses_modalities else None
-        return Inputs(world.train, torch_stream(seed, "init"), content, backend)
+        users = None
+        if self.user_features:
+            statistics = interaction_statistics(world.train, "users")
+            users = Features({"statistics": statistics}, world.train.num_users)
+        return Inputs(world.train, torch_stream(seed, "init"), content, backend, users)
 
     def build(
         self,
@@ -181,6 +189,7 @@ EVERY_CASE = [
     *EVERY_MODEL,
     *FLAGSHIP,
     Case("modality_attention_gcn", (("use_id", False),)),
+    Case("modality_attention_gcn", user_features=True),
     Case("mf", (("loss", "softmax"), ("normalize", True), ("temperature", 0.2))),
     Case("lightgcn", (("loss", "bce"),)),
 ]

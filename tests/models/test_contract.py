@@ -105,6 +105,8 @@ def relabelled(world: World, users: np.ndarray, items: np.ndarray) -> World:
         items[train.items].astype(np.int32),
         train.num_users,
         train.num_items,
+        train.times,
+        train.weights,
     )
     old = np.argsort(items)
     features = {n: Modality(m.values[old], m.present[old]) for n, m in world.features.items()}

@@ -1,5 +1,7 @@
 """The flagship against loops over items: every fusion, both backbones, with and without ids."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,43 @@ def test_embeddings_follow_the_formula(
         expected = (nodes + a_hat @ nodes + a_hat @ a_hat @ nodes) / 3
     actual = torch.cat(model.embed()).detach().numpy()
     np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_a_user_starts_at_its_own_vector_and_its_content(world: World) -> None:
+    train = world.train
+    users = random_features(train.num_users, seed=6)
+    inputs = Case(NAME).inputs(world)
+    model = ModalityAttentionGCN(
+        ModalityAttentionGCNConfig(name=NAME, dim=8), replace(inputs, user_features=users)
+    )
+    state = shaken(model)
+    starts = []
+    for user in range(train.num_users):
+        row = state["users"][user]
+        for m, name in enumerate(sorted(users)):
+            if users[name].present[user]:
+                weight = state[f"user_content.projections.{m}.weight"]
+                bias = state[f"user_content.projections.{m}.bias"]
+                row = row + weight @ users[name].values[user] + bias
+        starts.append(row)
+    nodes = np.concatenate([np.stack(starts), literal_items(world, state, "attention", True)])
+    a_hat = normalised_adjacency(train)
+    expected = (nodes + a_hat @ nodes + a_hat @ a_hat @ nodes) / 3
+    actual = torch.cat(model.embed()).detach().numpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf"])
+def test_user_features_draw_after_everything_else(world: World, backbone: str) -> None:
+    """All other weights start where they start without user features."""
+    settings = (("backbone", backbone),)
+    without = Case(NAME, settings).ready(world).state_dict()
+    with_them = Case(NAME, settings, user_features=True).ready(world).state_dict()
+    assert set(with_them) - set(without) == {
+        "user_content.projections.0.weight",
+        "user_content.projections.0.bias",
+    }
+    assert all(torch.equal(with_them[name], value) for name, value in without.items())
 
 
 def test_regularisation_is_on_free_embeddings_only(world: World) -> None:

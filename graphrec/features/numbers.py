@@ -1,0 +1,167 @@
+"""Columns of the item table as numbers ``[I]``: plain ones, prices and points in time."""
+
+import logging
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from graphrec.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+Numbers = npt.NDArray[np.float64]
+"""One number per item, NaN where there is none."""
+
+REPAIR = "Repair them, leave them empty for missing, or move the column."
+
+# A closed list: a number with any other word beside it (12k, 3 pcs, 5 mio) is no price.
+CURRENCY = (
+    r"(?:(?i:USD|EUR|GBP|JPY|CNY|RMB|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|TRY|RUB|UAH|"
+    r"INR|IDR|KRW|TWD|HKD|SGD|MYR|THB|PHP|VND|BRL|MXN|ARS|CLP|COP|PEN|ZAR|ILS|AED|SAR|EGP|NGN|PKR)"
+    r"|(?:US|AU?|CA?|NZ|HK|NT|MX|R|S)?\p{Sc}|kr\.?|Rs\.?|Fr\.?|zł|Kč)"
+)
+MINUS = r"[-\x{2212}]"
+GAP = r"'\x{2019}\s"
+"""Apostrophes and spaces, which set off thousands beside a decimal point and a decimal comma."""
+
+PRICE = (
+    rf"^(?<minus>{MINUS}?)\s*(?<before>{CURRENCY}?)\s*(?<inner>{MINUS}?)\s*"
+    rf"(?<number>[.,]?\d(?:[\d.,{GAP}]*\d)?)\s*(?<after>{CURRENCY}?)$"
+)
+
+DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d-%B-%Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y")
+"""Order of day and month told by the form itself; 01/02/2024 could be either and is refused."""
+
+MOMENT = (
+    r"^(?<date>.*?\d{4}.*?)(?:[T\s]\s*(?<hour>[01]?\d|2[0-3]):(?<minute>[0-5]\d)"
+    r"(?::(?<second>[0-5]\d(?:\.\d+)?))?\s*(?:Z|UTC|(?<sign>[+-])(?<hours>\d\d):?(?<minutes>\d\d))?)?$"
+)
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_800
+"""The years 1 to 9999: numbers beyond are milliseconds, or no times at all."""
+
+
+def read_numbers(column: pl.Series, item_ids: pl.Series, log: bool) -> Numbers:
+    """Read numbers, or log(1 + x) of them.
+
+    Raises:
+        DataError: a value is not a finite number (above -1 for log).
+    """
+    text = _text(column, "numbers")
+    numbers = text.cast(pl.Float64, strict=False)
+    bad = text.is_not_null() & (numbers.is_null() | numbers.is_infinite().fill_null(False))
+    if log:
+        bad |= (numbers <= -1).fill_null(False)
+    wanted = "a finite number above -1, as log needs it" if log else "a finite number"
+    _refuse(column, item_ids, bad, f"is not {wanted}", REPAIR)
+    result = _filled(numbers)
+    return np.log1p(result) if log else result
+
+
+def read_prices(
+    column: pl.Series, item_ids: pl.Series, decimal: Literal[".", ","] | None
+) -> Numbers:
+    """Read log(1 + x) of prices: numbers, or texts like $1,299.50, 1.299,50 EUR and USD 12.
+
+    Raises:
+        DataError: a value is no price, could be two, or is negative.
+    """
+    text = _text(column, "prices")
+    if text.dtype == pl.String:
+        parts = text.str.extract_groups(PRICE).struct.unnest()
+        readings = [_number(parts["number"], each) for each in (decimal or ".,")]
+        prices = pl.select(pl.coalesce(readings)).to_series()
+        unclear = (readings[0] != readings[-1]).fill_null(False)
+        what = "can be read with a decimal point and with a decimal comma"
+        _refuse(column, item_ids, unclear, what, 'Set decimal = "." or decimal = ",".')
+        minus = ((parts["minus"] != "") | (parts["inner"] != "")).fill_null(False)
+        prices = pl.select(pl.when(minus).then(-prices).otherwise(prices)).to_series()
+        _warn_of_currencies(column.name, parts)
+    else:
+        prices = text.cast(pl.Float64)
+    bad = text.is_not_null() & (prices.is_null() | prices.is_infinite().fill_null(False))
+    _refuse(column, item_ids, bad, "is not a price like 12, $1,299.50 or 1.299,50 EUR", REPAIR)
+    negative = (prices < 0).fill_null(False)
+    _refuse(column, item_ids, negative, "is a negative price", REPAIR)
+    return np.log1p(_filled(prices))
+
+
+def read_times(column: pl.Series, item_ids: pl.Series, unix_seconds: bool) -> Numbers:
+    """Read seconds since 1970 (UTC) from dates, date-times, texts, or numbers if these are meant.
+
+    Raises:
+        DataError: a value is no date, or its order of day and month is open.
+    """
+    if unix_seconds:
+        times = read_numbers(column, item_ids, log=False)
+        far = pl.Series((times < FIRST_SECOND) | (times >= LAST_SECOND))
+        what = "is not a number of seconds since 1970 in the years 1 to 9999"
+        _refuse(column, item_ids, far, what, "Divide milliseconds by 1000, or move the column.")
+        return times
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        return _filled(column.dt.epoch("us") / 1e6)
+    if column.dtype not in (pl.String, pl.Null):
+        raise DataError(
+            f"column {column.name!r} holds {column.dtype}, not dates. List it in unix_seconds if "
+            f"these are seconds since 1970, or use numeric."
+        )
+    text = _text(column, "dates")
+    parts = text.cast(pl.String).str.extract_groups(MOMENT).struct.unnest()
+    days = [parts["date"].str.to_date(form, strict=False) for form in DATES]
+    shift = (pl.col("hours").cast(pl.Int64) * 3600 + pl.col("minutes").cast(pl.Int64) * 60) * (
+        pl.when(pl.col("sign") == "-").then(-1).otherwise(1)
+    )
+    clock = [("hour", 3600), ("minute", 60), ("second", 1)]
+    seconds = [pl.col(name).cast(pl.Float64).fill_null(0) * size for name, size in clock]
+    start = pl.coalesce(days).dt.epoch("s")
+    moments = parts.select(start + pl.sum_horizontal(seconds) - shift.fill_null(0)).to_series()
+    bad = text.is_not_null() & moments.is_null()
+    what = "is not a date like 2024-01-31, 2024-01-31T18:00, 31.01.2024 or 31 Jan 2024"
+    _refuse(column, item_ids, bad, what, REPAIR)
+    return _filled(moments)
+
+
+def _text(column: pl.Series, wanted: str) -> pl.Series:
+    """Return the column, blank texts as null."""
+    if column.dtype == pl.String:
+        return column.str.strip_chars().replace("", None)
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+        return column
+    raise DataError(
+        f"column {column.name!r} holds {column.dtype}, not {wanted}. Use categorical or multi."
+    )
+
+
+def _filled(numbers: pl.Series) -> Numbers:
+    result: Numbers = numbers.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return result
+
+
+def _number(texts: pl.Series, decimal: str) -> pl.Series:
+    """Read digits with this decimal mark; the other one, or a gap, sets off thousands."""
+    thousands = ("," if decimal == "." else ".") + GAP
+    form = rf"^(?:\d+|[1-9]\d{{0,2}}(?:[{thousands}]\d{{3}})+)?(?:[{decimal}]\d+)?$"
+    plain = texts.str.replace_all(rf"[{thousands}]", "").str.replace(decimal, ".", literal=True)
+    fits = texts.str.contains(form)
+    return pl.select(pl.when(fits).then(plain.cast(pl.Float64, strict=False))).to_series()
+
+
+def _warn_of_currencies(name: str, parts: pl.DataFrame) -> None:
+    marks = pl.concat([parts["before"], parts["after"]]).drop_nulls().str.to_uppercase().unique()
+    marks = marks.filter(marks != "").sort()
+    if len(marks) > 1:
+        logger.warning(
+            "column %r mixes prices in %s; they are compared as they stand",
+            *(name, ", ".join(marks)),
+        )
+
+
+def _refuse(column: pl.Series, item_ids: pl.Series, bad: pl.Series, what: str, remedy: str) -> None:
+    """Raise DataError for the first bad item, if there is one."""
+    if bad.any():
+        row = int(bad.arg_max() or 0)
+        raise DataError(
+            f"column {column.name!r}, item {item_ids[row]!r}: {column[row]!r} {what} "
+            f"({int(bad.sum())} such items). {remedy}"
+        )
