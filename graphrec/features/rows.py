@@ -168,7 +168,9 @@ class TrainableRows(nn.Module):
         module = self.network.module.eval().requires_grad_(True)
         first = self.present.nonzero()[:1].squeeze(1)
         with torch.enable_grad():
-            self._run(first).sum().backward()
+            probe = self._run(first).sum()
+        if probe.requires_grad:
+            probe.backward()
         used = {name: w for name, w in module.named_parameters() if w.grad is not None}
         module.zero_grad(set_to_none=True)
         module.requires_grad_(False)

@@ -85,6 +85,15 @@ def save_vit(folder: Path) -> Path:
     return _with_processor(folder)
 
 
+def save_resnet(folder: Path) -> Path:
+    """A residual network with 2 stages, 8 columns and pictures of 32 pixels."""
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic"
+    )
+    _save(folder, transformers.ResNetModel, config, marks=None)
+    return _with_processor(folder, side=32)
+
+
 def _vision(kind: type) -> "transformers.PretrainedConfig":
     return kind(
         hidden_size=8,
@@ -96,8 +105,8 @@ def _vision(kind: type) -> "transformers.PretrainedConfig":
     )
 
 
-def _with_processor(folder: Path) -> Path:
-    size = {"height": 16, "width": 16}
+def _with_processor(folder: Path, side: int = 16) -> Path:
+    size = {"height": side, "width": side}
     transformers.ViTImageProcessor(size=size).save_pretrained(folder)
     return folder
 
