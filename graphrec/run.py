@@ -35,6 +35,8 @@ from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult, fit
 
 CHECKPOINT = "checkpoint.safetensors"
+GRAPHS = Path("data/processed/graphs")
+"""Graphs of similar items, kept for other runs with the same features."""
 
 
 def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
@@ -231,6 +233,7 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         rng=torch_stream(prepared.config.run.seed, "init"),
         features=prepared.features if model_class.uses_modalities else None,
         backend=prepared.backend,
+        graphs=GRAPHS,
         user_features=prepared.user_features if model_class.uses_user_features else None,
     )
     # A model of your own may hold plain torch layers, which draw from the global generator.

@@ -14,6 +14,7 @@ from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
 from graphrec.features.image import ImageEncoder
 from graphrec.features.interactions import InteractionEncoder, Side
+from graphrec.features.neighbours import NeighbourEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
 from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import BowEncoder, TfidfEncoder
@@ -90,6 +91,7 @@ ENCODERS = EncoderTable(
         "bow": BowEncoder,
         "file": FileEncoder,
         "interactions": InteractionEncoder,
+        "neighbours": NeighbourEncoder,
         "tfidf": TfidfEncoder,
         "word2vec": Word2VecEncoder,
         "hf:": PretrainedEncoder,

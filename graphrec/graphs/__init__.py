@@ -2,7 +2,12 @@
 
 from graphrec.graphs.backbones import NGCFLayers
 from graphrec.graphs.bipartite import bipartite_graph
-from graphrec.graphs.neighbour_files import cached_neighbours, neighbours_key, read_neighbours
+from graphrec.graphs.neighbour_files import (
+    cached_neighbours,
+    neighbours_key,
+    neighbours_of,
+    read_neighbours,
+)
 from graphrec.graphs.propagation import DirectedGraph, Graph, layer_mean, propagate
 from graphrec.graphs.similarity import Neighbours, Rule, nearest_items, similarity_graph
 
@@ -17,6 +22,7 @@ __all__ = [
     "layer_mean",
     "nearest_items",
     "neighbours_key",
+    "neighbours_of",
     "propagate",
     "read_neighbours",
     "similarity_graph",

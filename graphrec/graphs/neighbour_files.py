@@ -11,8 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from graphrec.datasets.dataset import digest
-from graphrec.errors import DataError
+from graphrec.errors import ConfigError, DataError
 from graphrec.features.features import Modality
+from graphrec.features.neighbours import GivenNeighbours
 from graphrec.files import write_bytes
 from graphrec.graphs.similarity import Neighbours, nearest_items
 from graphrec.names import nearest
@@ -31,6 +32,26 @@ Rows = npt.NDArray[np.int64]
 def neighbours_key(modality: Modality, k: int) -> str:
     """Return sha256(fingerprint of values and mask, k, method): equal keys, equal neighbours."""
     return digest(modality.fingerprint, str(k), METHOD)
+
+
+def neighbours_of(modality: Modality, k: int, folder: Path | None) -> Neighbours:
+    """Return the k nearest items: given, from ``folder``, or computed now.
+
+    Raises:
+        ConfigError: fewer are given.
+        DataError: the features cannot be compared, or the folder cannot be written.
+    """
+    if isinstance(modality, GivenNeighbours):
+        given = modality.neighbours
+        if k > given.items.shape[1]:
+            raise ConfigError(
+                f"The file of neighbours holds {given.items.shape[1]} of each item, not k = {k}. "
+                f"Lower k."
+            )
+        return Neighbours(given.items[:, :k], given.cosines[:, :k])
+    if folder is None:
+        return nearest_items(modality.values, modality.present, k)
+    return cached_neighbours(modality, k, folder)
 
 
 def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:

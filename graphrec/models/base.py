@@ -7,6 +7,7 @@ F feature, M modalities, K cut-off, L layers.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
@@ -54,6 +55,8 @@ class Inputs:
     """Kernels of message passing."""
     user_features: Features | None = None
     """Statistics of the users, one row per user, for models with ``uses_user_features``."""
+    graphs: Path | None = None
+    """Folder of graphs that follow from features; without one they are computed each time."""
 
 
 class Model(nn.Module, ABC):

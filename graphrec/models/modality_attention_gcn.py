@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Literal, Self
 
 import torch
-from pydantic import NonNegativeInt, model_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from graphrec.datasets.interactions import Interactions
@@ -13,7 +13,15 @@ from graphrec.errors import ConfigError
 from graphrec.features import Modality
 from graphrec.features.rows import TrainableRows
 from graphrec.fusion import FUSIONS, ProjectedSum
-from graphrec.graphs import NGCFLayers, bipartite_graph, layer_mean
+from graphrec.graphs import (
+    NGCFLayers,
+    Rule,
+    bipartite_graph,
+    layer_mean,
+    neighbours_of,
+    propagate,
+    similarity_graph,
+)
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
@@ -39,12 +47,26 @@ class ModalityAttentionGCNConfig(EmbeddingConfig):
     """Add a free embedding per item to its fused modalities."""
     dropout: Fraction = 0.0
     """Message dropout of the ngcf backbone."""
+    item_layers: NonNegativeInt = 0
+    """Layers over the graph of similar items, for the lightgcn backbone; 0 leaves it out."""
+    knn_k: PositiveInt = 10
+    """Similar items of each item in each modality."""
+    knn_edges: Literal["binary", "cosine"] = "binary"
+    """Similar items weigh the same, or by their cosine."""
+    knn_shares: Mapping[str, NonNegativeFloat] | None = None
+    """Share of each modality in the graph of similar items, by name; by default all equal."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:
         resolve(self.fusion, FUSIONS, "fusion")
         if self.dropout > 0 and self.backbone != "ngcf":
             raise ValueError(f"dropout has no effect on backbone = {self.backbone!r}; remove it")
+        if self.item_layers and self.backbone != "lightgcn":
+            raise ValueError("item_layers is for backbone = 'lightgcn'")
+        for name in ("knn_k", "knn_edges", "knn_shares"):
+            changed = getattr(self, name) != type(self).model_fields[name].default
+            if changed and not self.item_layers:
+                raise ValueError(f"{name} has no effect while item_layers = 0")
         return self
 
 
@@ -56,10 +78,12 @@ class ModalityAttentionGCN(EmbeddingModel):
     its content and not at noise. An item without any modality starts at ``e_i``; if it has no
     ``e_i`` either, at a learned vector. Final embeddings are LightGCN's layer mean or NGCF's
     joined layers. With user features f_um, user node u starts at
-    ``e_u + sum over the present m of (W_m f_um + b_m)`` instead of e_u.
+    ``e_u + sum over the present m of (W_m f_um + b_m)`` instead of e_u. With ``item_layers`` L',
+    the final embedding of item i gains ``(S^L' h)_i``: S is the graph of similar items, which
+    stays that of the rows as they were encoded.
 
     Source: graphrec; message passing he2020lightgcn and wang2019ngcf, attention
-    bahdanau2015attention.
+    bahdanau2015attention, similar items zhou2023freedom.
 
     Deviations: none.
     """
@@ -83,11 +107,12 @@ class ModalityAttentionGCN(EmbeddingModel):
                 "modality_attention_gcn without features and with use_id = false has nothing to "
                 "learn from. Add a [features.NAME] table or set model.use_id = true."
             )
-        self.names = tuple(sorted(features))
+        self.names = tuple(sorted(name for name in features if features[name].values.shape[1]))
         self.users = embedding_table(self.num_users, config, inputs.rng)
         self.graph = bipartite_graph(inputs.train, inputs.backend)
         self._build_content(features, inputs.rng)
         self._build_ids(inputs.train, inputs.rng)
+        self._build_item_graph(features, inputs)
         if config.backbone == "ngcf":
             self.layers = NGCFLayers(config.dim, config.num_layers, config.dropout, inputs.rng)
         self.user_content = (
@@ -122,6 +147,31 @@ class ModalityAttentionGCN(EmbeddingModel):
         if has_nothing.any():
             self.nothing = embedding_table(1, self.config, rng)
 
+    def _build_item_graph(self, features: Mapping[str, Modality], inputs: Inputs) -> None:
+        config = self.config
+        if not config.item_layers:
+            lists = [name for name in features if name not in self.names]
+            if lists:
+                raise ConfigError(
+                    f"[features.{lists[0]}] holds neighbours, which nothing reads while "
+                    f"model.item_layers = 0. Set it to 1, or remove the table."
+                )
+            return
+        if not features:
+            raise ConfigError(
+                "model.item_layers needs item content to tell similar items. Add a "
+                "[features.NAME] table or set model.item_layers = 0."
+            )
+        self.item_graph = similarity_graph(
+            {
+                name: neighbours_of(modality, config.knn_k, inputs.graphs)
+                for name, modality in features.items()
+            },
+            config.knn_shares,
+            rule=Rule(edges=config.knn_edges),
+            backend=inputs.backend,
+        )
+
     def attention(self) -> Tensor:
         """Weight of each modality for each item, ``[I, M]``, in the order of ``names``."""
         return self._fuse()[1] if self.names else self.present.to(self.users.dtype)
@@ -148,13 +198,20 @@ class ModalityAttentionGCN(EmbeddingModel):
         return self.users if self.user_content is None else self.users + self.user_content()
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """Fuse, pass messages, split into users and items."""
-        nodes = torch.cat([self._user_nodes(), self._item_nodes()])
+        """Fuse, pass messages, split into users and items, add similar items."""
+        start = self._item_nodes()
+        nodes = torch.cat([self._user_nodes(), start])
         if self.config.backbone == "ngcf":
             nodes = self.layers(self.graph, nodes)
         else:
             nodes = layer_mean(self.graph, nodes, self.config.num_layers)
-        return self.split_nodes(nodes)
+        users, items = self.split_nodes(nodes)
+        if not self.config.item_layers:
+            return users, items
+        similar = start
+        for _ in range(self.config.item_layers):
+            similar = propagate(self.item_graph, similar)
+        return users, items + similar
 
     @property
     def _encoders(self) -> list[TrainableRows]:

@@ -17,7 +17,7 @@ from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
 from graphrec.features.interactions import interaction_statistics
 from graphrec.fusion import FUSIONS
-from graphrec.graphs import Graph
+from graphrec.graphs import DirectedGraph, Graph
 from graphrec.graphs.backends import import_dgl
 from graphrec.models import MODELS, Batch, EmbeddingModel, Inputs, Model
 from graphrec.rng import torch_stream
@@ -190,6 +190,7 @@ EVERY_CASE = [
     *FLAGSHIP,
     Case("modality_attention_gcn", (("use_id", False),)),
     Case("modality_attention_gcn", user_features=True),
+    Case("modality_attention_gcn", (("item_layers", 1), ("knn_k", 3))),
     Case("mf", (("loss", "softmax"), ("normalize", True), ("temperature", 0.2))),
     Case("lightgcn", (("loss", "bce"),)),
 ]
@@ -198,6 +199,16 @@ TRAINED = [case for case in EVERY_CASE if not case.model_class.closed_form]
 
 def has_graph(model: Model) -> bool:
     return any(isinstance(module, Graph) for module in model.modules())
+
+
+def similar_nodes(model: Model) -> Tensor:
+    """Which node (row) hears of which (column) through a graph of similar items, ``[N, N]``."""
+    total = model.num_users + model.num_items
+    heard = torch.zeros(total, total, dtype=torch.bool)
+    for graph in (each for each in model.modules() if isinstance(each, DirectedGraph)):
+        weights = graph.product(torch.eye(model.num_items))
+        heard[model.num_users :, model.num_users :] |= weights != 0
+    return heard
 
 
 def has_layers(case: Case) -> bool:

@@ -23,6 +23,7 @@ from tests.models.cases import (
     path_world,
     planted_world,
     scores_of,
+    similar_nodes,
     train_briefly,
 )
 
@@ -62,8 +63,9 @@ def test_embed_gives_one_vector_per_user_and_item(case: Case) -> None:
 def test_a_vector_moves_its_neighbours_and_nobody_else(case: Case, num_layers: int) -> None:
     """LensKit's LightGCN passes edges one way only: every weight is 0 and the graph is dead.
 
-    Moving the own vector of one node must move exactly the nodes at most L hops away; without a
-    graph, nobody but itself.
+    Moving the own vector of one node must move exactly the nodes at most L hops away, and the
+    items to which a moved item is similar where the model has such a graph; without a graph,
+    nobody but itself.
     """
     world = path_world()
     model = case.ready(world, more={"num_layers": num_layers} if has_layers(case) else {})
@@ -73,6 +75,7 @@ def test_a_vector_moves_its_neighbours_and_nobody_else(case: Case, num_layers: i
     place[:users], place[users:] = torch.arange(users) * 2, torch.arange(users) * 2 + 1
     hops = (place[:, None] - place[None, :]).abs()
     reach = num_layers if has_graph(model) else 0
+    reached = (hops <= reach) | similar_nodes(model)
     before = torch.cat(model.embed()).detach()
     for table, first in free_rows(model):
         for row in range(len(table)):
@@ -80,7 +83,7 @@ def test_a_vector_moves_its_neighbours_and_nobody_else(case: Case, num_layers: i
             table.data[row] += torch.linspace(1, 2, table.shape[1])
             moved = (torch.cat(model.embed()).detach() - before).abs().amax(dim=1) > 1e-6
             table.data[row] = kept
-            assert moved.tolist() == (hops[first + row] <= reach).tolist()
+            assert moved.tolist() == reached[:, first + row].tolist()
 
 
 @every_case

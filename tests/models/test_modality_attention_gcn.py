@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from graphrec.config_file import build_config
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
+from graphrec.features.neighbours import GivenNeighbours
 from graphrec.fusion import FUSIONS
+from graphrec.graphs import nearest_items
 from graphrec.models import EmbeddingModel, Inputs, Model
 from graphrec.models.modality_attention_gcn import (
     ModalityAttentionGCN,
@@ -92,6 +95,88 @@ def test_embeddings_follow_the_formula(
         expected = (nodes + a_hat @ nodes + a_hat @ a_hat @ nodes) / 3
     actual = torch.cat(model.embed()).detach().numpy()
     np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def literal_similar(features: Features, shares: dict[str, float], k: int) -> Dense:
+    """The mixed graph of similar items, entry by entry, from the definition."""
+    total = features.num_items
+    mixed, weight = np.zeros((total, total)), np.zeros(total)
+    for name, modality in features.items():
+        s = np.zeros((total, total))
+        have = np.flatnonzero(modality.present)
+        for i in have:
+            x = modality.values[i] / np.linalg.norm(modality.values[i])
+            others = [j for j in have if j != i]
+            cosines = [x @ modality.values[j] / np.linalg.norm(modality.values[j]) for j in others]
+            for best in np.argsort(cosines)[::-1][:k]:
+                s[i, others[best]] = 1
+            s[i, i] = 1
+        degrees = np.maximum(s.sum(axis=1), 1)
+        has = modality.present * shares[name]
+        mixed += has[:, None] * (s / np.sqrt(np.outer(degrees, degrees)))
+        weight += has
+    return mixed / np.where(weight > 0, weight, 1)[:, None]
+
+
+@pytest.mark.parametrize("item_layers", [1, 2])
+def test_similar_items_are_added_to_the_final_item(world: World, item_layers: int) -> None:
+    shares = {"audio": 1.0, "image": 2.0, "text": 0.5}
+    settings = (("item_layers", item_layers), ("knn_k", 3), ("knn_shares", shares))
+    model = Case(NAME, settings).ready(world)
+    assert isinstance(model, EmbeddingModel)
+    state = shaken(model)
+    items = literal_items(world, state, "attention", True)
+    nodes = np.concatenate([state["users"], items])
+    a_hat = normalised_adjacency(world.train)
+    expected = (nodes + a_hat @ nodes + a_hat @ a_hat @ nodes) / 3
+    similar = literal_similar(world.features, shares, k=3)
+    expected[world.train.num_users :] += np.linalg.matrix_power(similar, item_layers) @ items
+    np.testing.assert_allclose(torch.cat(model.embed()).detach(), expected, atol=1e-5)
+
+
+def given_neighbours(world: World) -> GivenNeighbours:
+    """The lists of the images, as if others had computed them."""
+    image = world.features["image"]
+    found = nearest_items(image.values, image.present, 4)
+    return GivenNeighbours(image.values[:, :0], image.present, found)
+
+
+def test_given_neighbours_stand_in_for_a_modality(world: World) -> None:
+    lists = Features({"image": given_neighbours(world)}, world.train.num_items)
+    only_image = Features({"image": world.features["image"]}, world.train.num_items)
+    graphs = []
+    for features in (lists, only_image):
+        model = Case(NAME, (("item_layers", 1), ("knn_k", 3))).build(world, features=features)
+        assert isinstance(model, ModalityAttentionGCN)
+        graphs.append(model.item_graph.product(torch.eye(world.train.num_items)))
+    assert torch.equal(*graphs)
+
+
+def test_neighbours_that_nothing_reads_or_too_few_are_refused(world: World) -> None:
+    features = Features({**world.features, "looks": given_neighbours(world)}, 12)
+    with pytest.raises(ConfigError, match=r"\[features.looks\] holds neighbours, which nothing"):
+        Case(NAME).build(world, features=features)
+    with pytest.raises(ConfigError, match=r"holds 4 of each item, not k = 5"):
+        Case(NAME, (("item_layers", 1), ("knn_k", 5))).build(world, features=features)
+
+
+def test_similar_items_without_content_are_refused(world: World) -> None:
+    inputs = replace(Case(NAME).inputs(world), features=None)
+    with pytest.raises(ConfigError, match="item_layers needs item content"):
+        ModalityAttentionGCN(ModalityAttentionGCNConfig(name=NAME, item_layers=1), inputs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"knn_k": 5}, "knn_k has no effect while item_layers = 0"),
+        ({"knn_shares": {"a": 1}}, "knn_shares has no effect"),
+        ({"item_layers": 1, "backbone": "ngcf"}, "item_layers is for backbone = 'lightgcn'"),
+    ],
+)
+def test_settings_of_similar_items_that_would_be_ignored_are_refused(settings, message) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModalityAttentionGCNConfig(name=NAME, **settings)
 
 
 def test_a_user_starts_at_its_own_vector_and_its_content(world: World) -> None:
