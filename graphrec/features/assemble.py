@@ -17,6 +17,10 @@ Blocks = Callable[[], Iterator[tuple[Positions, Matrix]]]
 """Goes through the rows; each block says to which items its rows belong."""
 
 
+HEADER_BYTES = 4096
+"""More than the header of an .npy file takes."""
+
+
 @dataclass
 class Counts:
     """Rows that are not finite, of length 0, or byte for byte a row of an item before."""
@@ -86,17 +90,19 @@ def _matrix(
     """Fill a matrix in memory, or in a file where it is too large."""
     if shape[0] * shape[1] * 4 <= finish.largest:
         values = np.zeros(shape, dtype=np.float32)
-        _fill(values, blocks, turn, finish.unit)
+        for positions, rows in blocks():
+            values[positions] = _finished(rows, turn, finish.unit)
         return values
     path = finish.folder / f"{finish.name}.npy"
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         finish.folder.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:  # a full disk must be an error here, not a crash later
-            os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * 4 + 4096)
-        mapped = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
-        _fill(mapped, blocks, turn, finish.unit)
-        mapped.flush()
+            os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * 4 + HEADER_BYTES)
+        np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
+        for positions, rows in blocks():
+            # Mapped anew for each block, so that what was written does not stay in memory.
+            np.load(part, mmap_mode="r+")[positions] = _finished(rows, turn, finish.unit)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -108,13 +114,12 @@ def _matrix(
     return result
 
 
-def _fill(values: Matrix, blocks: Blocks, turn: Callable[[Matrix], Matrix], unit: bool) -> None:
-    for positions, rows in blocks():
-        turned = turn(rows)
-        if unit:
-            lengths = np.linalg.norm(turned, axis=1, keepdims=True)
-            turned = np.divide(turned, lengths, out=turned.copy(), where=lengths > 0)
-        values[positions] = turned
+def _finished(rows: Matrix, turn: Callable[[Matrix], Matrix], unit: bool) -> Matrix:
+    turned = turn(rows)
+    if not unit:
+        return turned
+    lengths = np.linalg.norm(turned, axis=1, keepdims=True)
+    return np.divide(turned, lengths, out=turned.copy(), where=lengths > 0)
 
 
 def _identity(rows: Matrix) -> Matrix:
