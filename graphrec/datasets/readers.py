@@ -108,7 +108,21 @@ def _guarded(path: Path, kind: Format, config: DataConfig, typed: bool = False) 
         raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if "utf-8" in reason.lower():
+            reason = f"{_first_undecodable(path)}. Save the file as UTF-8"
         raise DataError(f"{path} cannot be read as {kind}: {reason}.") from error
+
+
+def _first_undecodable(path: Path) -> str:
+    """Name the first line that is not UTF-8."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return f"line {number} is not UTF-8: {line[:60].strip()!r}"
+    return "it is not UTF-8"
 
 
 def _read(path: Path, kind: Format, config: DataConfig, typed: bool) -> pl.DataFrame:

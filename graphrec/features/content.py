@@ -58,13 +58,40 @@ def text_content(
         DataError: a column is absent.
     """
     texts = joined_texts(items, columns)
-    keys = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
+    keys = [_sha256(text) if text else None for text in texts]
     reason = pl.when(pl.col("key").is_null()).then(pl.lit("no text")).alias("reason")
     found = pl.DataFrame(
         {"item": item_ids, "source": texts, "key": keys},
         schema={"item": pl.String, "source": pl.String, "key": pl.String},
     )
     return Content(found.with_columns(reason))
+
+
+def text_file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> Content:
+    """Read the text file of each item by ``pattern``, as in ``plots/{item}.txt``.
+
+    Raises:
+        DataError: the folder or a column is absent.
+    """
+    files = file_content(items, item_ids, pattern)
+    columns = ("source", "key", "reason")
+    pairs = files.table.select("source", "reason").iter_rows()
+    read = [(None, None, reason) if reason else _read_text(path) for path, reason in pairs]
+    table = pl.DataFrame(read, schema=dict.fromkeys(columns, pl.String), orient="row")
+    return Content(table.select(item_ids.alias("item"), *columns), files.unused)
+
+
+def _read_text(path: str) -> tuple[str | None, str | None, str | None]:
+    """Return text and sha256, or why there is none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        return None, None, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
+    return (text, _sha256(text), None) if text else (None, None, "no text")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> Content:
@@ -80,7 +107,7 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
     folder, rest = _fixed_folder(pattern)
     if not folder.is_dir():
         raise DataError(
-            f"folder {folder} of images = {pattern!r} does not exist. Relative paths start at the "
+            f"folder {folder} of {pattern!r} does not exist. Relative paths start at the "
             f"working directory, {Path.cwd()}."
         )
     with ThreadPoolExecutor(HASH_THREADS) as pool:

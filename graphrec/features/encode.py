@@ -42,7 +42,11 @@ class Encoder(Protocol):
         ...
 
 
-CONTENTS: dict[str, type[ContentEncoder]] = {"text": TextEncoder, "images": ImageEncoder}
+CONTENTS: dict[str, type[ContentEncoder]] = {
+    "text": TextEncoder,
+    "text_files": TextEncoder,
+    "images": ImageEncoder,
+}
 """What a pretrained encoder encodes: the key of ``[features.NAME]`` that says it."""
 
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from graphrec.config import Json, absolute
 from graphrec.features.content import Content, file_content
 from graphrec.features.image_networks import HubNetwork, ImageNetwork
-from graphrec.features.media import MediaConfig, MediaEncoder, Pattern, stack
+from graphrec.features.media import MediaConfig, MediaEncoder, stack
 from graphrec.features.networks import Network
+from graphrec.features.paths import Pattern
 from graphrec.features.pictures import DECODING, read_picture
 from graphrec.features.pretrained import PretrainedConfig
 from graphrec.features.torchvision_networks import (

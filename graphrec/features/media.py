@@ -3,33 +3,15 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
 from polars import Series
-from pydantic import AfterValidator, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
-from graphrec.config import absolute
-from graphrec.features.content import PLACEHOLDER
 from graphrec.features.networks import Network, UnreadableError
 from graphrec.features.pretrained import Batch, ContentEncoder, PretrainedConfig, device_of
-
-
-def _pattern(value: str) -> str:
-    if not PLACEHOLDER.search(value.removeprefix("{data}")):
-        raise ValueError(
-            "must say where the item comes in, as in 'posters/{item}.jpg', or name a column of "
-            "the item table, as in '{poster_path}'"
-        )
-    starts_with_column = value.startswith("{") and not value.startswith("{data}/")
-    return value if starts_with_column else str(absolute(Path(value)))
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-"""File of an item: {item} is its id, any other {name} a column of the item table."""
 
 
 class MediaConfig(PretrainedConfig):

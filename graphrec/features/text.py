@@ -12,8 +12,9 @@ import torch
 from pydantic import PositiveInt, model_validator
 
 from graphrec.config import Json
-from graphrec.features.content import Content, text_content
+from graphrec.features.content import Content, text_content, text_file_content
 from graphrec.features.networks import Network
+from graphrec.features.paths import Pattern
 from graphrec.features.pretrained import Batch, ContentEncoder, PretrainedConfig, device_of
 from graphrec.features.store import Matrix
 from graphrec.features.text_networks import NO_WORD, Reader
@@ -27,8 +28,11 @@ WINDOW_BATCHES = 16
 class TextConfig(PretrainedConfig):
     """Text columns and how a language model reads them."""
 
-    text: Columns
+    text: Columns | None = None
     """Column or columns of the item table with text (or lists of words), joined in this order."""
+    text_files: Pattern | None = None
+    """Or the text file of an item: {item} is its id, any other {name} a column of the item table;
+    {data} at the start is the folder of the data set."""
     revision: str | None = None
     """Branch, tag or commit of an hf: model."""
     pooling: Literal["mean", "cls", "last"] = "mean"
@@ -40,6 +44,8 @@ class TextConfig(PretrainedConfig):
 
     @model_validator(mode="after")
     def _prefix_of_text(self) -> Self:
+        if (self.text is None) == (self.text_files is None):
+            raise ValueError("give either text or text_files")
         if self.encoder.startswith("torchvision:"):
             raise ValueError("torchvision has no text encoders; use hf:, local: or package:")
         if self.revision is not None and not self.encoder.startswith("hf:"):
@@ -67,11 +73,14 @@ class TextEncoder(ContentEncoder):
         return model_folder(self.config.encoder, self.config.revision)
 
     def content(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Content:
-        """Read the text columns.
+        """Read the text columns or files.
 
         Raises:
-            DataError: a column is absent.
+            DataError: a column or the folder is absent.
         """
+        if self.config.text_files is not None:
+            return text_file_content(items, item_ids, self.config.text_files)
+        assert self.config.text is not None
         return text_content(items, item_ids, self.config.text)
 
     def identity(self) -> dict[str, Json]:

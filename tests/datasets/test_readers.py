@@ -172,3 +172,12 @@ def test_item_table_has_types_but_text_ids(tmp_path: Path) -> None:
 def test_an_empty_adjacency_list_has_no_rows(tmp_path: Path) -> None:
     assert roles(write(tmp_path / "valid.txt", "")) == []
     assert roles(write(tmp_path / "valid.txt", "3\n\n4\n")) == []
+
+
+def test_the_line_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_bytes(b"item,title\n1,plain\n2,caf\xe9\n")
+    with pytest.raises(
+        DataError, match=r"items\.csv .*line 3 is not UTF-8: b'2,caf.*Save the file"
+    ):
+        read_item_table(path, "item", None)

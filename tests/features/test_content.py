@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from graphrec.errors import DataError
-from graphrec.features.content import file_content, text_content
+from graphrec.features.content import file_content, text_content, text_file_content
 
 IDS = pl.Series(["a", "b", "c"])
 
@@ -37,6 +37,19 @@ def test_text_columns_are_joined_and_hashed():
 def test_an_absent_text_column_is_named():
     with pytest.raises(DataError, match=r"no column 'titel'.*'title'"):
         text_content(pl.DataFrame({"title": ["x"] * 3}), IDS, ("titel",))
+
+
+def test_text_files_are_read_and_bad_ones_are_missing_each_with_its_reason(tmp_path):
+    contents = {"a": b" a caf\xc3\xa9\n", "b": b"caf\xe9", "c": b"  \n", "d": b"", "x": b"stray"}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    found = text_file_content(None, pl.Series(list("abcde")), f"{tmp_path}/{{item}}.txt")
+    assert found.table["source"][0] == "a caf\u00e9"
+    assert found.table["key"].to_list() == [sha("a caf\u00e9".encode()), *[None] * 4]
+    assert found.table["reason"].to_list() == [
+        *(None, "not UTF-8: byte 3 is 0xe9", "no text", "empty file", "no file")
+    ]
+    assert found.unused == 1
 
 
 def test_files_are_found_by_item_id(folder):

@@ -131,7 +131,9 @@ def test_a_resolved_configuration_can_be_run_again():
     "content", [{}, {"text": "title", "images": "{item}.png"}, {"columns": ["title"]}]
 )
 def test_exactly_one_content_key_is_needed(content):
-    with pytest.raises(ConfigError, match=r"features\.x: .*exactly one of text or images"):
+    with pytest.raises(
+        ConfigError, match=r"features\.x: .*exactly one of text or text_files or images"
+    ):
         features(encoder="hf:a/b", **content)
 
 

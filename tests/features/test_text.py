@@ -281,3 +281,26 @@ def test_real_minilm_weights_tell_topics_apart(tmp_path):
     close, far, _ = (found.values @ found.values.T)[np.triu_indices(3, 1)]
     assert close > 0.4
     assert far < 0.2
+
+
+# --- text in files ---
+
+
+def test_texts_in_files_give_the_rows_of_texts_in_a_column(tmp_path):
+    folder = tiny.save_bert(tmp_path / "bert")
+    texts = ["red ball", "blue car a b"]
+    for name, text in zip("ab", texts, strict=True):
+        (tmp_path / f"{name}.txt").write_text(text)
+    common = {"encoder": f"local:{folder}", "store": tmp_path / "store"}
+    ids = pl.Series(["a", "b"])
+    column = TextEncoder(TextConfig(text="t", **common)).encode(pl.DataFrame({"t": texts}), ids)
+    files = TextEncoder(TextConfig(text_files=f"{tmp_path}/{{item}}.txt", **common))
+    found = files.encode(None, ids)
+    assert (found.values == column.values).all()
+    assert found.report.encoded == 0
+
+
+@pytest.mark.parametrize("content", [{}, {"text": "t", "text_files": "{item}.txt"}])
+def test_either_columns_or_files_are_read(content):
+    with pytest.raises(ValidationError, match="give either text or text_files"):
+        TextConfig(encoder="hf:x", **content)
