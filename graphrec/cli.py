@@ -47,6 +47,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="Settings to change, as in model.num_layers=2.", metavar="[KEY=VALUE]..."),
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Items without readable content are an error.")
+]
 OUT_ROOT = Path("runs")
 
 
@@ -65,13 +68,14 @@ def run(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default under runs/.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    strict: Strict = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run an experiment: load, split, encode, train, evaluate, write the run folder.
 
     Example: graphrec run paper_configs/quickstart.toml model.dim=32 --out runs/first
     """
-    settings = load_config(config, overrides or [])
+    settings = _load(config, overrides or [], strict)
     folder = out or _run_folder(settings, resume)
     with show.showing(show.stderr()):
         result = run_config(settings, folder, resume=resume)
@@ -81,6 +85,15 @@ def run(
         _print_result(result, folder)
     if any(verdict.verdict == "below" for verdict in result.verdicts):
         raise typer.Exit(1)
+
+
+def _load(path: Path, overrides: Sequence[str], strict: bool) -> RunConfig:
+    """Read a configuration; with ``strict``, missing content is an error in every table."""
+    settings = load_config(path, overrides)
+    if not strict:
+        return settings
+    tables = [name for name, each in settings.features.items() if hasattr(each, "strict")]
+    return load_config(path, [*overrides, *(f"features.{name}.strict=true" for name in tables)])
 
 
 def _run_folder(config: RunConfig, resume: bool) -> Path:
@@ -229,13 +242,14 @@ def data_get(
 def encode(
     config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
     overrides: Overrides = None,
+    strict: Strict = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Encode the features of a configuration; pretrained rows stay in the store for runs.
 
-    Example: graphrec encode shop.toml features.image.strict=true
+    Example: graphrec encode shop.toml --strict
     """
-    settings = load_config(config, overrides or [])
+    settings = _load(config, overrides or [], strict)
     if not (settings.features or settings.user_features):
         raise ConfigError(f"{config} has no table [features.NAME]: there is nothing to encode.")
     with show.showing(show.stderr()):

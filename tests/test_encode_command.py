@@ -55,6 +55,10 @@ def test_encode_strict_is_an_error_that_lists_ids(shop: Path) -> None:
     answer = flow.graphrec("encode", shop / "config.json", "features.looks.strict=true")
     assert answer.code == 2
     assert "[features.looks] 2 of 18 items have no image ('i16': no file; 'i17':" in answer.err
+    for command in ("encode", "run"):
+        answer = flow.graphrec(command, shop / "config.json", "--strict")
+        assert answer.code == 2
+        assert "[features.words] 1 of 18 items have no text ('i04': no text)" in answer.err
 
 
 def test_encode_without_features_is_an_error(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ is read; never the whole store.
 
 import json
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,10 @@ from graphrec.files import write_bytes, write_json
 logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 1024
-"""Rows of a full shard: what an interruption can cost at most."""
+"""Rows of a full shard."""
+
+SHARD_SECONDS = 30.0
+"""A shard is written after so long even if it is not full: what an interruption can cost."""
 
 Matrix = npt.NDArray[np.float32]
 
@@ -71,6 +75,7 @@ class Shelf:
         self._shards: list[Path] = []
         self._index = pl.DataFrame(schema={"key": pl.String, "shard": pl.Int64, "row": pl.Int64})
         self._waiting: list[tuple[pl.Series, npt.NDArray[np.floating]]] = []
+        self._flushed = time.monotonic()
         for path in sorted(folder.glob("*.safetensors")):
             keys = self._verified_keys(path, strict)
             if keys is not None:
@@ -84,6 +89,7 @@ class Shelf:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Accept ``add`` inside the block; what was added is on disk after it, even if it fails."""
+        self._flushed = time.monotonic()
         try:
             yield
         finally:
@@ -97,7 +103,8 @@ class Shelf:
         """
         with np.errstate(over="ignore"):  # beyond float16 is infinite, and counted as such
             self._waiting.append((keys, rows.astype(self._dtype)))
-        if sum(len(each) for each, _ in self._waiting) >= SHARD_ROWS:
+        full = sum(len(each) for each, _ in self._waiting) >= SHARD_ROWS
+        if full or time.monotonic() - self._flushed > SHARD_SECONDS:
             self._flush()
 
     def blocks(self, keys: pl.Series) -> Iterator[tuple[npt.NDArray[np.int64], Matrix]]:
@@ -117,6 +124,7 @@ class Shelf:
 
     def _flush(self) -> None:
         """Write the waiting rows as one shard."""
+        self._flushed = time.monotonic()
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []

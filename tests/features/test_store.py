@@ -1,5 +1,7 @@
 import logging
 import multiprocessing
+import multiprocessing.synchronize
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +147,39 @@ def test_a_full_disk_is_a_data_error_and_keeps_the_shards_before_it(tmp_path, mo
         True,
     ]
     assert len(list(shelf.folder.iterdir())) == 2  # the manifest and the shard before
+
+
+def encode_slowly(root: Path, ready: "multiprocessing.synchronize.Event") -> None:
+    """Add one row after the other, a shard for each, and never end."""
+    store_module.SHARD_ROWS = 1
+    shelf = open_shelf(root)
+    with shelf.writing():
+        for number, name in enumerate("abcdef"):
+            shelf.add(keys(name), rows(number))
+            if name == "c":
+                ready.set()
+                signal.pause()
+
+
+def test_a_killed_process_leaves_whole_shards_and_another_goes_on(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=encode_slowly, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(60)
+    process.kill()
+    process.join()
+    shelf = open_shelf(tmp_path, strict=True)
+    assert shelf.new(keys(*"abcdef")).tolist() == [False, False, False, True, True, True]
+    with shelf.writing():
+        shelf.add(keys(*"def"), rows(3, 4, 5))
+    expected = [[float(number), -float(number)] for number in range(6)]
+    assert read(open_shelf(tmp_path, strict=True), keys(*"abcdef")).tolist() == expected
+
+
+def test_a_slow_encoder_writes_before_a_shard_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "SHARD_SECONDS", 0.0)
+    shelf = open_shelf(tmp_path)
+    with shelf.writing():
+        shelf.add(keys("a"), rows(1))
+        assert not open_shelf(tmp_path).new(keys("a")).any()
