@@ -15,11 +15,10 @@ from rich.markup import escape
 from graphrec import console as show
 from graphrec import report as reports
 from graphrec.cite import citable, citation
+from graphrec.cli_data import JsonFlag, data_app
 from graphrec.config import Json, RunConfig
 from graphrec.config_file import config_hash, differing_keys, load_config, read_table
 from graphrec.datasets import CATALOG, load, split
-from graphrec.datasets.catalog import entry_of
-from graphrec.datasets.fetch import fetch
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError, GraphRecError
 from graphrec.evaluation import METRICS, PRESETS
@@ -39,10 +38,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Known data sets: list, info, get.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="Settings to change, as in model.num_layers=2.", metavar="[KEY=VALUE]..."),
@@ -162,7 +159,7 @@ def list_names(
         "protocols": {name: preset.valid_metric for name, preset in PRESETS.items()},
         "papers": {path.stem: str(path) for path in paper_configs()},
     }
-    _print_pairs(kind, tables[kind], as_json)
+    show.print_pairs(kind, tables[kind], as_json)
 
 
 def paper_configs() -> list[Path]:
@@ -174,68 +171,6 @@ def paper_configs() -> list[Path]:
 
 def _first_line(text: str | None) -> str:
     return (text or "").strip().split("\n")[0]
-
-
-def _print_pairs(title: str, pairs: dict[str, str], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(pairs))  # noqa: T201
-        return
-    result = show.table(title, ["name", ""], [])
-    result.columns[1].justify = "left"
-    for name, text in pairs.items():
-        result.add_row(name, escape(text))
-    show.stdout().print(result)
-
-
-@data_app.command("list")
-def data_list(as_json: JsonFlag = False) -> None:
-    """List the known data sets.
-
-    Example: graphrec data list
-    """
-    _print_pairs("data sets", {name: entry.title for name, entry in CATALOG.items()}, as_json)
-
-
-@data_app.command("info")
-def data_info(
-    name: Annotated[str, typer.Argument(help="A name of graphrec data list.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Show source, licence, expected counts and where the files are.
-
-    Example: graphrec data info gowalla
-    """
-    entry = entry_of(name)
-    facts = {
-        "title": entry.title,
-        "page": entry.page,
-        "licence": entry.licence,
-        "may be redistributed": "yes" if entry.redistributable else "no",
-        "cite": entry.citation,
-        "split": entry.split,
-        **{f"expected {what}": f"{count:,}" for what, count in entry.counts.items()},
-        "note": entry.note,
-    }
-    _print_pairs(name, facts, as_json)
-
-
-@data_app.command("get")
-def data_get(
-    name: Annotated[str, typer.Argument(help="A name of graphrec data list.")],
-    source: Annotated[
-        Path | None, typer.Option("--from", help="Copy from this folder instead of downloading.")
-    ] = None,
-    to: Annotated[Path, typer.Option(help="Folder for raw data.")] = Path("data/raw"),
-) -> None:
-    """Download or copy a data set, verify it and show its statistics.
-
-    Example: graphrec data get gowalla --from ~/datasets
-    """
-    with show.showing(show.stderr()):
-        folder = fetch(name, to, source)
-        dataset = load(name, folder)
-    facts = {what: f"{value:,.6g}" for what, value in dataset.statistics().items()}
-    _print_pairs(f"{name} in {folder}", facts, False)
 
 
 @app.command()
@@ -355,7 +290,7 @@ def check(
     Example: graphrec check paper_configs/quickstart.toml
     """
     checked = {str(path): config_hash(load_config(path, overrides or [])) for path in configs}
-    _print_pairs("valid", checked, as_json)
+    show.print_pairs("valid", checked, as_json)
 
 
 @app.command()
@@ -396,4 +331,4 @@ def doctor(as_json: JsonFlag = False) -> None:
         print(json.dumps(findings))  # noqa: T201
         return
     for topic, facts in findings.items():
-        _print_pairs(topic, facts, False)
+        show.print_pairs(topic, facts, False)

@@ -1,5 +1,6 @@
 """What people see: progress bars and tables on a terminal, plain lines elsewhere."""
 
+import json
 import logging
 import sys
 import time
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -118,6 +120,18 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> T
     for row in rows:
         result.add_row(*row)
     return result
+
+
+def print_pairs(title: str, pairs: dict[str, str], as_json: bool) -> None:
+    """Print names with a text each, as a table or as JSON."""
+    if as_json:
+        print(json.dumps(pairs))  # noqa: T201
+        return
+    result = table(title, ["name", ""], [])
+    result.columns[1].justify = "left"
+    for name, text in pairs.items():
+        result.add_row(name, escape(text))
+    stdout().print(result)
 
 
 def stderr() -> Console:
