@@ -15,6 +15,7 @@ from graphrec.progress import track
 
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 HASH_THREADS = 8
+PART_FILES = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +111,25 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
             f"folder {folder} of {pattern!r} does not exist. Relative paths start at the "
             f"working directory, {Path.cwd()}."
         )
-    with ThreadPoolExecutor(HASH_THREADS) as pool:
-        hashed = list(track(pool.map(_hash, paths), "Hashing files", len(paths)))
-    names = {"item": item_ids, "source": paths}
-    columns = {"key": [key for key, _ in hashed], "reason": [reason for _, reason in hashed]}
-    table = pl.DataFrame(names | columns, schema_overrides=dict.fromkeys(columns, pl.String))
+    hashed = pl.concat([_hashes(part) for part in track(_parts(paths), "Hashing files")])
+    table = pl.DataFrame({"item": item_ids, "source": paths}).hstack(hashed)
     wildcard = "*".join(glob.escape(literal) for literal in PLACEHOLDER.split(rest)[::2])
-    lying = {str(path) for path in folder.glob(wildcard) if path.is_file()} if rest else set()
-    return Content(table, unused=len(lying.difference(paths.to_list())))
+    known = set(paths)
+    lying = (path for path in folder.glob(wildcard) if path.is_file()) if rest else ()
+    return Content(table, unused=sum(str(path) not in known for path in lying))
+
+
+def _parts(paths: pl.Series) -> list[pl.Series]:
+    """Cut the paths, at least one part: a pool makes an object for each of its tasks at once."""
+    starts = range(0, max(len(paths), 1), PART_FILES)
+    return [paths[start : start + PART_FILES] for start in starts]
+
+
+def _hashes(paths: pl.Series) -> pl.DataFrame:
+    """Return ``key`` and ``reason`` of some files."""
+    with ThreadPoolExecutor(HASH_THREADS) as pool:
+        columns = dict.fromkeys(("key", "reason"), pl.String)
+        return pl.DataFrame(list(pool.map(_hash, paths)), schema=columns, orient="row")
 
 
 def _paths(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> pl.Series:

@@ -73,11 +73,10 @@ def _ahead(
     pool: ThreadPoolExecutor, work: Callable[[int], Tensor | str], count: int, size: int
 ) -> Iterator[tuple[list[int], list[Tensor | str]]]:
     """Yield batches of positions and results; the next batch is at work while one is used."""
-    starts = range(0, count, size)
-    batches = [list(range(start, min(start + size, count))) for start in starts]
     at_work: list[Future[Tensor | str]] = []
-    for number, batch in enumerate(batches):
+    for start in range(0, count, size):
+        batch = range(start, min(start + size, count))
         futures = at_work or [pool.submit(work, position) for position in batch]
-        following = batches[number + 1] if number + 1 < len(batches) else []
+        following = range(batch.stop, min(batch.stop + size, count))
         at_work = [pool.submit(work, position) for position in following]
-        yield batch, [future.result() for future in futures]
+        yield list(batch), [future.result() for future in futures]
