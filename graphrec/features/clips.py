@@ -73,7 +73,9 @@ def _opened_stream(
     # Without a name, so that only the bytes decide; without protocols, so that a playlist leads to
     # no other file.
     nameless = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
-    options = {"protocol_whitelist": "", "max_pixels": str(max_pixels)}
+    # The decoder counts its padding as well; the exact check is that of the sizes.
+    limit = {"max_pixels": str(2 * max_pixels + 2**20)}
+    options = {"protocol_whitelist": "", **limit}
     with av.open(nameless, options=options) as container:
         cover = av.stream.Disposition.attached_pic
         streams = [each for each in container.streams.video if not each.disposition & cover]
@@ -85,7 +87,7 @@ def _opened_stream(
         if codec.width and codec.height:
             require_decent_size((codec.width, codec.height), max_pixels)
         codec.thread_count = 1
-        codec.options = {"max_pixels": str(max_pixels)}
+        codec.options = limit
         yield container, streams[0]
 
 

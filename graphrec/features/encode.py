@@ -15,6 +15,7 @@ from graphrec.features.image import ImageEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
 from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import TfidfEncoder
+from graphrec.features.video import VideoEncoder
 from graphrec.names import resolve
 
 
@@ -38,12 +39,16 @@ class Encoder(Protocol):
         ...
 
 
-CONTENTS: dict[str, type[ContentEncoder]] = {"text": TextEncoder, "images": ImageEncoder}
+CONTENTS: dict[str, type[ContentEncoder]] = {
+    "text": TextEncoder,
+    "images": ImageEncoder,
+    "video": VideoEncoder,
+}
 """What a pretrained encoder encodes: the key of ``[features.NAME]`` that says it."""
 
 
 class PretrainedEncoder:
-    """Weights from hub, folder or package; ``text = ...`` or ``images = ...`` says what to read."""
+    """Weights from hub, folder or package; the content key, as ``images``, says what to read."""
 
     Config: ClassVar[type[FeatureConfig]] = PretrainedConfig
 

@@ -144,7 +144,10 @@ class _Hidden(nn.Module):
 
 
 def over_positions(values: Tensor) -> Tensor:
-    """Average ``[b, F, H, W]`` or ``[b, T, F]`` over the positions; ``[b, F]`` stays."""
-    if values.ndim == 4:
-        return values.mean(dim=(2, 3))
+    """Average ``[b, F, T, H, W]``, ``[b, F, H, W]`` or ``[b, T, F]`` over the positions.
+
+    ``[b, F]`` stays.
+    """
+    if values.ndim in (4, 5):
+        return values.flatten(2).mean(dim=2)
     return values.mean(dim=1) if values.ndim == 3 else values

@@ -12,7 +12,7 @@ read, and what ``read`` returns; never the whole store.
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,8 +95,13 @@ class Shelf:
         if sum(len(each) for each, _ in self._waiting) >= SHARD_ROWS:
             self._flush()
 
-    def read(self, keys: pl.Series) -> Matrix:
-        """Return the rows ``[n, F]`` of content hashes ``[n]`` that are all there."""
+    def read(
+        self, keys: pl.Series, pooled: Callable[[Matrix], Matrix] = lambda rows: rows
+    ) -> Matrix:
+        """Return the rows ``[n, F]`` of content hashes ``[n]`` that are all there.
+
+        ``pooled`` is applied to the rows of each shard, so that in memory are only its results.
+        """
         places = pl.DataFrame({"key": keys}).join(
             self._index, on="key", how="left", maintain_order="left"
         )
@@ -106,10 +111,30 @@ class Shelf:
             here = np.flatnonzero(shard == number)
             with safe_open(self._shards[number], framework="np") as file:  # memory-mapped
                 rows = file.get_tensor("rows")
+            found = pooled(rows[row[here]].astype(np.float32))
             if values is None:
-                values = np.empty((len(keys), rows.shape[1]), dtype=np.float32)
-            values[here] = rows[row[here]]
+                values = np.empty((len(keys), found.shape[1]), dtype=np.float32)
+            values[here] = found
         return np.empty((0, 0), dtype=np.float32) if values is None else values
+
+    def row(self, key: str) -> npt.NDArray[np.float32] | None:
+        """Return the row ``[F]`` of one content hash, or None; nothing else is read."""
+        place = self._index.filter(pl.col("key") == key)
+        if place.is_empty():
+            return None
+        with safe_open(self._shards[place["shard"][0]], framework="np") as file:
+            at = place["row"][0]
+            row: npt.NDArray[np.float32] = file.get_slice("rows")[at : at + 1][0]
+        return row.astype(np.float32)
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the stored rows, if there are any rows."""
+        if not self._shards:
+            return None
+        with safe_open(self._shards[0], framework="np") as file:
+            width: int = file.get_slice("rows").get_shape()[1]
+        return width
 
     def _flush(self) -> None:
         """Write the waiting rows as one shard."""

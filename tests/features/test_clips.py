@@ -192,6 +192,15 @@ def test_too_large_frames_are_refused(tmp_path):
         read(path, 2, max_pixels=1000)
 
 
+def test_frames_that_become_too_large_are_refused(tmp_path):
+    small = tiny.video(tmp_path / "a.h264", [0] * 5, size=(32, 32))
+    large = tiny.video(tmp_path / "b.h264", [0] * 5, size=(128, 64))
+    small.write_bytes(small.read_bytes() + large.read_bytes())
+    assert len(read(small, 2)) == 2
+    with pytest.raises(UnreadableError, match="too large: 128 x 64, more than 2,000 pixels"):
+        read(small, 2, max_pixels=2000)
+
+
 def test_thin_frames_are_refused(tmp_path):
     path = tiny.video(tmp_path / "a.mp4", [0], size=(1024, 16))
     with pytest.raises(UnreadableError, match="too thin: 1024 x 16"):
