@@ -16,6 +16,7 @@ from graphrec.features.content import Content, file_content
 from graphrec.features.image import ImageNetworkConfig
 from graphrec.features.media import MediaEncoder, Pattern, stack
 from graphrec.features.networks import Network, UnreadableError
+from graphrec.features.pose import PoseNetwork
 from graphrec.features.pretrained import Batch, PretrainedConfig
 from graphrec.features.store import Matrix
 from graphrec.features.temporal_attention import TemporalAttention
@@ -45,7 +46,8 @@ class VideoEncoder(MediaEncoder):
     Networks of torchvision.models.video see the clip as a whole. Their default weights are trained
     to tell the actions of Kinetics-400, so at the layer before the last they give action features.
     All others are image networks that look at each frame; the store keeps the rows of all frames
-    ``[T * F]``.
+    ``[T * F]``. Poses become the mean and the standard deviation of each column over the frames,
+    ``[2 * F]``.
     """
 
     Config: ClassVar[type[PretrainedConfig]] = VideoConfig
@@ -56,10 +58,16 @@ class VideoEncoder(MediaEncoder):
         self.config = config
         self._network = video_network(config)
         self.whole = isinstance(self._network, ClipNetwork)
-        if self.whole and config.frame_pooling != "mean":
+        self.pose = isinstance(self._network, PoseNetwork)
+        if config.frame_pooling != "mean" and (self.whole or self.pose):
+            why = (
+                "gives one row per video, not one per frame"
+                if self.whole
+                else "finds poses, whose mean and deviation over the frames are kept"
+            )
             raise ConfigError(
-                f"frame_pooling = {config.frame_pooling!r}: {config.encoder} gives one row per "
-                f"video, not one per frame. Remove frame_pooling, or use an image network."
+                f"frame_pooling = {config.frame_pooling!r}: {config.encoder} {why}. Remove "
+                f"frame_pooling, or use another image network."
             )
 
     def content(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Content:
@@ -85,6 +93,8 @@ class VideoEncoder(MediaEncoder):
         if self.whole:
             return rows
         frames = rows.reshape(len(rows), self.config.frames, -1)
+        if self.pose:
+            return np.concatenate([frames.mean(axis=1), frames.std(axis=1)], axis=1)
         if self.config.frame_pooling == "mean":
             return frames.mean(axis=1)
         if self.config.frame_pooling == "max":

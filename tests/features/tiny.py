@@ -157,3 +157,23 @@ def sound(path: Path, codec: str = "pcm_s16le") -> Path:
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def save_vitpose(folder: Path, *, num_experts: int = 1) -> Path:
+    """A ViTPose with 2 layers and 5 keypoints; heatmaps of 16 x 8 for pictures of 32 x 16."""
+    backbone = transformers.VitPoseBackboneConfig(
+        image_size=(32, 16),
+        patch_size=(8, 8),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_experts=num_experts,
+        part_features=4,
+        out_indices=[2],
+        initializer_range=0.5,
+    )
+    config = transformers.VitPoseConfig(backbone_config=backbone, scale_factor=4, num_labels=5)
+    _save(folder, transformers.VitPoseForPoseEstimation, config, marks=None)
+    size = {"height": 32, "width": 16}
+    transformers.VitPoseImageProcessor(size=size).save_pretrained(folder)
+    return folder
