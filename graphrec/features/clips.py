@@ -76,7 +76,7 @@ def _opened_stream(
     # The decoder counts its padding as well; the exact check is that of the sizes.
     limit = {"max_pixels": str(2 * max_pixels + 2**20)}
     options = {"protocol_whitelist": "", **limit}
-    with av.open(nameless, options=options) as container:
+    with av.open(nameless, options=options, metadata_errors="replace") as container:
         cover = av.stream.Disposition.attached_pic
         streams = [each for each in container.streams.video if not each.disposition & cover]
         if not streams:

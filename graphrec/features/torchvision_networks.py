@@ -52,7 +52,7 @@ class TorchvisionNetwork(ImageNetwork):
         if self.name not in known:
             raise ConfigError(
                 f"torchvision has no {self.kind} model {self.name!r}."
-                f"{nearest(self.name, known)} Known: {', '.join(known)}.{self.other}"
+                f"{nearest(self.name, known)}{self.other} Known: {', '.join(known)}."
             )
         self.published = torchvision.models.get_model_weights(self.name)
         names = [each.name for each in self.published]

@@ -67,7 +67,7 @@ class VideoEncoder(MediaEncoder):
             )
             raise ConfigError(
                 f"frame_pooling = {config.frame_pooling!r}: {config.encoder} {why}. Remove "
-                f"frame_pooling, or use another image network."
+                f"frame_pooling, or use an image network that gives vectors."
             )
 
     def content(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Content:

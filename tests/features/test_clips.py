@@ -113,6 +113,13 @@ def test_an_animated_picture_is_a_video(tmp_path):
     assert greys(tmp_path / "a.gif", 2) == [255, 0]
 
 
+def test_a_title_of_any_encoding_does_no_harm(tmp_path):
+    path = tmp_path / "a.mkv"
+    tiny.video(path, [130], title="Cafe")
+    path.write_bytes(path.read_bytes().replace(b"Cafe", "Café".encode("latin-1")))
+    assert np.allclose(greys(path, 1), [130], atol=3)
+
+
 def test_transparency_shows_white(tmp_path):
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.png")
     assert greys(tmp_path / "a.png", 1) == [255]

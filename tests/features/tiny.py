@@ -129,11 +129,13 @@ def video(
     size: tuple[int, int] = (32, 32),
     pixels: str = "yuv420p",
     options: dict[str, str] | None = None,
+    title: str = "",
 ) -> Path:
     """A video of flat or given frames, ten a second or at the given tenths of seconds."""
     av = pytest.importorskip("av", reason="needs graphrec[encoders]")
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
+        container.metadata["title"] = title
         stream = container.add_stream(codec, rate=10, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pixels
