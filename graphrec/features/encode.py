@@ -18,6 +18,7 @@ from graphrec.features.neighbours import NeighbourEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
 from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import BowEncoder, TfidfEncoder
+from graphrec.features.video import VideoEncoder
 from graphrec.features.word2vec import Word2VecEncoder
 from graphrec.names import resolve
 
@@ -46,12 +47,13 @@ CONTENTS: dict[str, type[ContentEncoder]] = {
     "text": TextEncoder,
     "text_files": TextEncoder,
     "images": ImageEncoder,
+    "video": VideoEncoder,
 }
 """What a pretrained encoder encodes: the key of ``[features.NAME]`` that says it."""
 
 
 class PretrainedEncoder:
-    """Weights from hub, folder or package; ``text = ...`` or ``images = ...`` says what to read."""
+    """Weights from hub, folder or package; the content key, as ``images``, says what to read."""
 
     Config: ClassVar[type[FeatureConfig]] = PretrainedConfig
 

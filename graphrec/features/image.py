@@ -14,6 +14,7 @@ from graphrec.features.media import MediaConfig, MediaEncoder, stack
 from graphrec.features.networks import Network
 from graphrec.features.paths import Pattern
 from graphrec.features.pictures import DECODING, read_picture
+from graphrec.features.pose import PoseNetwork, is_pose
 from graphrec.features.pretrained import PretrainedConfig
 from graphrec.features.torchvision_networks import (
     LITE0,
@@ -22,7 +23,7 @@ from graphrec.features.torchvision_networks import (
     TorchvisionNetwork,
 )
 from graphrec.features.torchvision_shim import import_torchvision
-from graphrec.features.weights import missing_extra
+from graphrec.features.weights import missing_extra, model_folder
 
 
 def _weights(value: str) -> str:
@@ -127,4 +128,7 @@ def image_network(config: ImageNetworkConfig) -> ImageNetwork:
         raise missing_extra(error, config.encoder) from error
     if config.encoder.startswith("torchvision:"):
         return TorchvisionNetwork(config)
-    return Lite0Network(config) if config.encoder == LITE0 else HubNetwork(config)
+    if config.encoder == LITE0:
+        return Lite0Network(config)
+    folder = model_folder(config.encoder, config.revision)
+    return PoseNetwork(config) if is_pose(folder) else HubNetwork(config)

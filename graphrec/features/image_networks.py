@@ -20,7 +20,7 @@ from graphrec.features.weights import (
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from transformers import PreTrainedModel
+    from transformers import BaseImageProcessor, PreTrainedModel
 
     from graphrec.features.image import ImageNetworkConfig
 
@@ -89,21 +89,7 @@ class HubNetwork(ImageNetwork):
             ConfigError: there is no such layer.
             DataError: the folder holds no vision model.
         """
-        try:
-            from transformers import AutoImageProcessor, AutoModel
-        except ImportError as error:
-            raise missing_extra(error, self.config.encoder) from error
-        try:
-            processor = AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)
-            with quiet_transformers():
-                model = AutoModel.from_pretrained(
-                    self.folder, local_files_only=True, dtype=torch.float32
-                )
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"encoder = {self.config.encoder!r}: {self.folder} holds no vision model with its "
-                f"image processor: {error}"
-            ) from error
+        processor, model = self._parts("AutoModel")
         joint = hasattr(model, "get_image_features")
         if joint and (self.config.layer, self.config.pooling) != (None, "mean"):
             raise ConfigError(
@@ -117,6 +103,27 @@ class HubNetwork(ImageNetwork):
 
         module = _Joint(model) if joint else _Hidden(model, self.config)
         return Loaded(transform, module.eval())
+
+    def _parts(self, kind: str) -> "tuple[BaseImageProcessor, PreTrainedModel]":
+        """Load the image processor, and the model as a class of transformers."""
+        try:
+            import transformers
+        except ImportError as error:
+            raise missing_extra(error, self.config.encoder) from error
+        try:
+            processor = transformers.AutoImageProcessor.from_pretrained(
+                self.folder, local_files_only=True
+            )
+            with quiet_transformers():
+                model = getattr(transformers, kind).from_pretrained(
+                    self.folder, local_files_only=True, dtype=torch.float32
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"encoder = {self.config.encoder!r}: {self.folder} holds no vision model with its "
+                f"image processor: {error}"
+            ) from error
+        return processor, model
 
 
 class _Joint(nn.Module):
@@ -153,7 +160,10 @@ class _Hidden(nn.Module):
 
 
 def over_positions(values: Tensor) -> Tensor:
-    """Average ``[b, F, H, W]`` or ``[b, T, F]`` over the positions; ``[b, F]`` stays."""
-    if values.ndim == 4:
-        return values.mean(dim=(2, 3))
+    """Average ``[b, F, T, H, W]``, ``[b, F, H, W]`` or ``[b, T, F]`` over the positions.
+
+    ``[b, F]`` stays.
+    """
+    if values.ndim in (4, 5):
+        return values.flatten(2).mean(dim=2)
     return values.mean(dim=1) if values.ndim == 3 else values

@@ -40,8 +40,11 @@ class MediaEncoder(ContentEncoder):
 
     def embed(self, sources: Series, keys: Series) -> Iterator[Batch]:
         """Encode files in their order."""
+        return self.run(self.network(), sources, keys)
+
+    def run(self, network: Network, sources: Series, keys: Series) -> Iterator[Batch]:
+        """Send files through a network in their order."""
         device = device_of(self.media.device)
-        network = self.network()
         module = network.module.to(device).eval()
 
         def prepare(position: int) -> Tensor | str:

@@ -25,8 +25,8 @@ def read_picture(path: str, key: str, max_pixels: int) -> "Image":
 
     try:
         with opened(path, key) as file, Image.open(file) as picture:  # reads the header only
-            _require_decent_size(picture.size, max_pixels)
-            return _rgb(ImageOps.exif_transpose(picture))
+            require_decent_size(picture.size, max_pixels)
+            return rgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"too large: {error}") from error
     except UnidentifiedImageError as error:
@@ -36,7 +36,8 @@ def read_picture(path: str, key: str, max_pixels: int) -> "Image":
         raise UnreadableError(f"damaged: {error}") from error
 
 
-def _require_decent_size(size: tuple[int, int], max_pixels: int) -> None:
+def require_decent_size(size: tuple[int, int], max_pixels: int) -> None:
+    """Raise UnreadableError if width and height are too large or too unequal."""
     width, height = size
     if width * height > max_pixels:
         raise UnreadableError(f"too large: {width} x {height}, more than {max_pixels:,} pixels")
@@ -44,7 +45,12 @@ def _require_decent_size(size: tuple[int, int], max_pixels: int) -> None:
         raise UnreadableError(f"too thin: {width} x {height}")
 
 
-def _rgb(picture: "Image") -> "Image":
+def rgb(picture: "Image") -> "Image":
+    """Return a picture of any mode as 8-bit RGB, on white where it is transparent.
+
+    Raises:
+        UnreadableError: its pixels are floating-point numbers.
+    """
     from PIL import Image
 
     if picture.mode.startswith("I;16") or picture.mode == "I":

@@ -43,16 +43,17 @@ LISTED = 10
 
 
 class PretrainedConfig(FeatureConfig):
-    """Settings of every pretrained encoder; ``text`` or ``images`` chooses the others."""
+    """Settings of every pretrained encoder; the content key chooses the others."""
 
     encoder: str
-    """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images."""
+    """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images and
+    videos."""
     store: AbsolutePath | None = None
     """Folder of encoded rows, shared by all runs; by default data/processed/features."""
     strict: bool = False
     """Content that is missing or cannot be read, or a damaged store, is an error."""
     batch_size: PositiveInt = 32
-    """Texts or images per step of the network."""
+    """Texts or files per step of the network."""
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda or cuda:N."""
     storage: Literal["float32", "float16"] = "float32"
@@ -193,19 +194,27 @@ class ContentEncoder(ABC):
     def embed(self, sources: pl.Series, keys: pl.Series) -> Iterator[Batch]:
         """Encode the contents ``sources`` (with their sha256), in any order, each once."""
 
+    def pooled(self, rows: Matrix) -> Matrix:
+        """Turn stored rows ``[n, ...]`` into rows ``[n, F]``, each by itself."""
+        return rows
+
+    def shelf(self) -> Shelf:
+        """Open the stored rows."""
+        config = self._shared
+        return Store(config.store or STORE).open(
+            self.kind, self.identity(), config.storage, self.licence(), strict=config.strict
+        )
+
     def encode(self, items: pl.DataFrame | None, item_ids: pl.Series) -> EncodedModality:
         """Encode all items; values ``[I, F]``.
 
         Raises:
             DataError: content or weights are absent, or with ``strict`` any item is without a row.
         """
-        config = self._shared
         content = self.content(items, item_ids)
         table = content.table
         self._require_whole(table)
-        shelf = Store(config.store or STORE).open(
-            self.kind, self.identity(), config.storage, self.licence(), strict=config.strict
-        )
+        shelf = self.shelf()
         wanted = table.drop_nulls("key").unique("key", maintain_order=True)
         todo = wanted.filter(pl.Series(shelf.new(wanted["key"]), dtype=pl.Boolean))
         failed = self._fill(shelf, todo)
@@ -213,6 +222,7 @@ class ContentEncoder(ABC):
             reason=pl.coalesce("reason", "failure")
         )
 
+        config = self._shared
         whose = table.with_row_index("item_row").filter(table["reason"].is_null())
         key = digest(*table["key"].to_list(), str(config.pca), config.normalise)[:12]
         finish = Finish(
@@ -253,10 +263,6 @@ class ContentEncoder(ABC):
         if config.fine_tune != "none":
             trainable = partial(self._trainable, torch.from_numpy(values), table)
         return EncodedModality(values, present, report, trainable)
-
-    def pooled(self, rows: Matrix) -> Matrix:
-        """Turn stored rows into rows of items, before anything else is done with them."""
-        return rows
 
     def _trainable(self, values: Tensor, table: pl.DataFrame) -> nn.Module:
         config = self._shared

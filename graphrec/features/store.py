@@ -122,6 +122,25 @@ class Shelf:
                 rows = file.get_tensor("rows")
             yield here, rows[row[here]].astype(np.float32)
 
+    def row(self, key: str) -> npt.NDArray[np.float32] | None:
+        """Return the row ``[F]`` of one content hash, or None; nothing else is read."""
+        place = self._index.filter(pl.col("key") == key)
+        if place.is_empty():
+            return None
+        with safe_open(self._shards[place["shard"][0]], framework="np") as file:
+            at = place["row"][0]
+            row: npt.NDArray[np.float32] = file.get_slice("rows")[at : at + 1][0]
+        return row.astype(np.float32)
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the stored rows, if there are any rows."""
+        if not self._shards:
+            return None
+        with safe_open(self._shards[0], framework="np") as file:
+            width: int = file.get_slice("rows").get_shape()[1]
+        return width
+
     def _flush(self) -> None:
         """Write the waiting rows as one shard."""
         self._flushed = time.monotonic()

@@ -1,8 +1,8 @@
-"""Image networks of torchvision, cut at one of their nodes."""
+"""Image and video networks of torchvision, cut at one of their nodes."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.error import URLError
 
 import torch
@@ -28,19 +28,31 @@ STATE_DICTS = (".safetensors", ".pth", ".pt")
 """Endings of files that may hold weights of a torchvision model."""
 
 
+def model_names(kind: Literal["image", "video"]) -> list[str]:
+    """Return the classifiers of torchvision that look at pictures, or at videos as a whole."""
+    import torchvision
+
+    models = torchvision.models
+    names: list[str] = models.list_models(module=models if kind == "image" else models.video)
+    return names
+
+
 class TorchvisionNetwork(ImageNetwork):
     """A classifier of torchvision at one of its nodes."""
+
+    kind: ClassVar[Literal["image", "video"]] = "image"
+    other: ClassVar[str] = " Video models need video = '...' in place of images = '...'."
 
     def __init__(self, config: "ImageNetworkConfig") -> None:
         import torchvision
 
         super().__init__(config)
         self.name = config.encoder.partition(":")[2]
-        known = torchvision.models.list_models(module=torchvision.models)
+        known = model_names(self.kind)
         if self.name not in known:
             raise ConfigError(
-                f"torchvision has no image model {self.name!r}.{nearest(self.name, known)} "
-                f"Known: {', '.join(known)}."
+                f"torchvision has no {self.kind} model {self.name!r}."
+                f"{nearest(self.name, known)}{self.other} Known: {', '.join(known)}."
             )
         self.published = torchvision.models.get_model_weights(self.name)
         names = [each.name for each in self.published]
@@ -189,9 +201,10 @@ def cut(model: nn.Module, config: "ImageNetworkConfig") -> nn.Module:
     if layer is None:
         linear = [name for name, part in model.named_modules() if isinstance(part, nn.Linear)]
         if not linear:
+            before = [name for name in nodes if not name.startswith("classifier")]
             raise ConfigError(
                 f"{config.encoder} ends in no linear layer: set layer, for example to "
-                f"{nodes[-2]!r}."
+                f"{before[-2]!r}."
             )
         layer = nodes[nodes.index(linear[-1]) - 1]
     elif not any(name == layer or name.startswith(f"{layer}.") for name in nodes):

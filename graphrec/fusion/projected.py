@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from graphrec.features import Modality
+from graphrec.features.features import Modality
 
 
 class ProjectedSum(nn.Module):

@@ -17,6 +17,7 @@ from graphrec.features.image import ImageConfig
 from graphrec.features.pretrained import EncodedModality
 from graphrec.features.text import TextConfig
 from graphrec.features.tfidf import TfidfConfig
+from graphrec.features.video import VideoConfig
 
 TABLE = pl.DataFrame({"title": ["red ball", None, "red car"], "price": [1.0, 2.0, None]})
 
@@ -113,15 +114,17 @@ def features(**table: object) -> FeatureConfig:
 
 
 @pytest.mark.parametrize("prefix", ["hf", "local", "package"])
-def test_the_content_key_tells_text_from_images(prefix):
+def test_the_content_key_tells_what_is_encoded(prefix):
     assert isinstance(features(encoder=f"{prefix}:any/thing", text="title"), TextConfig)
     assert isinstance(features(encoder=f"{prefix}:any/thing", images="{item}.png"), ImageConfig)
+    assert isinstance(features(encoder=f"{prefix}:any/thing", video="{item}.mp4"), VideoConfig)
 
 
 def test_a_resolved_configuration_can_be_run_again():
     for first in (
         features(encoder="hf:a/b", text=["title", "price"], layer=-2, pca=16),
         features(encoder="torchvision:resnet18", images="{item}.png", weights="random", seed=3),
+        features(encoder="torchvision:r3d_18", video="{item}.mp4", frames=16, layer="layer3"),
     ):
         again = features(**first.model_dump(mode="json"))
         assert again == first
@@ -132,7 +135,7 @@ def test_a_resolved_configuration_can_be_run_again():
 )
 def test_exactly_one_content_key_is_needed(content):
     with pytest.raises(
-        ConfigError, match=r"features\.x: .*exactly one of text or text_files or images"
+        ConfigError, match=r"features\.x: .*exactly one of text or text_files or images or video"
     ):
         features(encoder="hf:a/b", **content)
 

@@ -60,6 +60,18 @@ def test_rows_of_several_shards_are_put_together(tmp_path, monkeypatch):
     assert read(open_shelf(tmp_path), keys("c", "a")).tolist() == [[3, -3], [1, -1]]
 
 
+def test_one_row_can_be_looked_up(tmp_path):
+    assert open_shelf(tmp_path).width is None
+    filled(tmp_path, "float16")
+    shelf = open_shelf(tmp_path, "float16")
+    assert shelf.width == 2
+    assert shelf.row("c" * 64) is None
+    found = shelf.row("b" * 64)
+    assert found is not None
+    assert found.tolist() == [2, -2]
+    assert found.dtype == np.float32
+
+
 def test_the_folder_is_named_by_kind_and_identity_and_has_a_manifest(tmp_path):
     shelf = filled(tmp_path)
     assert shelf.folder.parent == tmp_path / "text"

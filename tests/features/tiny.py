@@ -1,5 +1,6 @@
 """Small random networks, saved to disk as real ones are, and pictures of every kind."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -126,3 +127,64 @@ def picture(path: Path, seed: int = 0, mode: str = "RGB", size: tuple[int, int] 
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise).convert(mode).save(path)
     return path
+
+
+def video(
+    path: Path,
+    frames: Sequence[int | tuple[int, int, int] | np.ndarray],
+    *,
+    codec: str = "libx264",
+    times: Sequence[int] | None = None,
+    size: tuple[int, int] = (32, 32),
+    pixels: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    title: str = "",
+) -> Path:
+    """A video of flat or given frames, ten a second or at the given tenths of seconds."""
+    av = pytest.importorskip("av", reason="needs graphrec[encoders]")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = title
+        stream = container.add_stream(codec, rate=10, options=options or {})
+        stream.width, stream.height = size
+        stream.pix_fmt = pixels
+        for number, frame in enumerate(frames):
+            values = np.broadcast_to(np.array(frame, np.uint8), (size[1], size[0], 3))
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(values), format="rgb24")
+            picture.pts = number if times is None else times[number]
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def sound(path: Path, codec: str = "pcm_s16le") -> Path:
+    """A tenth of a second of silence."""
+    av = pytest.importorskip("av", reason="needs graphrec[encoders]")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def save_vitpose(folder: Path, *, num_experts: int = 1) -> Path:
+    """A ViTPose with 2 layers and 5 keypoints; heatmaps of 16 x 8 for pictures of 32 x 16."""
+    backbone = transformers.VitPoseBackboneConfig(
+        image_size=(32, 16),
+        patch_size=(8, 8),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_experts=num_experts,
+        part_features=4,
+        out_indices=[2],
+        initializer_range=0.5,
+    )
+    config = transformers.VitPoseConfig(backbone_config=backbone, scale_factor=4, num_labels=5)
+    _save(folder, transformers.VitPoseForPoseEstimation, config, marks=None)
+    size = {"height": 32, "width": 16}
+    transformers.VitPoseImageProcessor(size=size).save_pretrained(folder)
+    return folder
