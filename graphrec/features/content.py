@@ -71,7 +71,7 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
     folder, rest = _fixed_folder(pattern)
     if not folder.is_dir():
         raise DataError(
-            f"folder {folder} of images = {pattern!r} does not exist. Relative paths start at the "
+            f"folder {folder} of {pattern!r} does not exist. Relative paths start at the "
             f"working directory, {Path.cwd()}."
         )
     with ThreadPoolExecutor(HASH_THREADS) as pool:

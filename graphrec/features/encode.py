@@ -13,6 +13,7 @@ from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
 from graphrec.features.image import ImageEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
+from graphrec.features.spectra import LogmelEncoder, MfccEncoder, StftEncoder
 from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import TfidfEncoder
 from graphrec.names import resolve
@@ -82,6 +83,9 @@ ENCODERS = EncoderTable(
         "attributes": AttributeEncoder,
         "file": FileEncoder,
         "tfidf": TfidfEncoder,
+        "logmel": LogmelEncoder,
+        "mfcc": MfccEncoder,
+        "stft": StftEncoder,
         "hf:": PretrainedEncoder,
         "local:": PretrainedEncoder,
         "package:": PretrainedEncoder,

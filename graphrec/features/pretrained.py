@@ -119,7 +119,7 @@ class ContentEncoder(ABC):
     and a few copies of the result ``[I, F]``.
     """
 
-    Config: ClassVar[type[PretrainedConfig]]
+    Config: ClassVar[type[FeatureConfig]]
     kind: ClassVar[str]
 
     def __init__(self, config: PretrainedConfig) -> None:

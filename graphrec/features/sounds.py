@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
+LIBRARIES = ("librosa", "soundfile", "soxr", "numpy")
+"""What samples depend on besides the file."""
+
 SILENCE = 2.0**-15
 """Samples that differ by less than one step of 16 bits are silence."""
 
