@@ -1,15 +1,20 @@
-"""Sound files: what all their encoders share."""
+"""Sound files: what all their encoders share, and those with pretrained weights."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
 
-from graphrec.config import Json
+from graphrec.config import FeatureConfig, Json
+from graphrec.features.audio_hub import HubSounds
+from graphrec.features.audio_networks import SoundNetwork
 from graphrec.features.content import Content, file_content
 from graphrec.features.media import MediaConfig, MediaEncoder, Pattern
-from graphrec.features.sounds import DECODING, Samples, read_sound
-from graphrec.features.weights import missing_extra
+from graphrec.features.networks import Network
+from graphrec.features.sounds import DECODING, LIBRARIES, Samples, read_sound
+from graphrec.features.voice import VOICE, VoiceNetwork
+from graphrec.features.weights import missing_extra, versions
 
 
 class SoundConfig(MediaConfig):
@@ -55,3 +60,54 @@ class SoundEncoder(MediaEncoder):
             UnreadableError: there is no sound in it, or too little.
         """
         return read_sound(path, key, rate, self.sounds.max_seconds, min_samples)
+
+
+class AudioConfig(SoundConfig):
+    """Sound files and the pretrained network that listens to them."""
+
+    batch_size: PositiveInt = 8
+    """Sounds per step of the network."""
+    revision: str | None = None
+    """Branch, tag or commit of an hf: model."""
+    layer: int | None = None
+    """Number of a hidden layer, 0 to L; by default the last. Not for package:resemblyzer."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """Mean of the vectors of all times, or, of a spectrogram transformer, the first one."""
+
+    @model_validator(mode="after")
+    def _settings_fit_the_encoder(self) -> Self:
+        if self.encoder.startswith("torchvision:"):
+            raise ValueError("torchvision has no audio encoders; use hf:, local: or package:")
+        if self.revision is not None and not self.encoder.startswith("hf:"):
+            raise ValueError("revision is for hf: encoders")
+        if self.encoder == VOICE and (self.layer, self.pooling) != (None, "mean"):
+            raise ValueError(f"{VOICE} gives one vector per sound: remove layer and pooling")
+        return self
+
+
+class AudioEncoder(SoundEncoder):
+    """The output of a layer, averaged over time."""
+
+    Config: ClassVar[type[FeatureConfig]] = AudioConfig
+
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__(config)
+        is_voice = config.encoder == VOICE
+        self._network: SoundNetwork = VoiceNetwork() if is_voice else HubSounds(config)
+
+    def identity(self) -> dict[str, Json]:
+        """Weights by their sha256, and every setting that changes a row."""
+        return {
+            **self._network.identity(),
+            **self.decoding(),
+            "versions": versions(*LIBRARIES, *self._network.libraries),
+        }
+
+    def network(self) -> Network[Tensor]:
+        """Decode and prepare as the weights define it; then the network."""
+        loaded = self._network.load()
+
+        def prepare(path: str, key: str) -> Tensor:
+            return loaded.prepare(self.samples(path, key, loaded.rate, loaded.min_samples))
+
+        return Network(prepare, loaded.collate, loaded.module)

@@ -9,6 +9,7 @@ from graphrec.config import FeatureConfig
 from graphrec.datasets.dataset import Dataset
 from graphrec.errors import ConfigError, DataError, GraphRecError
 from graphrec.features.attributes import AttributeEncoder
+from graphrec.features.audio import AudioEncoder
 from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
 from graphrec.features.image import ImageEncoder
@@ -39,12 +40,16 @@ class Encoder(Protocol):
         ...
 
 
-CONTENTS: dict[str, type[ContentEncoder]] = {"text": TextEncoder, "images": ImageEncoder}
+CONTENTS: dict[str, type[ContentEncoder]] = {
+    "text": TextEncoder,
+    "images": ImageEncoder,
+    "audio": AudioEncoder,
+}
 """What a pretrained encoder encodes: the key of ``[features.NAME]`` that says it."""
 
 
 class PretrainedEncoder:
-    """Weights from hub, folder or package; ``text = ...`` or ``images = ...`` says what to read."""
+    """Weights from hub, folder or package; ``text``, ``images`` or ``audio`` says what to read."""
 
     Config: ClassVar[type[FeatureConfig]] = PretrainedConfig
 

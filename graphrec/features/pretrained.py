@@ -30,7 +30,7 @@ LISTED = 10
 
 
 class PretrainedConfig(FeatureConfig):
-    """Settings of every pretrained encoder; ``text`` or ``images`` chooses the others."""
+    """Settings of every pretrained encoder; the content key chooses the others."""
 
     encoder: str
     """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images."""
@@ -39,7 +39,7 @@ class PretrainedConfig(FeatureConfig):
     strict: bool = False
     """Content that is missing or cannot be read, or a damaged store, is an error."""
     batch_size: PositiveInt = 32
-    """Texts or images per step of the network."""
+    """Texts, images or sounds per step of the network."""
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda or cuda:N."""
     storage: Literal["float32", "float16"] = "float32"
