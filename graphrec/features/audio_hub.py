@@ -76,7 +76,8 @@ class HubSounds(SoundNetwork):
             extractor = transformers.AutoFeatureExtractor.from_pretrained(
                 self.folder, local_files_only=True
             )
-            with quiet_transformers():
+            # What is drawn while the network is built is then replaced by the weights.
+            with quiet_transformers(), torch.random.fork_rng(devices=[]):
                 model = transformers.AutoModel.from_pretrained(
                     self.folder, local_files_only=True, dtype=torch.float32
                 )
@@ -196,9 +197,7 @@ class _Waves(nn.Module):
         rows, places = [], []
         for length in lengths.unique().tolist():
             place = (lengths == length).nonzero()[:, 0]
-            output: Layers = self.model(
-                input_values=samples[place, :length], output_hidden_states=True
-            )
+            output: Layers = self.model(samples[place, :length], output_hidden_states=True)
             hidden = hidden_layer(output, self.config.layer, self.config.encoder)
             rows.append(hidden.mean(dim=1))
             places.append(place)
