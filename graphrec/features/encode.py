@@ -10,6 +10,7 @@ from graphrec.datasets.dataset import Dataset
 from graphrec.errors import ConfigError, DataError, GraphRecError
 from graphrec.features.attributes import AttributeEncoder
 from graphrec.features.audio import AudioEncoder
+from graphrec.features.cnn_lstm import CnnLstmEncoder
 from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
 from graphrec.features.image import ImageEncoder
@@ -91,6 +92,7 @@ ENCODERS = EncoderTable(
         "logmel": LogmelEncoder,
         "mfcc": MfccEncoder,
         "stft": StftEncoder,
+        "cnn_lstm": CnnLstmEncoder,
         "hf:": PretrainedEncoder,
         "local:": PretrainedEncoder,
         "package:": PretrainedEncoder,
