@@ -81,6 +81,9 @@ def test_of_a_long_sound_the_first_seconds_count(tmp_path):
     np.testing.assert_array_equal(found, samples[: RATE * 3 // 2].astype(np.float32))
     found = read(write(start, samples, 44_100, subtype="FLOAT"), max_seconds=0.7)
     assert len(found) == round(0.7 * RATE)
+    # 333.1 samples are asked for, 334 are read, and what is too much is cut off.
+    found = read(write(start, samples[:1000], 1000, subtype="FLOAT"), max_seconds=0.3331)
+    assert len(found) == round(0.3331 * RATE)
 
 
 def test_of_a_huge_file_little_is_in_memory(tmp_path):
