@@ -19,6 +19,9 @@ LIBRARIES = ("librosa", "soundfile", "soxr", "numpy")
 SILENCE = 2.0**-15
 """Samples that differ by less than one step of 16 bits are silence."""
 
+LOUDEST = 2.0**32
+"""Larger samples are damage: full scale is 1, or 2^31 where integers were written as floats."""
+
 RATES = (1_000, 768_000)
 """Lowest and highest sampling rate, per second, that a header may sensibly claim."""
 
@@ -71,6 +74,8 @@ def read_sound(path: str, key: str, rate: int, max_seconds: float, min_samples: 
         raise UnreadableError("no samples")
     if not np.isfinite(mono).all():
         raise UnreadableError("damaged: samples that are not finite (NaN or infinity)")
+    if np.abs(mono).max() > LOUDEST:
+        raise UnreadableError(f"damaged: samples up to {np.abs(mono).max():.0e}")
     result: Samples = librosa.resample(
         mono, orig_sr=found, target_sr=rate, res_type="soxr_hq", fix=False
     )[: round(max_seconds * rate)]

@@ -217,6 +217,13 @@ def test_samples_that_are_not_finite_are_refused(tmp_path, value):
         read(write(tmp_path / "a.wav", samples, subtype="FLOAT"))
 
 
+def test_samples_that_would_overflow_are_refused(tmp_path):
+    path = write(tmp_path / "a.wav", tone() * 2.0**31, subtype="FLOAT")
+    assert read(path).max() > 1e9
+    with pytest.raises(UnreadableError, match=r"damaged: samples up to 5e\+24"):
+        read(write(path, tone() * 1e25, subtype="FLOAT"))
+
+
 def test_a_rate_that_cannot_be_is_refused(tmp_path):
     path = tmp_path / "a.wav"
     with wave.open(str(path), "wb") as file:

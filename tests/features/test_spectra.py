@@ -132,6 +132,13 @@ def test_the_identity_names_versions(sounds):
     assert all(manifest["versions"].values())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loudest_sound_that_is_read_gives_a_row(sounds, name):
+    loud = 2.0**32 * tiny.sound(sounds / "i0.wav")
+    tiny.soundfile.write(sounds / "i0.wav", loud, 16_000, subtype="FLOAT")
+    assert tiny.encode(sounds, name).present.all()
+
+
 def test_a_sound_shorter_than_a_window_is_missing(sounds):
     tiny.sound(sounds / "i0.wav", seconds=0.02)
     tiny.sound(sounds / "i1.wav", seconds=0.025)
