@@ -50,6 +50,24 @@ def read_sound(path: str, key: str, rate: int, max_seconds: float, min_samples: 
             ``rate``, silent, or no longer the file whose sha256 is ``key``.
     """
     import librosa
+
+    mono, found, is_whole = _decoded(path, key, max_seconds)
+    _require_sense(mono)
+    result: Samples = librosa.resample(
+        mono, orig_sr=found, target_sr=rate, res_type="soxr_hq", fix=False
+    )[: round(max_seconds * rate)]
+    if len(result) < min_samples:
+        raise UnreadableError(
+            f"too short: {len(result)} samples at {rate:,} per second, at least {min_samples} are "
+            f"needed"
+        )
+    if np.ptp(mono) < SILENCE:
+        raise UnreadableError("silent" if is_whole else f"silent in its first {max_seconds:g} s")
+    return result
+
+
+def _decoded(path: str, key: str, max_seconds: float) -> tuple[Samples, int, bool]:
+    """Return the mean over the channels, its rate, and whether that is the whole file."""
     import soundfile
 
     try:
@@ -62,6 +80,7 @@ def read_sound(path: str, key: str, rate: int, max_seconds: float, min_samples: 
             wanted = int(np.ceil(max_seconds * found))
             mono = _mono(sound, wanted)
             _require_whole(sound, len(mono), wanted)
+            return mono, found, len(mono) < wanted
     except soundfile.LibsndfileError as error:
         if error.prefix.startswith("Error opening"):
             raise UnreadableError("not a sound of a known format") from error
@@ -70,24 +89,16 @@ def read_sound(path: str, key: str, rate: int, max_seconds: float, min_samples: 
         raise UnreadableError("not a sound of a known format") from error
     except OSError as error:
         raise UnreadableError(f"unreadable file: {error.strerror or error}") from error
+
+
+def _require_sense(mono: Samples) -> None:
+    """Raise UnreadableError if there are no samples, or some that are no numbers to work with."""
     if not len(mono):
         raise UnreadableError("no samples")
     if not np.isfinite(mono).all():
         raise UnreadableError("damaged: samples that are not finite (NaN or infinity)")
     if np.abs(mono).max() > LOUDEST:
         raise UnreadableError(f"damaged: samples up to {np.abs(mono).max():.0e}")
-    result: Samples = librosa.resample(
-        mono, orig_sr=found, target_sr=rate, res_type="soxr_hq", fix=False
-    )[: round(max_seconds * rate)]
-    if len(result) < min_samples:
-        raise UnreadableError(
-            f"too short: {len(result)} samples at {rate:,} per second, at least {min_samples} are "
-            f"needed"
-        )
-    if np.ptp(mono) < SILENCE:
-        whole = len(mono) < wanted
-        raise UnreadableError("silent" if whole else f"silent in its first {max_seconds:g} s")
-    return result
 
 
 def _mono(sound: "SoundFile", wanted: int) -> Samples:
