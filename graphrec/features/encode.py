@@ -10,12 +10,15 @@ from graphrec.datasets.dataset import Dataset
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError, DataError, GraphRecError
 from graphrec.features.attributes import AttributeEncoder
+from graphrec.features.audio import AudioEncoder
+from graphrec.features.cnn_lstm import CnnLstmEncoder
 from graphrec.features.features import Features, Modality
 from graphrec.features.files import FileEncoder
 from graphrec.features.image import ImageEncoder
 from graphrec.features.interactions import InteractionEncoder, Side
 from graphrec.features.neighbours import NeighbourEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
+from graphrec.features.spectra import LogmelEncoder, MfccEncoder, StftEncoder
 from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import BowEncoder, TfidfEncoder
 from graphrec.features.video import VideoEncoder
@@ -48,6 +51,7 @@ CONTENTS: dict[str, type[ContentEncoder]] = {
     "text_files": TextEncoder,
     "images": ImageEncoder,
     "video": VideoEncoder,
+    "audio": AudioEncoder,
 }
 """What a pretrained encoder encodes: the key of ``[features.NAME]`` that says it."""
 
@@ -100,6 +104,10 @@ ENCODERS = EncoderTable(
         "neighbours": NeighbourEncoder,
         "tfidf": TfidfEncoder,
         "word2vec": Word2VecEncoder,
+        "logmel": LogmelEncoder,
+        "mfcc": MfccEncoder,
+        "stft": StftEncoder,
+        "cnn_lstm": CnnLstmEncoder,
         "hf:": PretrainedEncoder,
         "local:": PretrainedEncoder,
         "package:": PretrainedEncoder,

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from graphrec.config import Json
 from graphrec.errors import ConfigError, DataError
+from graphrec.features.networks import Layers, hidden_layer
 from graphrec.features.weights import (
     folder_licence,
     folder_sha256,
@@ -30,13 +31,6 @@ class Loaded(NamedTuple):
 
     transform: "Callable[[Image], Tensor]"
     module: nn.Module
-
-
-class _Output(Protocol):
-    """What a vision model of transformers returns."""
-
-    last_hidden_state: Tensor
-    hidden_states: tuple[Tensor, ...]
 
 
 class ImageNetwork(ABC):
@@ -146,16 +140,10 @@ class _Hidden(nn.Module):
         self.model, self.config = model, config
 
     def forward(self, pixels: Tensor) -> Tensor:
-        output: _Output = self.model(pixel_values=pixels, output_hidden_states=True)
-        hidden: Tensor = output.last_hidden_state
-        layer, layers = self.config.layer, output.hidden_states
-        if isinstance(layer, int):
-            if not -len(layers) <= layer < len(layers):
-                raise ConfigError(
-                    f"layer = {layer}, but {self.config.encoder} has the layers 0 to "
-                    f"{len(layers) - 1} (or -1 to {-len(layers)}, from the last)."
-                )
-            hidden = layers[layer]
+        output: Layers = self.model(pixel_values=pixels, output_hidden_states=True)
+        layer = self.config.layer
+        assert not isinstance(layer, str)  # the config refuses it
+        hidden = hidden_layer(output, layer, self.config.encoder)
         return hidden[:, 0] if self.config.pooling == "cls" else over_positions(hidden)
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from torch import Tensor, nn
+
+from graphrec.errors import ConfigError
 
 
 class UnreadableError(Exception):
@@ -42,3 +44,27 @@ def opened(path: str, key: str) -> Iterator[BinaryIO]:
             raise UnreadableError("the file changed while it was encoded; run again")
         file.seek(0)
         yield file
+
+
+class Layers(Protocol):
+    """What a transformer of transformers returns when it is asked for its hidden states."""
+
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...]
+
+
+def hidden_layer(output: Layers, layer: int | None, encoder: str) -> Tensor:
+    """Return the vectors ``[b, T, F]`` of a hidden layer, by default of the last.
+
+    Raises:
+        ConfigError: there is no such layer.
+    """
+    if layer is None:
+        return output.last_hidden_state
+    layers = output.hidden_states
+    if not -len(layers) <= layer < len(layers):
+        raise ConfigError(
+            f"layer = {layer}, but {encoder} has the layers 0 to {len(layers) - 1} (or -1 to "
+            f"{-len(layers)}, from the last)."
+        )
+    return layers[layer]

@@ -42,6 +42,9 @@ LISTED = 10
 """Ids named in an error or a log line; the report has all of them."""
 
 
+FineTune = Annotated[str, Field(pattern=r"^(none|all|last:[1-9][0-9]*)$")]
+
+
 class PretrainedConfig(FeatureConfig):
     """Settings of every pretrained encoder; the content key chooses the others."""
 
@@ -64,7 +67,7 @@ class PretrainedConfig(FeatureConfig):
     """Leave the rows, or scale each to length 1 (after pca)."""
     memory_mb: PositiveInt = 2048
     """A larger matrix lies in the store and is mapped into memory."""
-    fine_tune: Annotated[str, Field(pattern=r"^(none|all|last:[1-9][0-9]*)$")] = "none"
+    fine_tune: FineTune = "none"
     """none, all, or last:N, the last N layers: trained with the recommender, whose loss on the
     items of a batch reaches the encoder."""
     fine_tune_items: PositiveInt = 256
@@ -164,7 +167,7 @@ class ContentEncoder(ABC):
     and a few copies of the result ``[I, F]``.
     """
 
-    Config: ClassVar[type[PretrainedConfig]]
+    Config: ClassVar[type[FeatureConfig]]
     kind: ClassVar[str]
 
     def __init__(self, config: PretrainedConfig) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphrec.errors import ConfigError, DataError
-from graphrec.features.networks import UnreadableError
+from graphrec.features.networks import UnreadableError, hidden_layer
 from graphrec.features.torchvision_shim import import_torchvision
 from graphrec.features.weights import missing_extra, quiet_transformers
 
@@ -110,15 +110,7 @@ class TokenVectors(nn.Module):
             return found if isinstance(found, Tensor) else found.pooler_output
         layer = self.config.layer
         output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=layer != -1)
-        hidden: Tensor = output.last_hidden_state
-        if layer != -1:
-            layers = output.hidden_states
-            if not -len(layers) <= layer < len(layers):
-                raise ConfigError(
-                    f"layer = {layer}, but {self.config.encoder} has the layers 0 to "
-                    f"{len(layers) - 1} (or -1 to {-len(layers)}, from the last)."
-                )
-            hidden = layers[layer]
+        hidden = hidden_layer(output, None if layer == -1 else layer, self.config.encoder)
         if self.config.pooling == "cls":
             return hidden[:, 0]
         if self.config.pooling == "last":

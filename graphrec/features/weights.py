@@ -119,7 +119,7 @@ def model_folder(encoder: str, revision: str | None) -> Path:
 def _wanted() -> str:
     return (
         "config.json, model.safetensors and the files of the tokenizer (text: tokenizer.json, "
-        "tokenizer_config.json) or of the image processor (preprocessor_config.json)"
+        "tokenizer_config.json), image processor or feature extractor (preprocessor_config.json)"
     )
 
 

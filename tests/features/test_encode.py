@@ -12,6 +12,7 @@ from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError, DataError
 from graphrec.features import ENCODERS, Features, encode
 from graphrec.features.attributes import AttributeConfig
+from graphrec.features.audio import AudioConfig
 from graphrec.features.files import FileConfig
 from graphrec.features.image import ImageConfig
 from graphrec.features.pretrained import EncodedModality
@@ -118,6 +119,7 @@ def test_the_content_key_tells_what_is_encoded(prefix):
     assert isinstance(features(encoder=f"{prefix}:any/thing", text="title"), TextConfig)
     assert isinstance(features(encoder=f"{prefix}:any/thing", images="{item}.png"), ImageConfig)
     assert isinstance(features(encoder=f"{prefix}:any/thing", video="{item}.mp4"), VideoConfig)
+    assert isinstance(features(encoder=f"{prefix}:any/thing", audio="{item}.wav"), AudioConfig)
 
 
 def test_a_resolved_configuration_can_be_run_again():
@@ -125,17 +127,27 @@ def test_a_resolved_configuration_can_be_run_again():
         features(encoder="hf:a/b", text=["title", "price"], layer=-2, pca=16),
         features(encoder="torchvision:resnet18", images="{item}.png", weights="random", seed=3),
         features(encoder="torchvision:r3d_18", video="{item}.mp4", frames=16, layer="layer3"),
+        features(encoder="package:resemblyzer", audio="{data}/{item}.mp3", max_seconds=10),
+        features(encoder="mfcc", audio="{item}.wav", num_coefficients=13),
+        features(encoder="cnn_lstm", audio="{item}.wav", seed=3),
     ):
         again = features(**first.model_dump(mode="json"))
         assert again == first
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"text": "title", "images": "{item}.png"}, {"columns": ["title"]}]
+    "content",
+    [
+        {},
+        {"text": "title", "images": "{item}.png"},
+        {"text": "title", "audio": "{item}.wav"},
+        {"columns": ["title"]},
+    ],
 )
 def test_exactly_one_content_key_is_needed(content):
     with pytest.raises(
-        ConfigError, match=r"features\.x: .*exactly one of text or text_files or images or video"
+        ConfigError,
+        match=r"features\.x: .*exactly one of text or text_files or images or video or audio",
     ):
         features(encoder="hf:a/b", **content)
 
@@ -145,6 +157,8 @@ def test_a_setting_of_the_other_kind_is_unknown():
         features(encoder="hf:a/b", images="{item}.png", max_length=3)
     with pytest.raises(ConfigError, match=r"features\.x: pooling: Input should be 'mean', 'cls'"):
         features(encoder="hf:a/b", text="title", pooling="max")
+    with pytest.raises(ConfigError, match=r"Unknown key 'features\.x\.num_mels'|'num_mels'"):
+        features(encoder="stft", audio="{item}.wav", num_mels=3)
 
 
 def test_a_prefix_that_is_none_is_refused():

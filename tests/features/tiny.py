@@ -95,6 +95,106 @@ def save_resnet(folder: Path) -> Path:
     return _with_processor(folder, side=32)
 
 
+def save_wav2vec2(folder: Path, norm: str = "group", kind: str = "Wav2Vec2") -> Path:
+    """A wav2vec 2.0, Hubert or WavLM with 2 layers, 8 columns and a vector per 20 samples.
+
+    ``norm`` is group as in the base models, which cannot mask, or layer as in the large ones.
+    """
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=(8, 8),
+        conv_kernel=(10, 8),
+        conv_stride=(5, 4),
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        feat_extract_norm=norm,
+        do_stable_layer_norm=norm == "layer",
+    )
+    _save(folder, getattr(transformers, f"{kind}Model"), config, marks=None)
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=norm == "layer")
+    extractor.save_pretrained(folder)
+    return folder
+
+
+def save_ast(folder: Path) -> Path:
+    """A spectrogram transformer with 2 layers, 8 columns and a window of 64 frames."""
+    config = transformers.ASTConfig(
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_mel_bins=32,
+        max_length=64,
+    )
+    _save(folder, transformers.ASTModel, config, marks=None)
+    transformers.ASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(folder)
+    return folder
+
+
+def save_whisper(folder: Path) -> Path:
+    """A Whisper with 2 layers, 8 columns and a window of 1 second."""
+    config = transformers.WhisperConfig(
+        vocab_size=12,
+        d_model=8,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        num_mel_bins=20,
+        max_source_positions=50,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    _save(folder, transformers.WhisperModel, config, marks=None)
+    transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=1).save_pretrained(folder)
+    return folder
+
+
+def save_clap(folder: Path, truncation: str = "rand_trunc") -> Path:
+    """A CLAP with a joint space of 6 columns and a window of 1 second."""
+    audio = transformers.ClapAudioConfig(
+        spec_size=64,
+        num_mel_bins=16,
+        patch_size=4,
+        patch_stride=(4, 4),
+        patch_embeds_hidden_size=8,
+        hidden_size=16,
+        depths=[1, 1],
+        num_attention_heads=[2, 2],
+        window_size=4,
+        projection_dim=6,
+    )
+    text = transformers.ClapTextConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+        projection_dim=6,
+    )
+    config = transformers.ClapConfig(
+        text_config=text.to_dict(), audio_config=audio.to_dict(), projection_dim=6
+    )
+    _save(folder, transformers.ClapModel, config, marks=None)
+    transformers.ClapFeatureExtractor(
+        feature_size=16,
+        max_length_s=1,
+        sampling_rate=16_000,
+        truncation=truncation,
+        frequency_max=8000,
+        hop_length=160,
+    ).save_pretrained(folder)
+    return folder
+
+
 def _vision(kind: type) -> "transformers.PretrainedConfig":
     return kind(
         hidden_size=8,
