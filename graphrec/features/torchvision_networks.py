@@ -179,12 +179,20 @@ class Lite0Network(ImageNetwork):
 class _Cut(nn.Module):
     """A model up to one of its nodes, averaged over positions."""
 
-    def __init__(self, extractor: nn.Module) -> None:
+    def __init__(self, extractor: nn.Module, *, features_last: bool) -> None:
         super().__init__()
         self.extractor = extractor
+        # Convolutions on a CPU are a quarter faster and more with the channels side by side.
+        for weight in extractor.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self.features_last = features_last
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return over_positions(self.extractor(pixels)["out"])
+        if pixels.ndim == 4:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        found: Tensor = self.extractor(pixels)["out"]
+        return over_positions(found.movedim(-1, 1) if self.features_last else found)
 
 
 def cut(model: nn.Module, config: "ImageNetworkConfig") -> nn.Module:
@@ -213,7 +221,9 @@ def cut(model: nn.Module, config: "ImageNetworkConfig") -> nn.Module:
             f"The last ones are {', '.join(nodes[-5:])}."
         )
     extractor = create_feature_extractor(model, {layer: "out"}, suppress_diff_warning=True)
-    return _Cut(extractor).eval()
+    # Swin transformers alone keep the features of a position last, up to their final norm.
+    features_last = "swin" in config.encoder and str(layer).startswith(("features", "norm"))
+    return _Cut(extractor, features_last=features_last).eval()
 
 
 def _fill(model: nn.Module, path: Path, encoder: str) -> None:
