@@ -75,6 +75,37 @@ def test_the_weights_move_and_valid_improves(table: dict[str, Json], tmp_path: P
     )
 
 
+def test_a_network_over_spectrograms_learns_from_tones(tmp_path: Path) -> None:
+    """Users go by the pitch, which the tones alone show."""
+    truth = planted_pictures(0, 300, 40, tmp_path / "data", per_user=8)
+    pairs = pl.read_csv(tmp_path / "data" / "interactions.csv")
+    by_pitch = [user for user, factor in enumerate(truth.user_factor) if factor == "pitch"]
+    kept = pairs.filter(pl.col("user").is_in(by_pitch))
+    kept.write_csv(tmp_path / "data" / "interactions.csv")
+    sound: dict[str, Json] = {
+        "encoder": "cnn_lstm",
+        "audio": "{data}/tones/{item}.wav",
+        "store": str(tmp_path / "store"),
+        "dim": 8,
+        "num_mels": 16,
+        "hop_ms": 25.0,
+    }
+    table: dict[str, Json] = {
+        "data": truth.data.model_dump(mode="json", exclude_unset=True) | {"num_users": None},
+        "split": {"kind": "random"},
+        "features": {"sound": sound},
+        "model": {"name": "modality_attention_gcn", "use_id": False, "num_layers": 0, "dim": 8}
+        | {"loss": "softmax"},
+        "training": {"lr": 0.02, "batch_size": 256, "num_negatives": 8, "max_epochs": 10},
+        "run": {"device": "cpu"},
+    }
+    scores = {}
+    for name, overrides in (("learning", ()), ("random", ("features.sound.fine_tune=none",))):
+        result = run(build_config(table, overrides), tmp_path / name)
+        scores[name] = max(record["valid/ndcg@20"] for record in result.history)
+    assert scores["learning"] > scores["random"]
+
+
 def test_a_stopped_and_resumed_run_equals_a_whole_one(
     table: dict[str, Json], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

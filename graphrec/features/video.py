@@ -49,9 +49,9 @@ class VideoConfig(ImageNetworkConfig):
     @model_validator(mode="before")
     @classmethod
     def _attention_learns(cls, table: object) -> object:
-        if isinstance(table, Mapping) and table.get("frame_pooling") == "attention":
-            return {"fine_tune": "all", "fine_tune_lr": 1.0, **table}
-        return table
+        if not isinstance(table, Mapping) or table.get("frame_pooling") != "attention":
+            return table
+        return table if "fine_tune" in table else {"fine_tune_lr": 1.0, **table, "fine_tune": "all"}
 
     @model_validator(mode="after")
     def _attention_alone_learns(self) -> Self:

@@ -89,8 +89,10 @@ def folder_licence(folder: Path) -> str:
 def package_licence(package: str) -> str:
     """The licence in the metadata of an installed package."""
     about = metadata.metadata(package)
-    stated = [*(about.get_all("License-Expression") or []), *(about.get_all("License") or [])]
-    return stated[0] if stated else "not stated"
+    fields = [about.get_all(name) or [] for name in ("License-Expression", "License", "Classifier")]
+    kinds = [each for each in fields[2] if each.startswith("License ::")]
+    stated = [each for each in (*fields[0], *fields[1], *kinds) if each and each != "UNKNOWN"]
+    return stated[0].rpartition(":: ")[2] if stated else "not stated"
 
 
 def model_folder(encoder: str, revision: str | None) -> Path:

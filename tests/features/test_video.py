@@ -16,6 +16,7 @@ from graphrec.features.image import ImageConfig, ImageEncoder
 from graphrec.features.image_networks import over_positions
 from graphrec.features.networks import UnreadableError
 from graphrec.features.pretrained import EncodedModality
+from graphrec.features.rows import TrainableRows
 from graphrec.features.temporal_attention import TemporalAttention
 from graphrec.features.video import VideoConfig, VideoEncoder
 from graphrec.features.weights import file_sha256
@@ -172,6 +173,34 @@ def test_the_network_of_attention_reads_stored_frames(clips, vit):
 
 
 # --- networks of whole clips ---
+
+
+def test_attention_is_trained_with_the_recommender_over_stored_frames(clips, vit):
+    found = encode(clips, encoder=vit, frames=3, frame_pooling="attention")
+    rows = found.rows()
+    assert isinstance(rows, TrainableRows)
+    with rows.live(torch.arange(len(CLIPS))):
+        np.testing.assert_allclose(rows().detach(), found.values, atol=1e-6)
+        rows().square().sum().backward()
+    assert sorted(name.rpartition(".")[2] for name, _ in rows.named_parameters()) == [
+        *("bias", "query", "transform")
+    ]
+    assert all(weight.grad.any() for weight in rows.parameters())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_an_image_network_is_trained_through_pooled_frames(clips, vit, pooling):
+    found = encode(clips, encoder=vit, frames=3, frame_pooling=pooling, fine_tune="last:1")
+    rows = found.rows()
+    with rows.live(torch.arange(len(CLIPS))):
+        np.testing.assert_allclose(rows().detach(), found.values, atol=1e-5)
+        rows().square().sum().backward()
+    assert any(weight.grad.any() for weight in rows.parameters())
+
+
+def test_attention_without_training_is_refused(clips, vit):
+    with pytest.raises(ValidationError, match="'attention' is trained as a whole"):
+        encode(clips, encoder=vit, frame_pooling="attention", fine_tune="none")
 
 
 def test_a_video_network_sees_the_whole_clip(clips):

@@ -59,3 +59,10 @@ def test_without_an_image_library_the_error_names_the_extra(
 
 def test_the_doctor_knows_every_library_of_the_encoders():
     assert set(weights.EXTRAS) <= set(diagnose()["extras"])
+
+
+def test_the_licence_is_that_of_the_model_card_or_the_package(tmp_path):
+    assert weights.folder_licence(tmp_path) == "not stated"
+    (tmp_path / "README.md").write_text("---\ntags: x\nlicense: apache-2.0\n---\nlicense: no\n")
+    assert weights.folder_licence(tmp_path) == "apache-2.0"
+    assert weights.package_licence("torchvision") == "BSD"
