@@ -152,6 +152,14 @@ def test_checkpointing_changes_no_gradient():
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
+def test_in_mixed_precision_rows_stay_single_and_gradients_finite():
+    rows = tuned()
+    with torch.autocast("cpu", torch.bfloat16), rows.live(torch.arange(5)):
+        assert rows().dtype == torch.float32
+        rows().square().sum().backward()
+    assert all(weight.grad.isfinite().all() and weight.grad.any() for weight in rows.parameters())
+
+
 def test_rows_of_length_1_are_so_while_they_learn():
     rows = tuned(unit=True)
     with rows.live(torch.arange(5)):
