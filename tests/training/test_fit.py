@@ -99,6 +99,20 @@ def test_the_optimiser_uses_the_rate_of_the_epoch() -> None:
     assert model.w.item() == pytest.approx(sum(rates), rel=1e-4)
 
 
+class SlowDescent(Descent):
+    """Learns at a quarter of the rate."""
+
+    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        return [([self.w], 0.25)]
+
+
+def test_a_group_of_weights_has_its_multiple_of_the_rate() -> None:
+    model = SlowDescent()
+    result = train(model, max_epochs=3)
+    assert [record["lr"] for record in result.history] == [0.1] * 3
+    assert model.w.item() == pytest.approx(0.25 * 0.3, rel=1e-4)
+
+
 # Which epoch.
 
 
