@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,13 @@ from graphrec.errors import ConfigError, DataError
 from graphrec.features.store import Matrix
 
 Positions = npt.NDArray[np.int64]
-Blocks = Callable[[], Iterator[tuple[Positions, Matrix]]]
-"""Goes through the rows; each block says to which items its rows belong."""
+Block = tuple[Positions, Matrix]
+"""Some rows, and to which items they belong."""
+
+Blocks = Callable[[], Iterator[Block]]
+"""Goes through all rows once."""
+
+Turn = Callable[[Matrix], Matrix]
 
 
 HEADER_BYTES = 4096
@@ -58,40 +64,37 @@ def assemble(
         ConfigError: there are fewer rows or columns than principal components.
         DataError: the disk is full.
     """
+    turn = _identity if finish.pca is None else _projection(blocks, finish.pca)
     present = np.zeros(num_items, dtype=np.bool_)
-    counts, width, seen = Counts(), 0, set[bytes]()
-    for positions, rows in blocks():
-        width = rows.shape[1]
-        finite = np.isfinite(rows).all(axis=1)
-        counts.nan += int((~finite).sum())
-        counts.zero += int((~rows[finite].any(axis=1)).sum())
-        present[positions[finite]] = True
-        for row in rows[finite]:
-            mark = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
-            counts.duplicates += mark in seen
-            seen.add(mark)
+    counts, seen = Counts(), set[bytes]()
 
-    def sound() -> Iterator[tuple[Positions, Matrix]]:
-        for positions, rows in blocks():
-            kept = present[positions]
-            yield positions[kept], rows[kept]
+    def sound(stored: Iterable[Block]) -> Iterator[Block]:
+        """Count and leave out what is not finite; finish the rest."""
+        for positions, rows in stored:
+            finite = np.isfinite(rows).all(axis=1)
+            kept = rows[finite]
+            counts.nan += len(rows) - len(kept)
+            counts.zero += int((~kept.any(axis=1)).sum())
+            for row in kept:
+                mark = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+                counts.duplicates += mark in seen
+                seen.add(mark)
+            present[positions[finite]] = True
+            yield positions[finite], _finished(kept, turn, finish.unit)
 
-    turn: Callable[[Matrix], Matrix] = _identity
-    if finish.pca is not None and present.any():
-        turn = _projection(sound, int(present.sum()), width, finish.pca)
-        width = finish.pca
-    values = _matrix((num_items, width), finish, sound, turn)
-    return values, present, counts
+    stored = blocks()
+    first = next(stored, None)
+    width = 0 if first is None else turn(first[1][:1]).shape[1]
+    rest = sound(stored if first is None else chain((first,), stored))
+    return _matrix((num_items, width), finish, rest), present, counts
 
 
-def _matrix(
-    shape: tuple[int, int], finish: Finish, blocks: Blocks, turn: Callable[[Matrix], Matrix]
-) -> Matrix:
+def _matrix(shape: tuple[int, int], finish: Finish, blocks: Iterator[Block]) -> Matrix:
     """Fill a matrix in memory, or in a file where it is too large."""
     if shape[0] * shape[1] * 4 <= finish.largest:
         values = np.zeros(shape, dtype=np.float32)
-        for positions, rows in blocks():
-            values[positions] = _finished(rows, turn, finish.unit)
+        for positions, rows in blocks:
+            values[positions] = rows
         return values
     path = finish.folder / f"{finish.name}.npy"
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -100,9 +103,9 @@ def _matrix(
         with part.open("wb") as file:  # a full disk must be an error here, not a crash later
             os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * 4 + HEADER_BYTES)
         np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
-        for positions, rows in blocks():
+        for positions, rows in blocks:
             # Mapped anew for each block, so that what was written does not stay in memory.
-            np.load(part, mmap_mode="r+")[positions] = _finished(rows, turn, finish.unit)
+            np.load(part, mmap_mode="r+")[positions] = rows
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -114,7 +117,7 @@ def _matrix(
     return result
 
 
-def _finished(rows: Matrix, turn: Callable[[Matrix], Matrix], unit: bool) -> Matrix:
+def _finished(rows: Matrix, turn: Turn, unit: bool) -> Matrix:
     turned = turn(rows)
     if not unit:
         return turned
@@ -126,22 +129,28 @@ def _identity(rows: Matrix) -> Matrix:
     return rows
 
 
-def _projection(blocks: Blocks, count: int, width: int, dim: int) -> Callable[[Matrix], Matrix]:
+def _projection(blocks: Blocks, dim: int) -> Turn:
     """Return ``x -> (x - mean) V`` with the ``dim`` strongest eigenvectors V of the covariance.
 
-    The sign of each is such that its largest weight is positive.
+    The sign of each is such that its largest weight is positive. Rows that are not finite are left
+    out; without any other row nothing is turned.
     """
-    if dim > min(count, width):
+
+    def finite() -> Iterator[Matrix]:
+        return (rows[np.isfinite(rows).all(axis=1)] for _, rows in blocks())
+
+    sums = [(len(rows), rows.sum(axis=0, dtype=np.float64)) for rows in finite()]
+    count = sum(each for each, _ in sums)
+    if not count:
+        return _identity
+    mean = np.sum([total for _, total in sums], axis=0) / count
+    if dim > min(count, len(mean)):
         raise ConfigError(
-            f"pca = {dim}, but there are {count} items with {width} columns. Lower it to at most "
-            f"{min(count, width)}."
+            f"pca = {dim}, but there are {count} items with {len(mean)} columns. Lower it to at "
+            f"most {min(count, len(mean))}."
         )
-    mean = np.zeros(width)
-    for _, rows in blocks():
-        mean += rows.sum(axis=0, dtype=np.float64)
-    mean /= count
-    covariance = np.zeros((width, width))
-    for _, rows in blocks():
+    covariance = np.zeros((len(mean), len(mean)))
+    for rows in finite():
         centred = rows - mean
         covariance += centred.T @ centred
     _, vectors = np.linalg.eigh(covariance)

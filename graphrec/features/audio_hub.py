@@ -15,10 +15,10 @@ from graphrec.features.networks import Layers, hidden_layer
 from graphrec.features.sounds import Samples
 from graphrec.features.weights import (
     folder_licence,
-    folder_sha256,
+    hub_identity,
+    loading,
     missing_extra,
     model_folder,
-    quiet_transformers,
 )
 
 if TYPE_CHECKING:
@@ -53,11 +53,9 @@ class HubSounds(SoundNetwork):
         """Weights and feature extractor by their sha256, layer and pooling."""
         config = self.config
         return {
-            "encoder": config.encoder,
-            "revision": config.revision,
-            "weights_sha256": folder_sha256(self.folder),
-            "layer": config.layer,
-            "pooling": config.pooling,
+            **hub_identity(
+                config.encoder, config.revision, self.folder, config.layer, config.pooling
+            ),
             "preprocessing": "preprocessor_config.json, part of weights_sha256; what is longer "
             "than the window of the model is averaged over windows spread evenly",
         }
@@ -81,8 +79,7 @@ class HubSounds(SoundNetwork):
             extractor = transformers.AutoFeatureExtractor.from_pretrained(
                 self.folder, local_files_only=True
             )
-            # What is drawn while the network is built is then replaced by the weights.
-            with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            with loading():
                 model = transformers.AutoModel.from_pretrained(
                     self.folder, local_files_only=True, dtype=torch.float32
                 )
@@ -197,12 +194,13 @@ class _Waves(nn.Module):
     def __init__(self, model: "PreTrainedModel", config: "AudioConfig") -> None:
         super().__init__()
         self.model, self.config = model, config
+        self.inner = config.layer is not None
 
     def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
         rows, places = [], []
         for length in lengths.unique().tolist():
             place = (lengths == length).nonzero()[:, 0]
-            output: Layers = self.model(samples[place, :length], output_hidden_states=True)
+            output: Layers = self.model(samples[place, :length], output_hidden_states=self.inner)
             hidden = hidden_layer(output, self.config.layer, self.config.encoder)
             rows.append(hidden.mean(dim=1))
             places.append(place)
@@ -215,12 +213,13 @@ class _Patches(nn.Module):
     def __init__(self, model: "PreTrainedModel", config: "AudioConfig") -> None:
         super().__init__()
         self.model, self.config = model, config
+        self.inner = config.layer is not None
 
     def forward(self, spectrograms: Tensor, counts: Tensor) -> Tensor:
         return over_pieces(in_steps(self._pooled, spectrograms), counts)
 
     def _pooled(self, spectrograms: Tensor) -> Tensor:
-        output: Layers = self.model(input_values=spectrograms, output_hidden_states=True)
+        output: Layers = self.model(input_values=spectrograms, output_hidden_states=self.inner)
         hidden = hidden_layer(output, self.config.layer, self.config.encoder)
         return hidden[:, 0] if self.config.pooling == "cls" else hidden.mean(dim=1)
 
@@ -229,7 +228,7 @@ class _Frames(_Patches):
     """Spectrograms with a mask as last band ``[p, mels + 1, T]``, two frames per vector."""
 
     def _pooled(self, spectrograms: Tensor) -> Tensor:
-        output: Layers = self.model(spectrograms[:, :-1], output_hidden_states=True)
+        output: Layers = self.model(spectrograms[:, :-1], output_hidden_states=self.inner)
         hidden = hidden_layer(output, self.config.layer, self.config.encoder)
         mask = spectrograms[:, -1, ::2, None]
         return (hidden * mask).sum(dim=1) / mask.sum(dim=1)

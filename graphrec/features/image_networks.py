@@ -12,10 +12,10 @@ from graphrec.errors import ConfigError, DataError
 from graphrec.features.networks import Layers, hidden_layer
 from graphrec.features.weights import (
     folder_licence,
-    folder_sha256,
+    hub_identity,
+    loading,
     missing_extra,
     model_folder,
-    quiet_transformers,
     versions,
 )
 
@@ -63,11 +63,9 @@ class HubNetwork(ImageNetwork):
         """Weights and image processor by their sha256, layer and pooling."""
         config = self.config
         return {
-            "encoder": config.encoder,
-            "revision": config.revision,
-            "weights_sha256": folder_sha256(self.folder),
-            "layer": config.layer,
-            "pooling": config.pooling,
+            **hub_identity(
+                config.encoder, config.revision, self.folder, config.layer, config.pooling
+            ),
             "preprocessing": "preprocessor_config.json, part of weights_sha256",
             "versions": versions("torch", "torchvision", "transformers", "pillow"),
         }
@@ -108,7 +106,7 @@ class HubNetwork(ImageNetwork):
             processor = transformers.AutoImageProcessor.from_pretrained(
                 self.folder, local_files_only=True
             )
-            with quiet_transformers():
+            with loading():
                 model = getattr(transformers, kind).from_pretrained(
                     self.folder, local_files_only=True, dtype=torch.float32
                 )
@@ -140,8 +138,8 @@ class _Hidden(nn.Module):
         self.model, self.config = model, config
 
     def forward(self, pixels: Tensor) -> Tensor:
-        output: Layers = self.model(pixel_values=pixels, output_hidden_states=True)
         layer = self.config.layer
+        output: Layers = self.model(pixel_values=pixels, output_hidden_states=layer is not None)
         assert not isinstance(layer, str)  # the config refuses it
         hidden = hidden_layer(output, layer, self.config.encoder)
         return hidden[:, 0] if self.config.pooling == "cls" else over_positions(hidden)

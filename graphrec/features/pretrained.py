@@ -1,5 +1,6 @@
 """What all pretrained encoders share: settings, the way through the store, and the report."""
 
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -201,6 +202,10 @@ class ContentEncoder(ABC):
         """Turn stored rows ``[n, ...]`` into rows ``[n, F]``, each by itself."""
         return rows
 
+    def after_store(self) -> dict[str, str]:
+        """What is done to rows after the store, for the record beside them."""
+        return {"pca": str(self._shared.pca), "normalise": self._shared.normalise}
+
     def shelf(self) -> Shelf:
         """Open the stored rows."""
         config = self._shared
@@ -227,7 +232,9 @@ class ContentEncoder(ABC):
 
         config = self._shared
         whose = table.with_row_index("item_row").filter(table["reason"].is_null())
-        key = digest(*table["key"].to_list(), str(config.pca), config.normalise)[:12]
+        after = self.after_store()
+        named = ("\n".join(map(str, table[name])) for name in ("item", "key", "reason"))
+        key = digest(*named, json.dumps(after))[:12]
         finish = Finish(
             pca=config.pca,
             unit=config.normalise == "l2",
@@ -259,9 +266,8 @@ class ContentEncoder(ABC):
         )
         self._tell(report)
         if shelf.folder.is_dir():
-            settings = {"pca": str(config.pca), "normalise": config.normalise}
             listed = table.select("item", "key", "reason")
-            write_parquet(shelf.folder / f"{finish.name}.parquet", listed, settings)
+            write_parquet(shelf.folder / f"{finish.name}.parquet", listed, after)
         trainable = None
         if config.fine_tune != "none":
             trainable = partial(self._trainable, torch.from_numpy(values), table)

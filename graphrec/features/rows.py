@@ -142,16 +142,18 @@ class TrainableRows(nn.Module):
         """Rows ``[n, F]`` of some items that have content."""
         if not len(items):
             return self.values[items]
-        rows = torch.cat([self._run(part) for part in items.split(self.settings.batch_size)])
+        with ThreadPoolExecutor(THREADS) as pool:
+            rows = torch.cat(
+                [self._run(part, pool) for part in items.split(self.settings.batch_size)]
+            )
         rows = rows.to(self.values.dtype)
         return functional.normalize(rows, dim=1) if self.settings.unit else rows
 
-    def _run(self, items: Tensor) -> Tensor:
+    def _run(self, items: Tensor, pool: ThreadPoolExecutor) -> Tensor:
         chosen = [self._contents[item] for item in items.tolist()]
         contents = [content for content in chosen if content is not None]
         try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                inputs = list(pool.map(lambda each: self.network.prepare(*each), contents))
+            inputs = list(pool.map(lambda each: self.network.prepare(*each), contents))
         except UnreadableError as error:
             sources = ", ".join(source[:80] for source, _ in contents[:3])
             raise DataError(f"A content among {sources}, ... cannot be read: {error}.") from error
@@ -168,7 +170,7 @@ class TrainableRows(nn.Module):
         module = self.network.module.eval().requires_grad_(True)
         first = self.present.nonzero()[:1].squeeze(1)
         with torch.enable_grad():
-            probe = self._run(first).sum()
+            probe = self._encoded(first).sum()
         if probe.requires_grad:
             probe.backward()
         used = {name: w for name, w in module.named_parameters() if w.grad is not None}

@@ -123,6 +123,8 @@ class SpectrumEncoder(SoundEncoder):
                 f"device = {config.device!r}: {config.encoder} has no network and is computed on "
                 f"the CPU. Remove device."
             )
+        if config.fine_tune != "none":
+            raise ConfigError(f"fine_tune: {config.encoder} has no weights to train. Remove it.")
 
     @abstractmethod
     def describe(self, samples: Samples) -> Frames:

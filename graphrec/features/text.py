@@ -19,7 +19,7 @@ from graphrec.features.pretrained import Batch, ContentEncoder, PretrainedConfig
 from graphrec.features.store import Matrix
 from graphrec.features.text_networks import NO_WORD, Reader
 from graphrec.features.tfidf import Columns
-from graphrec.features.weights import folder_licence, folder_sha256, model_folder, versions
+from graphrec.features.weights import folder_licence, hub_identity, model_folder, versions
 
 WINDOW_BATCHES = 16
 """Batches tokenised together and sorted by length: enough to waste almost no padding."""
@@ -87,11 +87,9 @@ class TextEncoder(ContentEncoder):
         """Weights by their sha256, and every setting that changes a row."""
         config = self.config
         return {
-            "encoder": config.encoder,
-            "revision": config.revision,
-            "weights_sha256": folder_sha256(self.folder),
-            "layer": config.layer,
-            "pooling": config.pooling,
+            **hub_identity(
+                config.encoder, config.revision, self.folder, config.layer, config.pooling
+            ),
             "max_length": config.max_length,
             "preprocessing": "chunks averaged by token count",
             "versions": versions("torch", "transformers", "tokenizers"),

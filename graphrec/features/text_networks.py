@@ -13,7 +13,7 @@ from torch.nn import functional
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.networks import UnreadableError, hidden_layer
 from graphrec.features.torchvision_shim import import_torchvision
-from graphrec.features.weights import missing_extra, quiet_transformers
+from graphrec.features.weights import loading, missing_extra
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -153,7 +153,7 @@ def _load(encoder: str, folder: Path) -> "tuple[PreTrainedTokenizerBase, PreTrai
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="right", truncation_side="right"
         )
-        with quiet_transformers():
+        with loading():
             model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(

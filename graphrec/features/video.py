@@ -131,6 +131,10 @@ class VideoEncoder(MediaEncoder):
             found: Matrix = self._attention(frames.shape[2])(torch.from_numpy(frames)).numpy()
         return found
 
+    def after_store(self) -> dict[str, str]:
+        """Pooling of frames, beside what all encoders do."""
+        return {**super().after_store(), "frame_pooling": self.config.frame_pooling}
+
     def embed(self, sources: pl.Series, keys: pl.Series) -> Iterator[Batch]:
         """Encode the frames of videos; pooling comes after the store."""
         return self.run(self.frame_network(), sources, keys)

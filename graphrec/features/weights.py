@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+import torch
+
 from graphrec.config import Json
 from graphrec.errors import ConfigError, DataError
 from graphrec.result import version_of
@@ -43,17 +45,31 @@ def missing_extra(error: ImportError, encoder: str) -> ConfigError:
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep the progress bars of transformers off the screen inside the block."""
+def loading() -> Iterator[None]:
+    """Inside the block transformers shows no bars, and what it draws for weights is taken back."""
     from transformers.utils import logging
 
     was_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         if was_on:
             logging.enable_progress_bar()
+
+
+def hub_identity(
+    encoder: str, revision: str | None, folder: Path, layer: int | str | None, pooling: str
+) -> dict[str, Json]:
+    """What identifies the rows of any Hugging Face folder: weights by their sha256, and the cut."""
+    return {
+        "encoder": encoder,
+        "revision": revision,
+        "weights_sha256": folder_sha256(folder),
+        "layer": layer,
+        "pooling": pooling,
+    }
 
 
 def versions(*packages: str) -> dict[str, Json]:

@@ -37,6 +37,26 @@ def test_rows_go_to_their_items_and_the_others_are_zero(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("settings", [{}, {"largest": 100}, {"unit": True}])
+def test_stored_rows_are_gone_through_once(tmp_path, settings):
+    passes = []
+
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        passes.append(1)
+        return in_blocks(ROWS, 7)()
+
+    assemble(blocks, 20, finish(tmp_path, **settings))
+    assert len(passes) == 1
+
+
+def test_without_any_finite_row_principal_components_leave_nothing(tmp_path):
+    rows = np.full((3, 2), np.nan, dtype=np.float32)
+    values, present, counts = assemble(in_blocks(rows, 2), 3, finish(tmp_path, pca=1))
+    assert not values.any()
+    assert not present.any()
+    assert counts.nan == 3
+
+
 def test_odd_rows_are_counted_across_blocks_and_those_not_finite_left_out(tmp_path):
     rows = ROWS.copy()
     rows[3, 2], rows[4], rows[9], rows[15] = np.nan, 0, rows[1], rows[1]

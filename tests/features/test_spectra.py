@@ -181,6 +181,11 @@ def test_a_device_that_would_not_be_used_is_refused(sounds):
         tiny.encode(sounds, "stft", device="cpu")
 
 
+def test_what_has_no_weights_is_not_trained(sounds):
+    with pytest.raises(ConfigError, match="fine_tune: mfcc has no weights to train"):
+        tiny.encode(sounds, "mfcc", fine_tune="all")
+
+
 # --- meaning ---
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError
@@ -66,3 +67,16 @@ def test_the_licence_is_that_of_the_model_card_or_the_package(tmp_path):
     (tmp_path / "README.md").write_text("---\ntags: x\nlicense: apache-2.0\n---\nlicense: no\n")
     assert weights.folder_licence(tmp_path) == "apache-2.0"
     assert weights.package_licence("torchvision") == "BSD"
+
+
+@pytest.mark.parametrize("save", [tiny.save_bert, tiny.save_vit, tiny.save_clip])
+def test_loading_leaves_the_global_generator_alone(tmp_path, save):
+    folder = save(tmp_path / "net")
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    if save is tiny.save_bert:
+        TextEncoder(TextConfig(encoder=f"local:{folder}", text="t")).network()
+    else:
+        ImageEncoder(ImageConfig(encoder=f"local:{folder}", images="{item}.png")).network()
+    assert torch.rand(1) == expected
