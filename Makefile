@@ -11,7 +11,7 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,dgl,offline-encoders]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,dgl,tune,offline-encoders]'
 	$(BIN)/pip install --quiet --no-deps $$(grep '^Resemblyzer==' constraints.txt)
 	touch $@
 

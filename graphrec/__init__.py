@@ -23,6 +23,7 @@ from graphrec.recommend import recommend
 from graphrec.result import Result, read_result
 from graphrec.run import run
 from graphrec.training import fit
+from graphrec.tuning import tune
 
 __version__ = metadata.version("graphrec")
 
@@ -51,4 +52,5 @@ __all__ = [
     "recommend",
     "run",
     "split",
+    "tune",
 ]

@@ -12,12 +12,13 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
+from graphrec import cli_tune
 from graphrec import console as show
 from graphrec import report as reports
 from graphrec.cite import citable, citation
 from graphrec.cli_data import JsonFlag, data_app
 from graphrec.config import Json, RunConfig
-from graphrec.config_file import config_hash, differing_keys, load_config, read_table
+from graphrec.config_file import config_hash, differing_settings, load_config
 from graphrec.datasets import CATALOG, load, split
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError, GraphRecError
@@ -39,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.command("tune")(cli_tune.command)
 
 Overrides = Annotated[
     list[str] | None,
@@ -96,9 +98,8 @@ def _load(path: Path, overrides: Sequence[str], strict: bool) -> RunConfig:
 def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
-        wanted = config.model_dump(mode="json")
         for path in sorted(OUT_ROOT.glob("*/config.json"), reverse=True):
-            if not differing_keys(read_table(path), wanted):
+            if not differing_settings(path, config):
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     label = re.sub(r"[^\w.-]+", "-", config.run.name)

@@ -29,6 +29,7 @@ from graphrec.config_data import (
     ItemColumn,
     SplitConfig,
 )
+from graphrec.config_tune import SearchRange, TuneConfig
 from graphrec.errors import ConfigError
 from graphrec.explain import explain
 from graphrec.names import resolve
@@ -51,6 +52,7 @@ __all__ = [
     "SearchRange",
     "SplitConfig",
     "TrainingConfig",
+    "TuneConfig",
     "absolute",
 ]
 
@@ -145,36 +147,6 @@ class EvaluationConfig(Config):
         return tuple(sorted(set(top_k)))
 
 
-class SearchRange(Config):
-    """One dimension of a search space: an interval or a list of choices."""
-
-    low: float | None = None
-    """Lower end."""
-    high: float | None = None
-    """Upper end."""
-    log: bool = False
-    """Search on a logarithmic scale."""
-    choices: tuple[bool | int | float | str, ...] = ()
-    """The values to choose from."""
-
-    @model_validator(mode="after")
-    def _interval_or_choices(self) -> Self:
-        interval = self.low is not None and self.high is not None
-        if interval == bool(self.choices):
-            raise ValueError("give either low and high, or choices")
-        if self.low is not None and self.high is not None:
-            if self.low >= self.high:
-                raise ValueError("low must be below high")
-            if self.log and self.low <= 0:
-                raise ValueError("a log range must stay above 0")
-        return self
-
-    @property
-    def ends(self) -> tuple[bool | int | float | str, ...]:
-        """The values that must all be valid settings."""
-        return self.choices or tuple(end for end in (self.low, self.high) if end is not None)
-
-
 class RunSection(Config):
     """Label, seed and machine of a run."""
 
@@ -222,6 +194,8 @@ class RunConfig(Config):
     """Metrics and conventions."""
     search: dict[str, SearchRange] = {}
     """Search space: ``"model.reg" = {low = 1e-6, high = 1e-2, log = true}``; not used by run."""
+    tune: TuneConfig = TuneConfig()
+    """Budget and methods of ``graphrec tune``."""
     run: RunSection = RunSection()
     """Label, seed and machine."""
     paper: PaperSection | None = None

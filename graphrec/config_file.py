@@ -63,23 +63,25 @@ def read_table(path: Path) -> dict[str, Json]:
 
 
 def build_config(table: Mapping[str, Json], overrides: Iterable[str] = ()) -> RunConfig:
-    """Validate a raw table and check both ends of every search range.
+    """Validate a raw table, and its search space at both ends.
 
     Raises:
         ConfigError: one sentence per problem, with the key, what is allowed and the nearest name.
     """
-    resolved = apply_overrides(dict(table), overrides)
-    config = _validate(resolved)
-    for key, span in config.search.items():
-        for end in span.ends:
-            try:
-                _validate(apply_overrides(resolved, [f"{key}={json.dumps(end)}"]))
-            except ConfigError as error:
-                raise ConfigError(f"[search] {key} = {end!r} is not a setting: {error}") from error
+    config = validate(apply_overrides(dict(table), overrides))
+    if config.search:
+        from graphrec.tuning.space import Space
+
+        Space(config, config.search)
     return config
 
 
-def _validate(table: Mapping[str, Json]) -> RunConfig:
+def validate(table: Mapping[str, Json]) -> RunConfig:
+    """Validate a raw table, but not its search space.
+
+    Raises:
+        ConfigError: as in ``build_config``.
+    """
     try:
         return RunConfig.model_validate(dict(table))
     except ValidationError as error:
@@ -107,6 +109,15 @@ def differing_keys(old: Json, new: Json, where: str = "") -> list[str]:
         for name in sorted(old.keys() | new.keys())
         for key in differing_keys(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))
     ]
+
+
+def differing_settings(path: Path, config: RunConfig) -> list[str]:
+    """Return the dotted keys in which a stored configuration differs from ``config``.
+
+    A setting that the stored one does not have yet counts as its default.
+    """
+    stored = validate(read_table(path)).model_dump(mode="json")
+    return differing_keys(stored, config.model_dump(mode="json"))
 
 
 def config_hash(config: BaseModel) -> str:

@@ -53,8 +53,12 @@ class Step:
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Add finished units."""
-        self._done += amount
-        self._reporter.update(self._handle, self._done, note)
+        self.to(self._done + amount, note)
+
+    def to(self, done: int, note: str = "") -> None:
+        """Set the number of finished units."""
+        self._done = done
+        self._reporter.update(self._handle, done, note)
 
 
 @contextmanager

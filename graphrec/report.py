@@ -141,14 +141,26 @@ def append_csv(path: Path, results: Sequence[Result]) -> int:
     Raises:
         DataError: a result lacks a column of the file, or the file cannot be written.
     """
-    records = [_record(result) for result in results]
-    columns = list(dict.fromkeys(key for record in records for key in record))
+    return append_records(path, [_record(result) for result in results], RUN_KEY)
+
+
+def append_records(path: Path, records: Sequence[dict[str, str]], key: Sequence[str]) -> int:
+    """Add lines to a CSV file, unless one of the same key stands there; return how many.
+
+    Raises:
+        DataError: a record lacks a column of the file, or the file cannot be written.
+    """
+    columns = list(dict.fromkeys(name for record in records for name in record))
     lines: list[dict[str, str]] = []
     if path.exists():
-        lines, columns = _read_csv(path, columns)
-    fresh: dict[tuple[str, ...], dict[str, str]] = {_run_key(record): record for record in records}
+        lines, columns = _read_csv(path, columns, key)
+
+    def key_of(line: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(line[name] for name in key)
+
+    fresh = {key_of(record): record for record in records}
     for line in lines:
-        fresh.pop(_run_key(line), None)
+        fresh.pop(key_of(line), None)
     for record in fresh.values():
         strange = set(record) ^ set(columns)
         if strange:
@@ -164,7 +176,9 @@ def append_csv(path: Path, results: Sequence[Result]) -> int:
     return len(fresh)
 
 
-def _read_csv(path: Path, columns: list[str]) -> tuple[list[dict[str, str]], list[str]]:
+def _read_csv(
+    path: Path, columns: list[str], key: Sequence[str]
+) -> tuple[list[dict[str, str]], list[str]]:
     """Lines and columns of a results file; ``columns`` where it is empty."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -172,7 +186,7 @@ def _read_csv(path: Path, columns: list[str]) -> tuple[list[dict[str, str]], lis
             lines, columns = list(reader), list(reader.fieldnames or columns)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a results file: {error}.") from error
-    missing = [name for name in RUN_KEY if name not in columns]
+    missing = [name for name in key if name not in columns]
     if missing:
         raise DataError(
             f"{path} is no results file: it has no column {', '.join(missing)}. Append to another."
@@ -180,10 +194,6 @@ def _read_csv(path: Path, columns: list[str]) -> tuple[list[dict[str, str]], lis
     if any(None in line or None in line.values() for line in lines):
         raise DataError(f"{path} has a line whose fields do not fit its header. Repair it.")
     return lines, columns
-
-
-def _run_key(line: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(line[name] for name in RUN_KEY)
 
 
 def _record(result: Result) -> dict[str, str]:

@@ -5,7 +5,7 @@ valid -> the test part is opened -> Result.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graphrec.config import Json, ModelConfig, RunConfig
-from graphrec.config_file import config_hash, differing_keys, read_table
+from graphrec.config_file import config_hash, differing_settings
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, parse_metric, protocol_of
@@ -72,9 +72,23 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
         baselines = fit_baselines(prepared, log)
     with log.stage("evaluate"):
         truth = prepared.open_test("final evaluation", log)
+        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
+    return conclude(out, prepared, model, fitted, truth, beside, log)
+
+
+def conclude(
+    out: Path,
+    prepared: "Prepared",
+    model: Model,
+    fitted: FitResult,
+    truth: Interactions,
+    beside: dict[str, Evaluation],
+    log: RunLog,
+) -> Result:
+    """Measure a fitted model on valid and on the opened test part; write tables and record."""
+    with log.stage("evaluate"):
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
-        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
     write_tables(out, prepared.dataset, test)
     result = summarise(prepared, model, fitted, valid, test, truth, beside, log)
     write_result(out / "result.json", result)
@@ -133,7 +147,7 @@ def _already_finished(config: RunConfig, out: Path, resume: bool) -> bool:
         raise ConfigError(
             f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
         )
-    different = differing_keys(read_table(path), config.model_dump(mode="json"))
+    different = differing_settings(path, config)
     if different:
         raise ConfigError(
             f"{out} holds a run of another configuration: {', '.join(different)} differ. Resume "
@@ -171,11 +185,19 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         )
     _require_cut_offs(config, protocol, len(dataset.item_ids))
     with log.stage("encode"):
-        features = encode(dataset, config.features, parts.train)
-        users = encode(dataset, config.user_features, parts.train, side="users")
-        _log_features(log, "Features", features, "items")
-        _log_features(log, "User features", users, "users")
+        features, users = encode_content(config, dataset, parts.train, log)
     return Prepared(config, dataset, parts, features, users, protocol, device, started_in)
+
+
+def encode_content(
+    config: RunConfig, dataset: Dataset, train: Interactions, log: RunLog
+) -> tuple[Features, Features]:
+    """Encode the features of items and of users."""
+    features = encode(dataset, config.features, train)
+    users = encode(dataset, config.user_features, train, side="users")
+    _log_features(log, "Features", features, "items")
+    _log_features(log, "User features", users, "users")
+    return features, users
 
 
 def _log_features(log: RunLog, title: str, features: Features, side: Side) -> None:
@@ -243,9 +265,16 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
 
 
 def fit_model(
-    model: Model, prepared: Prepared, log: RunLog, checkpoint: CheckpointPolicy | None = None
+    model: Model,
+    prepared: Prepared,
+    log: RunLog,
+    checkpoint: CheckpointPolicy | None = None,
+    watch: Callable[[float], None] | None = None,
 ) -> FitResult:
-    """Solve or train; the epoch is chosen by the rule of the protocol."""
+    """Solve or train; the epoch is chosen by the rule of the protocol.
+
+    ``watch`` is told every score of the metric that chooses, and ends training if it raises.
+    """
     if model.closed_form:
         model.fit_exact()
         return FitResult(stopped="closed_form")
@@ -256,7 +285,10 @@ def fit_model(
         masked = protocol.masks("test", parts.train, parts.valid)
 
     def validate(fitted: Model) -> Mapping[str, float]:
-        return _evaluate(fitted, prepared, truth, masked, (protocol.valid_metric,)).metrics
+        metrics = _evaluate(fitted, prepared, truth, masked, (protocol.valid_metric,)).metrics
+        if watch is not None:
+            watch(metrics[protocol.valid_metric])
+        return metrics
 
     return fit(
         model,
@@ -281,13 +313,16 @@ def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
     return models
 
 
-def measure_valid(model: Model, prepared: Prepared) -> Evaluation | None:
-    """Evaluate on the validation part, if there is one."""
+def measure_valid(
+    model: Model, prepared: Prepared, metrics: tuple[str, ...] = ()
+) -> Evaluation | None:
+    """Evaluate on the validation part, if there is one; by default all metrics of the run."""
     parts = prepared.split
     if not len(parts.valid):
         return None
     masked = prepared.protocol.masks("valid", parts.train, parts.valid)
-    return _evaluate(model, prepared, parts.valid, masked, prepared.config.evaluation.metrics)
+    metrics = metrics or prepared.config.evaluation.metrics
+    return _evaluate(model, prepared, parts.valid, masked, metrics)
 
 
 def measure_test(model: Model, prepared: Prepared, truth: Interactions) -> Evaluation:

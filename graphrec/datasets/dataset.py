@@ -160,6 +160,24 @@ class SealedTest:
         return self._interactions
 
 
+class WithheldTest(SealedTest):
+    """Stands for a test part that is not there: tuning is handed this one."""
+
+    def __init__(self, sealed: SealedTest) -> None:
+        nothing = np.empty(0, dtype=np.int32)
+        super().__init__(Interactions(nothing, nothing, 0, 0))
+        self._fingerprint = sealed.fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the part which is withheld."""
+        return self._fingerprint
+
+    def open(self, reason: str, on_open: Callable[[str], None] | None = None) -> Interactions:
+        """Refuse."""
+        raise PermissionError(f"The test part is withheld; it was asked for: {reason}")
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Three disjoint parts over one vocabulary; the test part is sealed."""
@@ -175,6 +193,10 @@ class Split:
         """sha256 of the three parts."""
         pairs = (self.train.users, self.train.items, self.valid.users, self.valid.items)
         return digest(*pairs, self.test.fingerprint)
+
+    def without_test(self) -> "Split":
+        """The same split, of the same fingerprint, whose test part is not there."""
+        return Split(self.train, self.valid, WithheldTest(self.test), self.rule, self.steps)
 
 
 def require_disjoint(dataset: Dataset, parts: npt.NDArray[np.int8]) -> None:

@@ -5,7 +5,7 @@ F feature, M modalities, K cut-off, L layers.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphrec import losses
-from graphrec.config import ModelConfig
+from graphrec.config import ModelConfig, SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.features import Features
 from graphrec.precision import single
@@ -75,6 +75,8 @@ class Model(nn.Module, ABC):
     """Gives items without training interactions a score that means something."""
     closed_form: ClassVar[bool] = False
     """Solved by ``fit_exact``; has no loss and nothing to train."""
+    search: ClassVar[Mapping[str, SearchRange]] = {}
+    """What ``graphrec tune`` searches where the configuration has no [search]."""
 
     def __init__(self, config: ModelConfig, inputs: Inputs) -> None:
         super().__init__()
@@ -125,6 +127,13 @@ class EmbeddingModel(Model):
 
     Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
     config: EmbeddingConfig
+    search = {
+        "training.lr": SearchRange(low=1e-4, high=1e-2, log=True),
+        "model.reg": SearchRange(low=1e-6, high=1.0, log=True),
+        "model.temperature": SearchRange(
+            low=0.05, high=1.0, log=True, when={"model.loss": ("softmax",)}
+        ),
+    }
 
     def __init__(self, config: EmbeddingConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)

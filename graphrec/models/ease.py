@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from graphrec.config import ModelConfig
+from graphrec.config import ModelConfig, SearchRange
 from graphrec.models.base import Inputs, Model
 
 USERS_PER_BLOCK = 1024
@@ -36,6 +36,7 @@ class EASE(Model):
 
     reference = "steck2019ease"
     Config = EASEConfig
+    search = {"model.reg": SearchRange(low=10.0, high=2000.0, log=True)}
     closed_form = True
     weights: Tensor
     diagonal: Tensor

@@ -10,7 +10,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from graphrec.config import ModelConfig
+from graphrec.config import ModelConfig, SearchRange
 from graphrec.models.base import Inputs, Model
 
 ENTRIES_PER_BLOCK = 20_000_000
@@ -39,6 +39,10 @@ class ItemKNN(Model):
 
     reference = "sarwar2001itemknn"
     Config = ItemKNNConfig
+    search = {
+        "model.neighbours": SearchRange(low=10, high=1000, log=True),
+        "model.shrink": SearchRange(low=0.0, high=500.0),
+    }
     closed_form = True
 
     def __init__(self, config: ItemKNNConfig, inputs: Inputs) -> None:

@@ -3,6 +3,7 @@
 from pydantic import NonNegativeInt
 from torch import Tensor
 
+from graphrec.config import SearchRange
 from graphrec.graphs import bipartite_graph, layer_mean
 from graphrec.models.base import (
     Batch,
@@ -32,6 +33,7 @@ class LightGCN(EmbeddingModel):
 
     reference = "he2020lightgcn"
     Config = LightGCNConfig
+    search = {**EmbeddingModel.search, "model.num_layers": SearchRange(low=1, high=4)}
 
     def __init__(self, config: LightGCNConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)

@@ -3,6 +3,7 @@
 from pydantic import NonNegativeInt
 from torch import Tensor
 
+from graphrec.config import SearchRange
 from graphrec.graphs import NGCFLayers, bipartite_graph
 from graphrec.models.base import (
     Batch,
@@ -35,6 +36,11 @@ class NGCF(EmbeddingModel):
 
     reference = "wang2019ngcf"
     Config = NGCFConfig
+    search = {
+        **EmbeddingModel.search,
+        "model.num_layers": SearchRange(low=1, high=4),
+        "model.dropout": SearchRange(low=0.0, high=0.5),
+    }
 
     def __init__(self, config: NGCFConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)

@@ -1,0 +1,123 @@
+"""The command that searches hyper-parameters."""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphrec import console as show
+from graphrec.cli_data import JsonFlag
+from graphrec.config_file import load_config
+from graphrec.errors import ConfigError
+from graphrec.tuning import join, tune
+
+if TYPE_CHECKING:
+    from graphrec.tuning.record import StudyResult
+
+OUT_ROOT = Path("studies")
+SHOWN = ("recall@20", "ndcg@20")
+INTERRUPTED = 130
+
+
+def command(
+    configs: Annotated[
+        list[Path], typer.Argument(help="Configurations; several get the same budget each.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of each study (tune.trials).")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Time of all trials together, as in 2h, 90m or 1h30m.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Database URL or journal file; by default study.db in the study folder."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the study folders.")] = OUT_ROOT,
+    only_join: Annotated[
+        bool, typer.Option("--join", help="Only take trials of a study that runs elsewhere.")
+    ] = False,
+    append: Annotated[
+        Path | None, typer.Option(help="Also add one line per study to this CSV file.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search hyper-parameters on train and valid; open test once, for the winner.
+
+    The same command goes on with a study that was interrupted.
+
+    Example: graphrec tune paper_configs/quickstart.toml --trials 20 --workers 2
+    """
+    changes = list(overrides or [])
+    if trials is not None:
+        changes.append(f"tune.trials={trials}")
+    if time is not None:
+        changes.append(f"tune.seconds={seconds_in(time)}")
+    settings = {path: load_config(path, changes) for path in configs}
+    if only_join and storage is None:
+        raise ConfigError("--join needs the --storage of the study.")
+    results = []
+    try:
+        with show.showing(show.stderr()):
+            for path, config in settings.items():
+                folder = out / (config.run.name or path.stem)
+                if only_join:
+                    join(config, str(storage))
+                else:
+                    results.append(tune(config, folder, workers=workers, storage=storage))
+    except KeyboardInterrupt:
+        show.stderr().print("Stopped. The same command goes on with the study.")
+        raise typer.Exit(INTERRUPTED) from None
+    if append is not None:
+        from graphrec.tuning.record import append_studies
+
+        append_studies(append, results)
+    if as_json:
+        print(json.dumps([asdict(result) for result in results]))  # noqa: T201
+    elif results:
+        _print(results, out)
+
+
+def seconds_in(text: str) -> float:
+    """Read ``2h``, ``90m``, ``45s`` or ``1h30m``.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (int(each or 0) for each in found.groups()) if found else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise ConfigError(f"--time {text!r} is no duration. Write it like 2h, 90m or 1h30m.")
+    return float(total)
+
+
+def _print(results: "list[StudyResult]", out: Path) -> None:
+    """One line per study: what it cost, and valid and test before and after."""
+    header = ["study", "trials", "seconds", "objective", "own", "best"]
+    names = [name for name in SHOWN if results[0].test and name in results[0].test["best"]]
+    header += [f"test {name}, {which}" for name in names for which in ("own", "best")]
+    rows = []
+    for result in results:
+        name = next(iter(result.objectives))
+        counts = "/".join(str(result.trials[state]) for state in ("complete", "pruned", "failed"))
+        row = [result.name, counts, f"{result.seconds:,.0f}", name]
+        row += [_figure([value]) for value in (result.own.get(name), result.best[name])]
+        row += [
+            _figure(result.test.get(which, result.test["best"])[metric])
+            for metric in names
+            for which in ("own", "best")
+        ]
+        rows.append(row)
+    console = show.stdout()
+    console.print(show.table("Trials: complete/pruned/failed; objective on valid", header, rows))
+    console.print(f"\nStudy folders, with report.html and best.json: {out}", soft_wrap=True)
+
+
+def _figure(values: "list[float | None] | list[float]") -> str:
+    return " ± ".join("-" if value is None else f"{value:.4f}" for value in values)

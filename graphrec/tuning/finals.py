@@ -1,0 +1,101 @@
+"""The end of a study: settings are trained with fresh seeds, and only then is test opened."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from graphrec.config import RunConfig
+from graphrec.config_file import differing_settings
+from graphrec.files import write_json
+from graphrec.models import Model
+from graphrec.progress import step
+from graphrec.result import Result, read_result
+from graphrec.run import CHECKPOINT, Prepared, build, conclude, encode_content, fit_model, prepare
+from graphrec.run_log import RunLog
+from graphrec.training import CheckpointPolicy, FitResult
+from graphrec.tuning.objective import content_of
+
+
+def train_finals(
+    settings: Mapping[str, RunConfig], num_seeds: int, out: Path, log: RunLog
+) -> dict[str, list[Result]]:
+    """Train every setting with the seeds after that of the search; then open test, once.
+
+    The seed of the search is left out: it may be what made the winner win. Each setting and seed
+    has a run folder, ``out/<setting>-seed<seed>``. What was trained before is not trained again.
+    """
+    runs = {
+        (name, config.run.seed): (config, out / f"{name}-seed{config.run.seed}")
+        for name, base in settings.items()
+        for config in _seeded(base, num_seeds)
+    }
+    missing = {
+        key: (config, folder)
+        for key, (config, folder) in runs.items()
+        if not _finished(config, folder)
+    }
+    if missing:
+        _train(list(missing.values()), log)
+    found: dict[str, list[Result]] = {name: [] for name in settings}
+    for (name, _), (_, folder) in runs.items():
+        found[name].append(read_result(folder))
+    return found
+
+
+def _seeded(base: RunConfig, num_seeds: int) -> list[RunConfig]:
+    return [
+        base.model_copy(
+            update={"run": base.run.model_copy(update={"seed": base.run.seed + 1 + index})}
+        )
+        for index in range(num_seeds)
+    ]
+
+
+def _finished(config: RunConfig, folder: Path) -> bool:
+    stored = folder / "config.json"
+    same = stored.exists() and not differing_settings(stored, config)
+    return same and (folder / "result.json").exists()
+
+
+def _train(runs: Sequence[tuple[RunConfig, Path]], log: RunLog) -> None:
+    """Fit all, then open test and measure all."""
+    prepared = prepare(runs[0][0], log)
+    with step("Final training", len(runs)) as bar:
+        for config, folder in runs:
+            log.event("final", f"Final training in {folder}", {"folder": str(folder)})
+            _fit(_prepared_for(config, prepared, log), folder)
+            bar.advance(note=folder.name)
+    truth = prepared.open_test(f"final evaluation of {len(runs)} models of the study", log)
+    for config, folder in runs:
+        own = _prepared_for(config, prepared, log)
+        model, fitted, own_log = _fit(own, folder)  # restores what was trained above
+        conclude(folder, own, model, fitted, truth, {}, own_log)
+
+
+def _prepared_for(config: RunConfig, prepared: Prepared, log: RunLog) -> Prepared:
+    """The same data under other settings; all share one sealed test part."""
+    if content_of(config) != content_of(prepared.config):
+        features, users = encode_content(config, prepared.dataset, prepared.split.train, log)
+        prepared = replace(prepared, features=features, user_features=users)
+    return replace(prepared, config=config)
+
+
+def _fit(prepared: Prepared, folder: Path) -> tuple[Model, FitResult, RunLog]:
+    """Train, or restore what was trained: the checkpoint tells how far it is."""
+    stored, checkpoint = folder / "config.json", folder / CHECKPOINT
+    if stored.exists() and differing_settings(stored, prepared.config):  # of an earlier winner
+        for name in (CHECKPOINT, "result.json"):
+            (folder / name).unlink(missing_ok=True)
+    write_json(stored, prepared.config.model_dump(mode="json"))
+    own_log = RunLog()
+    with own_log.stage("build"):
+        model = build(prepared.config.model, prepared)
+    with own_log.stage("fit"):
+        fitted = fit_model(
+            model,
+            prepared,
+            own_log,
+            CheckpointPolicy(checkpoint, prepared.identity, checkpoint.exists()),
+        )
+    own_log.write_to(folder / "log.jsonl")
+    return model, fitted, own_log

@@ -1,0 +1,154 @@
+"""One trial: proposed settings -> a trained model -> its scores on valid."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import optuna
+
+from graphrec.config import RunConfig
+from graphrec.errors import ConfigError, GraphRecError
+from graphrec.evaluation import METRICS, parse_metric
+from graphrec.run import Prepared, build, encode_content, fit_model, measure_valid
+from graphrec.run_log import RunLog
+from graphrec.tuning.space import Space, Values
+
+COSTS = ("seconds", "parameters")
+"""Objectives that are no metric: seconds of training, and number of parameters."""
+
+
+def objectives_of(config: RunConfig, valid_metric: str) -> tuple[str, ...]:
+    """What is optimised: by default the metric of early stopping.
+
+    Raises:
+        ConfigError: an objective is no metric and no cost.
+    """
+    for name in config.tune.objectives:
+        if name in COSTS:
+            continue
+        metric, cut_off = parse_metric(name)
+        if METRICS[metric].takes_k and cut_off is None:
+            raise ConfigError(
+                f"tune.objectives: {name!r} has no cut-off. Write it like '{name}@20'."
+            )
+    return config.tune.objectives or (valid_metric,)
+
+
+def direction(objective: str) -> Literal["maximize", "minimize"]:
+    """``maximize`` or ``minimize``."""
+    less = objective in COSTS or not METRICS[parse_metric(objective)[0]].higher_is_better
+    return "minimize" if less else "maximize"
+
+
+class Objective:
+    """Trains and validates trials; data, features and evaluation are prepared once.
+
+    ``prepared`` is the experiment without its test part.
+    """
+
+    def __init__(self, prepared: Prepared, space: Space, log: RunLog) -> None:
+        self._prepared, self._space, self._log = prepared, space, log
+        self.names = objectives_of(prepared.config, prepared.protocol.valid_metric)
+        self._last = prepared
+        self._on_curve = self.names == (prepared.protocol.valid_metric,)
+
+    def require_buildable(self, where: str, config: RunConfig) -> None:
+        """Make the model of one end of the space.
+
+        Raises:
+            ConfigError: it cannot be made from the data.
+        """
+        try:
+            build(config.model, self._with_content(config))
+        except (GraphRecError, RuntimeError, MemoryError) as error:
+            raise ConfigError(f"[search] {where}: the model cannot be built: {error}") from error
+
+    def measure(self, trial: optuna.Trial, seconds_left: float = math.inf) -> Sequence[float]:
+        """Return the value of each objective, averaged over ``tune.trial_seeds``.
+
+        Raises:
+            TrialPruned: the pruner gave the trial up, or its time is over.
+        """
+        deadline = time.monotonic() + seconds_left
+        values = self._space.propose(trial)
+        self._log.event(
+            "trial", f"Trial {trial.number}: {shown(values)}", {"number": trial.number, **values}
+        )
+        config = self._space.config(values)
+        prepared = self._with_content(config)
+        found = []
+        for index in range(self._prepared.config.tune.trial_seeds):
+            run = config.run.model_copy(update={"seed": config.run.seed + index})
+            seeded = replace(prepared, config=config.model_copy(update={"run": run}))
+            watch = self._watcher(trial, deadline, pruning=index == 0)
+            found.append(self._train(trial, seeded, watch))
+        trial.set_user_attr("by_seed", found)
+        return [statistics.fmean(column) for column in zip(*found, strict=True)]
+
+    def _train(
+        self, trial: optuna.Trial, prepared: Prepared, watch: Callable[[float], None]
+    ) -> list[float]:
+        """Train with one seed; note the costs and return the objectives."""
+        started = time.perf_counter()
+        model = build(prepared.config.model, prepared)
+        parameters = sum(each.numel() for each in model.parameters())
+        trial.set_user_attr("parameters", parameters)
+        fitted = fit_model(model, prepared, self._log, watch=watch)
+        seconds = time.perf_counter() - started
+        trial.set_user_attr("epochs", len(fitted.history))
+        trial.set_user_attr("best_epoch", fitted.best_epoch)
+        if self._on_curve and fitted.best_score is not None:
+            return [fitted.best_score]
+        found: dict[str, float] = {"seconds": seconds, "parameters": parameters}
+        metrics = tuple(name for name in self.names if name not in COSTS)
+        if metrics:
+            measured = measure_valid(model, prepared, metrics)
+            assert measured is not None
+            found |= measured.metrics
+        return [found[name] for name in self.names]
+
+    def _watcher(
+        self, trial: optuna.Trial, deadline: float, *, pruning: bool
+    ) -> Callable[[float], None]:
+        """Report the validation curve; stop what the pruner or the clock gives up."""
+        every = self._prepared.config.training.eval_every
+        seen = 0
+
+        def watch(score: float) -> None:
+            nonlocal seen
+            seen += 1
+            if pruning and self._on_curve:
+                trial.report(score, seen * every)
+                if trial.should_prune():
+                    trial.set_user_attr("epochs", seen * every)
+                    raise optuna.TrialPruned
+            if time.monotonic() > deadline:
+                trial.set_user_attr("stopped", "tune.seconds are used up")
+                raise optuna.TrialPruned
+
+        return watch
+
+    def _with_content(self, config: RunConfig) -> Prepared:
+        """The same experiment; content is encoded anew where the last trial had other settings."""
+        last = self._last
+        if content_of(config) != content_of(last.config):
+            features, users = encode_content(config, last.dataset, last.split.train, self._log)
+            last = replace(last, config=config, features=features, user_features=users)
+            self._last = last
+        return replace(last, config=config)
+
+
+def content_of(config: RunConfig) -> tuple[object, ...]:
+    """The settings on which features depend."""
+    return config.features, config.user_features
+
+
+def shown(values: Values) -> str:
+    """Settings on one line."""
+    return ", ".join(
+        f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
+        for key, value in values.items()
+    )

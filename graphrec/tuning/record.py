@@ -1,0 +1,257 @@
+"""What a study leaves: a table of trials, ``study.json``, and the winner's configuration."""
+
+import io
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import cast
+
+import optuna
+import polars as pl
+from optuna.trial import FrozenTrial, TrialState
+
+from graphrec.config import Json, RunConfig
+from graphrec.errors import DataError
+from graphrec.files import write_bytes, write_json, write_parquet
+from graphrec.report import append_records
+from graphrec.result import Result
+from graphrec.tuning.trials import counted, is_lost, seconds_of
+
+SCHEMA_VERSION = 1
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All of ``study.json``. Field names are a stable surface.
+
+    Attributes:
+        objectives: ``{name: maximize or minimize}``, measured on valid.
+        budget: ``trials`` and ``seconds`` as they were asked for.
+        trials: how many are ``complete``, ``pruned``, ``failed``, and ``lost`` with their worker.
+        seconds: of all trials together, the lost ones included: the cost of the search.
+        workers: processes that took trials.
+        own: values of the configuration as it stood, by objective; empty if that trial failed.
+        best: likewise of the winner; with several objectives the best by the first of them.
+        best_trial: its number. front: numbers of all trials that no other one beats.
+        best_params: the settings that were searched.
+        valid, test: ``{"own" or "best": {metric: [mean, standard deviation]}}`` of the final
+            training with ``seeds`` fresh seeds; empty if there was none.
+        test_openings: every reason for which the test part was opened.
+    """
+
+    name: str
+    model: str
+    dataset: str
+    objectives: dict[str, str]
+    sampler: str
+    pruner: str
+    budget: dict[str, float | None]
+    trials: dict[str, int]
+    seconds: float
+    workers: int
+    own: dict[str, float]
+    best: dict[str, float]
+    best_trial: int
+    front: list[int]
+    best_params: dict[str, bool | int | float | str]
+    fingerprints: dict[str, str]
+    environment: dict[str, Json]
+    seeds: list[int] = field(default_factory=list)
+    valid: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    test: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    test_openings: list[str] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+
+def best_of(study: optuna.Study) -> FrozenTrial:
+    """The winner; of several objectives the first decides.
+
+    Raises:
+        DataError: no trial was completed; the first error is shown.
+    """
+    complete = [each for each in counted(study) if each.state == TrialState.COMPLETE]
+    if not complete:
+        errors = [each.user_attrs["error"] for each in counted(study) if "error" in each.user_attrs]
+        first = f"The first error was: {errors[0]}" if errors else "The budget was too small."
+        raise DataError(f"No trial of the study {study.study_name!r} was completed. {first}")
+    largest = study.directions[0] == optuna.study.StudyDirection.MAXIMIZE
+    ordered = sorted(complete, key=lambda each: each.values[0], reverse=largest)
+    return ordered[0]  # sorting is stable: of equal ones the earliest
+
+
+def front_of(study: optuna.Study) -> list[int]:
+    """Numbers of the trials that no other one beats in every objective."""
+    if len(study.directions) == 1:
+        return [best_of(study).number]
+    return sorted(trial.number for trial in study.best_trials)
+
+
+def trial_table(study: optuna.Study) -> pl.DataFrame:
+    """One row per trial, lost ones included: state, values, settings, costs, worker, error."""
+    objectives = study.user_attrs["objectives"]
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        told = trial.user_attrs
+        values = trial.values or [None] * len(objectives)
+        last = trial.last_step
+        rows.append(
+            {
+                "number": trial.number,
+                "state": "lost" if is_lost(trial) else trial.state.name.lower(),
+                **dict(zip(objectives, values, strict=True)),
+                "last_score": None if last is None else trial.intermediate_values[last],
+                "epochs": told.get("epochs"),
+                "best_epoch": told.get("best_epoch"),
+                "seconds": round(seconds_of([trial]), 3),
+                "parameters": told.get("parameters"),
+                "why": told.get("why", "sampler"),
+                "started": trial.datetime_start,
+                "worker": _worker(trial),
+                "error": told.get("error") or told.get("stopped"),
+                **trial.params,
+            }
+        )
+    return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+
+
+def _worker(trial: FrozenTrial) -> str:
+    process = trial.user_attrs.get("worker", {"host": "", "pid": ""})
+    return f"{process['host']}/{process['pid']}"
+
+
+def write_trials(out: Path, study: optuna.Study) -> None:
+    """Write ``trials.parquet`` and ``trials.csv``."""
+    table = trial_table(study)
+    buffer = io.BytesIO()
+    table.write_csv(buffer)
+    write_parquet(out / "trials.parquet", table)
+    write_bytes(out / "trials.csv", buffer.getvalue())
+
+
+def summarise(
+    study: optuna.Study,
+    config: RunConfig,
+    fingerprints: Mapping[str, str],
+    finals: Mapping[str, Sequence[Result]],
+    environment: dict[str, Json],
+) -> StudyResult:
+    """Gather the record of a study."""
+    trials = study.get_trials(deepcopy=False)
+    states = {name: sum(t.state == state for t in counted(study)) for name, state in STATES.items()}
+    best = best_of(study)
+    names = list(study.user_attrs["objectives"])
+    own = next((each for each in trials if each.user_attrs.get("why") == "own"), None)
+    some = next(iter(finals.values()), [])
+    return StudyResult(
+        name=study.study_name,
+        model=config.model.name,
+        dataset=some[0].dataset if some else config.data.name or str(config.data.path),
+        objectives=dict(zip(names, (d.name.lower() for d in study.directions), strict=True)),
+        sampler=config.tune.sampler,
+        pruner=config.tune.pruner,
+        budget={"trials": config.tune.trials, "seconds": config.tune.seconds},
+        trials=states | {"lost": sum(is_lost(each) for each in trials)},
+        seconds=seconds_of(trials),
+        workers=len({_worker(trial) for trial in counted(study)}),
+        own=dict(zip(names, own.values, strict=True)) if own is not None and own.values else {},
+        best=dict(zip(names, best.values, strict=True)),
+        best_trial=best.number,
+        front=front_of(study),
+        best_params=dict(best.params),
+        fingerprints=dict(fingerprints),
+        environment=environment,
+        seeds=[result.seed for result in some],
+        valid={name: _spread(results, "valid") for name, results in finals.items() if results},
+        test={name: _spread(results, "test") for name, results in finals.items() if results},
+        test_openings=some[0].test_openings if some else [],
+    )
+
+
+def _spread(results: Sequence[Result], part: str) -> dict[str, list[float]]:
+    """Mean and standard deviation of every metric over the seeds."""
+    found = {}
+    for name in results[0].metrics[part]:
+        values = [result.metrics[part][name] for result in results]
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        found[name] = [statistics.fmean(values), deviation]
+    return found
+
+
+STUDY_KEY = ("name", "split", "protocol", "sampler", "budget_trials", "budget_seconds", "commit")
+"""Columns of a results file that identify a study."""
+
+APPENDED = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+
+
+def append_studies(path: Path, results: Sequence[StudyResult]) -> int:
+    """Add one line per study to a results file, unless it stands there; return how many.
+
+    Raises:
+        DataError: the file has other columns, or cannot be written.
+    """
+    return append_records(path, [_line(result) for result in results], STUDY_KEY)
+
+
+def _line(result: StudyResult) -> dict[str, str]:
+    name, way = next(iter(result.objectives.items()))
+    versions, git = result.environment["versions"], result.environment["git"]
+    assert isinstance(versions, dict)
+    assert isinstance(git, dict)
+    measured = {"valid": result.valid, "test": result.test}
+    figures = {
+        f"{part} {which} {metric}": " ".join(f"{value:.6f}" for value in found[which][metric])
+        if metric in found.get(which, {})
+        else ""
+        for part, found in measured.items()
+        for which in ("own", "best")
+        for metric in APPENDED
+    }
+    return {
+        "name": result.name,
+        "model": result.model,
+        "dataset": result.dataset,
+        "objective": f"{way} {name}",
+        "sampler": result.sampler,
+        "pruner": result.pruner,
+        "budget_trials": str(result.budget["trials"]),
+        "budget_seconds": str(result.budget["seconds"] or ""),
+        **{state: str(count) for state, count in result.trials.items()},
+        "seconds": f"{result.seconds:.0f}",
+        "workers": str(result.workers),
+        "own": f"{result.own[name]:.6f}" if name in result.own else "",
+        "best": f"{result.best[name]:.6f}",
+        "best_trial": str(result.best_trial),
+        "best_params": json.dumps(result.best_params),
+        "seeds": " ".join(map(str, result.seeds)),
+        **figures,
+        **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
+        "graphrec": str(versions["graphrec"]),
+        "torch": str(versions["torch"]),
+        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+    }
+
+
+def write_study(path: Path, result: StudyResult) -> None:
+    """Write ``study.json``."""
+    write_json(path, cast(Json, asdict(result)))
+
+
+def read_study(folder: Path) -> StudyResult:
+    """Read the record of a finished study.
+
+    Raises:
+        DataError: there is none, or another graphrec wrote it.
+    """
+    path = folder / "study.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"its schema version is not {SCHEMA_VERSION}")
+        return StudyResult(**content)
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no finished study: there is no study.json.") from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a study: {error}.") from error

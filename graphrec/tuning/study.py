@@ -1,0 +1,181 @@
+"""The study in its storage: made or joined, its trials counted, lost ones put back."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from graphrec.config import Json, RunConfig
+from graphrec.config_file import differing_keys
+from graphrec.errors import ConfigError, DataError
+from graphrec.tuning.objective import direction
+from graphrec.tuning.samplers import pruner_of, sampler_of
+from graphrec.tuning.space import Values
+
+HEARTBEAT_SECONDS = 20
+"""Between two signs of life of a worker; one that missed several is taken for dead."""
+
+ATTEMPTS = 3
+"""A trial whose worker died so often is not tried again."""
+
+BUDGET = ("trials", "seconds", "final_seeds")
+"""Settings of [tune] that may change when a study goes on."""
+
+HERE = {"host": socket.gethostname(), "pid": os.getpid()}
+"""This process, as an attribute of its trials."""
+
+
+def connect(storage: str) -> BaseStorage:
+    """Open a database by its URL, or a journal file by its path.
+
+    Raises:
+        DataError: there is none, it is locked, or its driver is not installed.
+    """
+    with storage_errors(storage):
+        if "://" not in storage:
+            Path(storage).parent.mkdir(parents=True, exist_ok=True)
+            return JournalStorage(JournalFileBackend(storage))
+        if storage.startswith("sqlite:///"):
+            Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return RDBStorage(
+            storage,
+            engine_kwargs={"connect_args": {"timeout": 60}} if "sqlite" in storage else None,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=4 * HEARTBEAT_SECONDS,
+            heartbeat_stale_trial_callback=try_again,
+        )
+
+
+@contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Turn errors of the storage into one sentence."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
+        cause = error.__cause__ or error
+        raise DataError(
+            f"The storage of the study, {storage}, cannot be used: {str(cause).splitlines()[0]}. "
+            f"Make sure that it is there, writable and not locked; the same command goes on."
+        ) from error
+    except ImportError as error:
+        raise DataError(
+            f"The storage {storage} needs a database driver: {error}. Install it, for example "
+            f"psycopg2-binary for postgresql://, or use the default storage."
+        ) from error
+
+
+def study_of(
+    storage: str, config: RunConfig, objectives: Sequence[str], fingerprints: Mapping[str, str]
+) -> optuna.Study:
+    """Make the study of a configuration, or join it where it exists.
+
+    Raises:
+        ConfigError: a study of this name was made with another configuration or other data.
+        DataError: the storage cannot be used.
+    """
+    name = name_of(config)
+    opened = connect(storage)
+    with storage_errors(storage):
+        study = optuna.create_study(
+            storage=opened,
+            study_name=name,
+            directions=[direction(each) for each in objectives],
+            sampler=sampler_of(config),
+            pruner=pruner_of(config.tune),
+            load_if_exists=True,
+        )
+        identity = {"config": _identity(config), "fingerprints": dict(fingerprints)}
+        known = study.user_attrs.get("identity")
+        if known is None:
+            study.set_user_attr("identity", identity)
+            study.set_user_attr("objectives", list(objectives))
+            study.set_metric_names(list(objectives))
+            return study
+    different = differing_keys(known, json.loads(json.dumps(identity)))
+    if different:
+        raise ConfigError(
+            f"The study {name!r} in {storage} was made with another configuration or other data: "
+            f"{', '.join(different)} differ. Go on with those, or choose another --out, --storage "
+            f"or run.name."
+        )
+    return study
+
+
+def _identity(config: RunConfig) -> Json:
+    """The settings that all workers must share; data are compared by fingerprint, not by path."""
+    return config.model_dump(
+        mode="json",
+        exclude={
+            "data": True,
+            "features": True,
+            "user_features": True,
+            "tune": set(BUDGET),
+            "run": {"device"},
+        },
+    )
+
+
+def name_of(config: RunConfig) -> str:
+    """The name of the study in its storage: the label of the run."""
+    return config.run.name or config.model.name
+
+
+def is_ready(opened: BaseStorage, config: RunConfig) -> bool:
+    """Whether there is a study to join, whose queue is filled."""
+    if name_of(config) not in optuna.get_all_study_names(opened):
+        return False
+    study = optuna.load_study(study_name=name_of(config), storage=opened)
+    return bool(study.user_attrs.get("ready"))
+
+
+def enqueue(study: optuna.Study, points: Sequence[Values], why: str) -> None:
+    """Try these values before what the sampler proposes, unless they are queued already."""
+    queued = [each.system_attrs.get("fixed_params") for each in study.get_trials(deepcopy=False)]
+    for values in points:
+        if values not in queued:
+            study.enqueue_trial(values, user_attrs={"why": why})
+            queued.append(values)
+
+
+def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Put the settings of a lost trial back into the queue, a few times."""
+    attempt = int(trial.user_attrs.get("attempt", 1))
+    if attempt < ATTEMPTS:
+        values = trial.system_attrs.get("fixed_params") or trial.params
+        why = {"why": trial.user_attrs.get("why", "sampler"), "attempt": attempt + 1}
+        study.enqueue_trial(values, user_attrs=why)
+
+
+def reclaim(study: optuna.Study) -> None:
+    """Find trials whose worker is gone, and try them again.
+
+    On this machine a process is seen to be gone at once; on others a database misses its heartbeat.
+    """
+    optuna.storages.fail_stale_trials(study)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        process = trial.user_attrs.get("worker")
+        if process is None or process["host"] != HERE["host"] or _alive(process["pid"]):
+            continue
+        try:
+            study.tell(trial.number, state=TrialState.FAIL)
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+            continue  # another worker was faster
+        try_again(study, trial)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there is one, of another user
+        return True
+    return True

@@ -1,0 +1,224 @@
+"""The flow of a study: prepare without test, search, train the winner, open test, report."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import optuna
+import polars as pl
+from optuna.trial import FrozenTrial
+
+from graphrec.config import RunConfig
+from graphrec.config_file import differing_settings
+from graphrec.errors import ConfigError, DataError
+from graphrec.files import write_json
+from graphrec.models import MODELS
+from graphrec.names import resolve
+from graphrec.progress import step, track
+from graphrec.result import environment
+from graphrec.rng import numpy_stream
+from graphrec.run import prepare
+from graphrec.run_log import RunLog
+from graphrec.tuning.finals import train_finals
+from graphrec.tuning.objective import Objective, shown
+from graphrec.tuning.record import (
+    StudyResult,
+    best_of,
+    front_of,
+    read_study,
+    summarise,
+    write_study,
+    write_trials,
+)
+from graphrec.tuning.report import write_report
+from graphrec.tuning.space import Space, Values
+from graphrec.tuning.study import BUDGET, connect, enqueue, is_ready, name_of, study_of
+from graphrec.tuning.trials import counted
+from graphrec.tuning.work import Told, quiet, stoppable, withhold_test, work, work_with
+
+JOIN_SECONDS = 60
+"""A worker waits so long for the study that it is to join."""
+
+GRID_POINTS = 2000
+"""More would take longer to queue than to think about."""
+
+
+def start(
+    config: RunConfig, out: Path, workers: int = 1, storage: str | None = None
+) -> StudyResult:
+    """Search, and write the study folder; see ``graphrec.tune``."""
+    log, started_in = RunLog(), environment()
+    storage = storage or f"sqlite:///{(out / 'study.db').absolute()}"
+    with quiet(), stoppable():
+        objective, space, fingerprints = _prepare(config, log)
+        _require_same(config, out)
+        study = study_of(storage, config, objective.names, fingerprints)
+        _fill_queue(study, config, space, objective)
+        write_json(out / "config.json", config.model_dump(mode="json"))
+        log.write_to(out / "log.jsonl")
+        _announce(study, config, log)
+        with step("Trials", config.tune.trials) as bar:
+            told = _progress(study, bar.to)
+            if workers == 1:
+                work(study, objective, config.tune, told)
+            else:
+                work_with(workers, out, storage, study, told)
+        write_trials(out, study)
+        settings = _write_winners(out, study, space, log)
+        finals = train_finals(settings, config.tune.final_seeds, out / "final", log)
+        result = summarise(study, config, fingerprints, finals, started_in)
+        write_study(out / "study.json", result)
+        write_report(out, study, result)
+    return result
+
+
+def join(config: RunConfig, storage: str) -> None:
+    """Take trials of a study that another process has made, until it is done.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    log, deadline = RunLog(), time.monotonic() + JOIN_SECONDS
+    with quiet(), stoppable():
+        objective, _, fingerprints = _prepare(config, log)
+        opened = connect(storage)
+        while not is_ready(opened, config):
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"{storage} holds no study {name_of(config)!r} to join. Start it first, "
+                    f"without --join."
+                )
+            time.sleep(1)
+        study = study_of(storage, config, objective.names, fingerprints)
+        with step("Trials", config.tune.trials) as bar:
+            work(study, objective, config.tune, _progress(study, bar.to))
+
+
+def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str, str]]:
+    """Load what trials need, once per worker: everything but the test part."""
+    space, prepared = space_of(config), prepare(config, log)
+    selection = prepared.protocol.selection
+    if selection != "valid":
+        raise ConfigError(
+            f"tune chooses on valid, but evaluation.selection is {selection!r}. Set "
+            f"evaluation.selection = 'valid'."
+        )
+    if not len(prepared.split.valid):
+        raise ConfigError("tune needs a validation part. Use split.kind with a valid share.")
+    return Objective(withhold_test(prepared), space, log), space, prepared.fingerprints
+
+
+def space_of(config: RunConfig) -> Space:
+    """The space of ``[search]``, or else the default one of the model.
+
+    Raises:
+        ConfigError: there is nothing to search.
+    """
+    if config.search:
+        return Space(config, config.search)
+    space = Space.default(config, resolve(config.model.name, MODELS, "model").search)
+    if not space.ranges:
+        raise ConfigError(
+            f"Model {config.model.name!r} has no default search space. Add a table [search], as "
+            f'in "training.lr" = {{low = 1e-4, high = 1e-2, log = true}}.'
+        )
+    return space
+
+
+def _require_same(config: RunConfig, out: Path) -> None:
+    """Refuse the folder of another study; a larger budget is no other study."""
+    stored = out / "config.json"
+    if not stored.exists():
+        return
+    changeable = {f"tune.{name}" for name in BUDGET} | {"run.device"}
+    different = [key for key in differing_settings(stored, config) if key not in changeable]
+    if different:
+        raise ConfigError(
+            f"{out} holds a study of another configuration: {', '.join(different)} differ. Go on "
+            f"with {stored}, or choose another --out."
+        )
+
+
+def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:
+    """Say what is optimised, by whom and for how long."""
+    names, ways = study.user_attrs["objectives"], [way.name.lower() for way in study.directions]
+    goals = ", ".join(f"{way} {name} on valid" for way, name in zip(ways, names, strict=True))
+    limit = f" or {config.tune.seconds:g} s" if config.tune.seconds else ""
+    log.event(
+        "study",
+        f"Study {study.study_name}: {goals}; {config.tune.sampler}, pruner {config.tune.pruner}, "
+        f"{config.tune.trials} trials{limit}; {len(counted(study))} done",
+        {"objectives": names, "directions": list(ways), "trials": config.tune.trials},
+    )
+
+
+def _fill_queue(study: optuna.Study, config: RunConfig, space: Space, objective: Objective) -> None:
+    """Check the space with the data, and queue what is tried before the sampler's proposals.
+
+    First comes the configuration as it stands, then the best of earlier studies, then the grid.
+    """
+    if study.user_attrs.get("ready"):
+        return
+    for where, end in track(space.end_configs().items(), "Checking the search space"):
+        objective.require_buildable(where, end)
+    enqueue(study, [space.own], "own")
+    for folder in config.tune.warm_start:
+        values = _best_of_earlier(folder, space, config.tune.warm_trials)
+        enqueue(study, values, f"warm start from {folder}")
+    if config.tune.sampler == "grid":
+        points = space.grid()
+        if len(points) > GRID_POINTS:
+            raise ConfigError(
+                f"The grid has {len(points):,} points, more than {GRID_POINTS:,}. Give [search] "
+                f"fewer values, or choose another tune.sampler."
+            )
+        order = numpy_stream(config.run.seed, "grid").permutation(len(points))
+        enqueue(study, [points[index] for index in order], "grid")
+    study.set_user_attr("ready", True)
+
+
+def _best_of_earlier(folder: Path, space: Space, count: int) -> list[Values]:
+    """The best settings of an earlier study, as far as they belong to this space.
+
+    Raises:
+        DataError: the folder holds no finished study.
+    """
+    name, way = next(iter(read_study(folder).objectives.items()))
+    try:
+        table = pl.read_parquet(folder / "trials.parquet")
+    except OSError as error:
+        raise DataError(
+            f"tune.warm_start: {folder}/trials.parquet cannot be read: {error}."
+        ) from error
+    complete = table.filter(pl.col("state") == "complete")
+    rows = complete.sort(name, descending=way == "maximize").head(count).rows(named=True)
+    return [space.nearest_to(row) for row in rows]
+
+
+def _write_winners(
+    out: Path, study: optuna.Study, space: Space, log: RunLog
+) -> dict[str, RunConfig]:
+    """Write configurations that run as they are; return what is to be trained in the end."""
+    best = best_of(study)
+    log.event("best", f"Best: trial {best.number}, {shown(best.params)}")
+    trials = study.get_trials(deepcopy=False)
+    files = {"best.json": best} | {f"trial-{n}.json": trials[n] for n in front_of(study)}
+    for name, trial in files.items():
+        write_json(out / name, space.config(trial.params).model_dump(mode="json"))
+    settings = {"own": space.config(space.own), "best": space.config(best.params)}
+    return settings if settings["own"] != settings["best"] else {"best": settings["best"]}
+
+
+def _progress(study: optuna.Study, move: Callable[[int, str], None]) -> Told:
+    """Show how many trials are finished, and the best one."""
+
+    def told(trials: Sequence[FrozenTrial]) -> None:
+        finished = [each for each in trials if each.state.is_finished()]
+        complete = [each for each in finished if each.values]
+        note = ""
+        if complete:
+            best = best_of(study)
+            note = f"best {best.values[0]:.4f} (trial {best.number})"
+        move(len(finished), note)
+
+    return told

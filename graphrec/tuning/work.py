@@ -1,0 +1,174 @@
+"""Workers: one takes trials until the budget is used up; several are processes of their own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from graphrec.config_tune import TuneConfig
+from graphrec.errors import DataError
+from graphrec.run import Prepared
+from graphrec.tuning.objective import Objective
+from graphrec.tuning.study import HERE, reclaim, storage_errors, try_again
+from graphrec.tuning.trials import counted, is_lost, seconds_left
+
+POLL_SECONDS = 0.5
+"""Between two looks at what other workers do."""
+
+STOP_SECONDS = 30
+"""Given to workers to put their trial back when the study is stopped."""
+
+Told = Callable[[Sequence[FrozenTrial]], None]
+"""Is told the counted trials whenever they may have changed."""
+
+
+def withhold_test(prepared: Prepared) -> Prepared:
+    """The same experiment without its test part, and without interactions outside of train."""
+    dataset = replace(prepared.dataset, interactions=prepared.split.train, parts=None)
+    return replace(prepared, dataset=dataset, split=prepared.split.without_test())
+
+
+def work(study: optuna.Study, objective: Objective, tune: TuneConfig, told: Told) -> None:
+    """Take trials until the budget is used up and no other worker may lose one any more.
+
+    A trial that fails is recorded and the study goes on. One that is interrupted is put back.
+
+    Raises:
+        DataError: the storage cannot be used any more.
+        KeyboardInterrupt: as before, once the trial has been put back.
+    """
+    budget = tune.trials
+    if tune.sampler == "grid":
+        budget = min(budget, sum("why" in each.user_attrs for each in study.get_trials()))
+
+    def trial_of(trial: optuna.Trial) -> Sequence[float]:
+        trial.set_user_attr("worker", HERE)
+        if sum(each.number < trial.number for each in counted(study)) >= budget:
+            raise _SurplusError  # another worker took the last one at the same moment
+        try:
+            return objective.measure(trial, seconds_left(study, tune.seconds))
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+            raise
+
+    while True:
+        with storage_errors("in use"):
+            reclaim(study)
+            started = counted(study)
+            told(started)
+            running = [each for each in started if each.state == TrialState.RUNNING]
+            enough = len(started) >= budget or seconds_left(study, tune.seconds) <= 0
+            if enough and not running:
+                return
+            if enough:
+                time.sleep(POLL_SECONDS)
+                continue
+            _one_trial(study, trial_of)
+
+
+class _SurplusError(Exception):
+    """A trial beyond the budget."""
+
+
+def _one_trial(study: optuna.Study, trial_of: Callable[[optuna.Trial], Sequence[float]]) -> None:
+    """Run one trial; when interrupted, put it back."""
+    try:
+        study.optimize(trial_of, n_trials=1, catch=(Exception,))
+    except KeyboardInterrupt:
+        own = [each for each in study.get_trials(deepcopy=False) if _is_own_lost(each)]
+        if own:
+            try_again(study, own[-1])
+        raise
+
+
+def _is_own_lost(trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get("worker") == HERE and is_lost(trial)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave the messages to graphrec's own log; optuna calls half of its parts experimental."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, also where the process was started in the background."""
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: Told) -> None:
+    """Start workers on this machine, as on any other, and wait until they are done.
+
+    Their messages go to ``worker-K.log``. Threads are shared out among them.
+
+    Raises:
+        DataError: all workers ended before the budget was used up.
+    """
+    command = [sys.executable, "-m", "graphrec", "tune", str(out / "config.json"), "--join"]
+    command += ["--storage", storage]
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    with contextlib.ExitStack() as files:
+        workers = []
+        try:
+            for index in range(count):
+                log = files.enter_context((out / f"worker-{index}.log").open("a"))
+                workers.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+            while any(worker.poll() is None for worker in workers):
+                with storage_errors(storage):
+                    reclaim(study)
+                    told(counted(study))
+                time.sleep(POLL_SECONDS)
+        finally:
+            _stop(workers)
+    failed = [index for index, worker in enumerate(workers) if worker.returncode]
+    if len(failed) == count:
+        logs = ", ".join(str(out / f"worker-{index}.log") for index in failed)
+        raise DataError(f"All workers ended early; see {logs}. The same command goes on.")
+
+
+def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask those that are still at work to put their trial back, and wait for them."""
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+    for worker in workers:
+        try:
+            worker.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
