@@ -35,7 +35,7 @@ def tune(
         DataError: no trial was completed (the first error is shown), or the storage is not usable.
     """
     require_optuna()
-    from graphrec.tuning.tune import start
+    from graphrec.tuning.search import start
 
     return start(config, Path(out), workers, storage)
 
@@ -48,7 +48,7 @@ def join(config: RunConfig, storage: str) -> None:
         DataError: the storage is not usable.
     """
     require_optuna()
-    from graphrec.tuning.tune import join as take_part
+    from graphrec.tuning.search import join as take_part
 
     take_part(config, storage)
 

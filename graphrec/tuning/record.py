@@ -72,7 +72,7 @@ def best_of(study: optuna.Study) -> FrozenTrial:
     Raises:
         DataError: no trial was completed; the first error is shown.
     """
-    complete = [each for each in counted(study) if each.state == TrialState.COMPLETE]
+    complete = [each for each in counted(study) if _complete(each)]
     if not complete:
         errors = [each.user_attrs["error"] for each in counted(study) if "error" in each.user_attrs]
         first = f"The first error was: {errors[0]}" if errors else "The budget was too small."
@@ -95,17 +95,17 @@ def trial_table(study: optuna.Study) -> pl.DataFrame:
     rows = []
     for trial in study.get_trials(deepcopy=False):
         told = trial.user_attrs
-        values = trial.values or [None] * len(objectives)
+        values = trial.values if _complete(trial) else None
         last = trial.last_step
         rows.append(
             {
                 "number": trial.number,
                 "state": "lost" if is_lost(trial) else trial.state.name.lower(),
-                **dict(zip(objectives, values, strict=True)),
+                **dict(zip(objectives, values or [None] * len(objectives), strict=True)),
                 "last_score": None if last is None else trial.intermediate_values[last],
                 "epochs": told.get("epochs"),
                 "best_epoch": told.get("best_epoch"),
-                "seconds": round(seconds_of([trial]), 3),
+                "trial_seconds": round(seconds_of([trial]), 3),
                 "parameters": told.get("parameters"),
                 "why": told.get("why", "sampler"),
                 "started": trial.datetime_start,
@@ -115,6 +115,11 @@ def trial_table(study: optuna.Study) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+
+
+def _complete(trial: FrozenTrial) -> bool:
+    """Whether its values are final: those of a pruned one are what it had reached."""
+    return trial.state == TrialState.COMPLETE
 
 
 def _worker(trial: FrozenTrial) -> str:
@@ -143,7 +148,7 @@ def summarise(
     states = {name: sum(t.state == state for t in counted(study)) for name, state in STATES.items()}
     best = best_of(study)
     names = list(study.user_attrs["objectives"])
-    own = next((each for each in trials if each.user_attrs.get("why") == "own"), None)
+    own = [each for each in trials if each.user_attrs.get("why") == "own" and _complete(each)]
     some = next(iter(finals.values()), [])
     return StudyResult(
         name=study.study_name,
@@ -156,7 +161,7 @@ def summarise(
         trials=states | {"lost": sum(is_lost(each) for each in trials)},
         seconds=seconds_of(trials),
         workers=len({_worker(trial) for trial in counted(study)}),
-        own=dict(zip(names, own.values, strict=True)) if own is not None and own.values else {},
+        own=dict(zip(names, own[0].values, strict=True)) if own else {},
         best=dict(zip(names, best.values, strict=True)),
         best_trial=best.number,
         front=front_of(study),

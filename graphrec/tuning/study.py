@@ -23,6 +23,9 @@ from graphrec.tuning.space import Values
 HEARTBEAT_SECONDS = 20
 """Between two signs of life of a worker; one that missed several is taken for dead."""
 
+LOCK_SECONDS = 60
+"""A worker waits so long for another one that writes to the same SQLite file."""
+
 ATTEMPTS = 3
 """A trial whose worker died so often is not tried again."""
 
@@ -43,11 +46,12 @@ def connect(storage: str) -> BaseStorage:
         if "://" not in storage:
             Path(storage).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(JournalFileBackend(storage))
-        if storage.startswith("sqlite:///"):
+        is_file = storage.startswith("sqlite:///")
+        if is_file:
             Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         return RDBStorage(
             storage,
-            engine_kwargs={"connect_args": {"timeout": 60}} if "sqlite" in storage else None,
+            engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}} if is_file else None,
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=4 * HEARTBEAT_SECONDS,
             heartbeat_stale_trial_callback=try_again,

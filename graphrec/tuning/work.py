@@ -24,7 +24,7 @@ from graphrec.tuning.objective import Objective
 from graphrec.tuning.study import HERE, reclaim, storage_errors, try_again
 from graphrec.tuning.trials import counted, is_lost, seconds_left
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 """Between two looks at what other workers do."""
 
 STOP_SECONDS = 30

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import optuna
 import polars as pl
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
@@ -214,9 +214,8 @@ def _progress(study: optuna.Study, move: Callable[[int, str], None]) -> Told:
 
     def told(trials: Sequence[FrozenTrial]) -> None:
         finished = [each for each in trials if each.state.is_finished()]
-        complete = [each for each in finished if each.values]
         note = ""
-        if complete:
+        if any(each.state == TrialState.COMPLETE for each in finished):
             best = best_of(study)
             note = f"best {best.values[0]:.4f} (trial {best.number})"
         move(len(finished), note)

@@ -1,0 +1,134 @@
+"""Several processes at one study: killed, stopped, and joining from elsewhere."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import polars as pl
+import pytest
+
+from graphrec import ConfigError, tune
+from graphrec.files import write_json
+from graphrec.tuning import join
+from graphrec.tuning import search as search_module
+from graphrec.tuning.record import read_study
+from graphrec.tuning.trials import counted
+from tests.tuning import small
+
+SLOW = ["training.max_epochs=150", "training.patience=150", "tune.pruner=none"]
+
+
+def command(folder: Path, *arguments: str, trials: int = 8) -> list[str]:
+    config = small.config_of(*SLOW, f"tune.trials={trials}", "tune.final_seeds=0")
+    write_json(folder / "given.json", config.model_dump(mode="json"))
+    words = [sys.executable, "-m", "graphrec", "tune", str(folder / "given.json")]
+    return [*words, "--out", str(folder), *arguments]
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def study_in(folder: Path) -> optuna.Study | None:
+    storage = f"sqlite:///{folder}/mf/study.db"
+    try:
+        return optuna.load_study(study_name="mf", storage=storage)
+    except Exception:  # not there yet, in whatever stage of being made
+        return None
+
+
+def running_pids(folder: Path) -> set[int]:
+    study = study_in(folder)
+    trials = study.get_trials(states=(optuna.trial.TrialState.RUNNING,)) if study else []
+    return {each.user_attrs["worker"]["pid"] for each in trials if "worker" in each.user_attrs}
+
+
+def finished_count(folder: Path) -> int:
+    study = study_in(folder)
+    return sum(each.state.is_finished() for each in counted(study)) if study else 0
+
+
+def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
+    whole = subprocess.Popen(command(tmp_path, "--workers", "2"), stderr=subprocess.DEVNULL)
+    wait_for(lambda: finished_count(tmp_path) >= 1 and len(running_pids(tmp_path)) == 2)
+    os.kill(min(running_pids(tmp_path)), signal.SIGKILL)
+    assert whole.wait(240) == 0
+    result = read_study(tmp_path / "mf")
+    assert result.trials == {"complete": 8, "pruned": 0, "failed": 0, "lost": 1}
+    table = pl.read_parquet(tmp_path / "mf/trials.parquet")
+    settings = ["training.lr", "model.dim"]
+    lost = table.filter(pl.col("state") == "lost").select(settings).row(0)
+    done = table.filter(pl.col("state") == "complete").select(settings).rows()
+    assert lost in done
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_study_ends_cleanly_and_goes_on(tmp_path: Path, number: int) -> None:
+    words = command(tmp_path, "--workers", "2", trials=5)
+    whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(running_pids(tmp_path)) == 2)
+    workers = running_pids(tmp_path)
+    whole.send_signal(number)
+    _, told = whole.communicate(timeout=120)
+    assert whole.returncode == 130
+    assert "The same command goes on" in told
+    assert "Traceback" not in told
+    assert running_pids(tmp_path) == set()
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    result = read_study(tmp_path / "mf")
+    assert result.trials["complete"] == 5
+    assert result.trials["lost"] >= 1
+
+
+def test_a_worker_joins_by_the_storage(tmp_path: Path) -> None:
+    storage = f"{tmp_path}/shared.journal"
+    first = subprocess.Popen(
+        command(tmp_path, "--storage", storage), stderr=subprocess.DEVNULL
+    )  # the one that also writes the results
+    joining = command(tmp_path, "--storage", storage, "--join")
+    second = subprocess.Popen(joining, stderr=subprocess.DEVNULL)
+    assert second.wait(240) == 0
+    assert first.wait(240) == 0
+    result = read_study(tmp_path / "mf")
+    assert result.trials == {"complete": 8, "pruned": 0, "failed": 0, "lost": 0}
+    assert result.workers == 2
+
+
+def test_there_must_be_a_study_to_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_module, "JOIN_SECONDS", 0)
+    with pytest.raises(ConfigError, match=r"holds no study 'mf' to join\. Start it first"):
+        join(small.config_of(), f"{tmp_path}/s.journal")
+
+
+def test_workers_that_all_end_early_are_an_error(tmp_path: Path) -> None:
+    words = command(tmp_path, "--workers", "2")
+    whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(running_pids(tmp_path)) == 2)
+    for pid in running_pids(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+    _, told = whole.communicate(timeout=120)
+    assert whole.returncode == 2
+    assert "All workers ended early" in told
+    assert "worker-0.log" in told
+
+
+def test_two_workers_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With proposals that need no history, only the order of trials may differ."""
+    monkeypatch.setattr(search_module, "write_report", lambda *_: None)
+    tables = []
+    for count in (1, 2):
+        out = tmp_path / str(count)
+        tune(small.config_of("tune.sampler=random", "tune.final_seeds=0"), out, workers=count)
+        tables.append(pl.read_parquet(out / "trials.parquet").select("training.lr", "ndcg@5"))
+    assert tables[0].sort("training.lr").equals(tables[1].sort("training.lr"))
