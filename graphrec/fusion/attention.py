@@ -1,9 +1,15 @@
-"""Softmax attention over the modalities of an item."""
+"""Softmax attention over the modalities of an item: x = sum_m alpha_m x_m."""
 
 import torch
 from torch import Tensor, nn
 
-from graphrec.fusion.base import Fusion, parameter
+from graphrec.fusion.base import (
+    Fusion,
+    masked_softmax,
+    parameter,
+    weighted_sum,
+    without_missing,
+)
 
 
 class Attention(Fusion):
@@ -22,7 +28,29 @@ class Attention(Fusion):
 
     def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Fuse; the weights are alpha."""
+        tokens = without_missing(tokens, present)
         energy = (torch.tanh(tokens @ self.transform + self.bias) @ self.query).squeeze(-1)
-        lowest = torch.finfo(energy.dtype).min  # finite, so that rows without any stay free of NaN
-        alpha = torch.softmax(energy.masked_fill(~present, lowest), dim=1) * present
-        return (alpha.unsqueeze(-1) * tokens).sum(dim=1), alpha
+        alpha = masked_softmax(energy, present)
+        return weighted_sum(alpha, tokens), alpha
+
+
+class SoftmaxAttention(Fusion):
+    """x = sum_m alpha_m x_m, alpha = softmax over the present m of (W [x_1; ...; x_M] + b)_m.
+
+    Unlike in ``attention``, how much a modality counts depends on all the others too. A missing
+    slot holds zeros. With two modalities a vector learned for it could not change anything: the
+    modality that is left has weight 1. Costs O(I M^2 D).
+
+    Source: moon2018multimodal, the modality attention, without the sigmoid before the softmax.
+    """
+
+    def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
+        super().__init__(num_modalities, dim, rng)
+        self.transform = parameter((num_modalities * dim, num_modalities), rng)
+        self.bias = nn.Parameter(torch.zeros(num_modalities))
+
+    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse; the weights are alpha."""
+        tokens = without_missing(tokens, present)
+        alpha = masked_softmax(tokens.flatten(start_dim=1) @ self.transform + self.bias, present)
+        return weighted_sum(alpha, tokens), alpha

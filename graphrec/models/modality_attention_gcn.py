@@ -42,7 +42,7 @@ class ModalityAttentionGCNConfig(EmbeddingConfig):
     backbone: Literal["lightgcn", "ngcf"] = "lightgcn"
     """Kind of message passing."""
     fusion: str = "attention"
-    """A name of ``FUSIONS``: attention, concat, gate or sum."""
+    """How the modalities of an item become one vector; see ``graphrec list fusions``."""
     use_id: bool = True
     """Add a free embedding per item to its fused modalities."""
     dropout: Fraction = 0.0

@@ -1,0 +1,50 @@
+"""Mixture of experts: small networks, and a gate that says how much each of them counts."""
+
+import torch
+from torch import Tensor
+
+from graphrec.fusion.base import (
+    Fusion,
+    equal_shares,
+    mapped,
+    masked_softmax,
+    matrices,
+    parameter,
+    weighted_sum,
+    without_missing,
+)
+
+SHARED = 2
+"""Experts S of ``Experts`` that read all modalities."""
+
+
+class Experts(Fusion):
+    """x = sum over present m of g_m E_m(x_m) + sum over s = 1, 2 of g_s E_s(y), mixture of experts.
+
+    y is the mean of the present x_m, the gate g = softmax of W y over the experts of the present
+    modalities and the two shared ones, and every expert is a network E(z) = V relu(U z). Without
+    biases, an item without modalities gets zeros. Costs O(I M D^2).
+
+    Source: shazeer2017outrageously, Eq. 1 and 2; own and shared experts tang2020ple.
+
+    Deviations: all experts are asked: the gate has no noise and keeps more than the k largest.
+    """
+
+    def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
+        super().__init__(num_modalities, dim, rng)
+        experts = num_modalities + SHARED
+        self.hidden = matrices(experts, (dim, dim), rng)
+        self.output = matrices(experts, (dim, dim), rng)
+        self.gate = parameter((dim, experts), rng)
+
+    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse; the weights are g_m plus 1 / n of what the shared experts have, for n present."""
+        tokens = without_missing(tokens, present)
+        shares = equal_shares(present, tokens.dtype)
+        mean = weighted_sum(shares, tokens)
+        asked = torch.cat([tokens, mean.unsqueeze(1).expand(-1, SHARED, -1)], dim=1)
+        answers = mapped(torch.relu(mapped(asked, self.hidden)), self.output)
+        mask = torch.cat([present, present.new_ones(len(present), SHARED)], dim=1)
+        gate = masked_softmax(mean @ self.gate, mask)
+        own, shared = gate.split((present.shape[1], SHARED), dim=1)
+        return weighted_sum(gate, answers), own + shared.sum(dim=1, keepdim=True) * shares
