@@ -49,7 +49,7 @@ class GATLayers(nn.Module):
     def forward(self, graph: Graph, x: Tensor) -> Tensor:
         """Return the mean over x and every layer."""
         edges = Edges(graph)
-        total = x = single(x)
+        total = x
         for layer in zip(self.transforms, self.targets, self.sources, strict=True):
             x = functional.elu(self._attend(edges, x, *layer))
             total = total + x
@@ -69,14 +69,12 @@ class GATLayers(nn.Module):
             own = (own - peak).exp()
             heard = (heard - peak.index_select(0, edges.targets)).exp()
             mass = own.index_add(0, edges.targets, heard)
-            messages = torch.stack(
-                [
-                    edges.weighted_sum(heard[:, head], values[:, head])
-                    for head in range(self.num_heads)
-                ],
-                dim=1,
-            )
-            mixed = (messages + own.unsqueeze(2) * values) / mass.unsqueeze(2)
+            alpha = heard / mass.index_select(0, edges.targets)
+            messages = [
+                edges.weighted_sum(alpha[:, head], values[:, head])
+                for head in range(self.num_heads)
+            ]
+            mixed = torch.stack(messages, dim=1) + (own / mass).unsqueeze(2) * values
         return mixed.flatten(1)
 
 
@@ -102,7 +100,8 @@ class Edges:
 
     def weighted_sum(self, weights: Tensor, x: Tensor) -> Tensor:
         """``sum over u of w_vu x_u``, ``[N, D]``, differentiable in both arguments."""
-        result: Tensor = _WeightedSum.apply(weights.contiguous(), x.contiguous(), self)
+        # Sparse kernels read the weights one after the other.
+        result: Tensor = _WeightedSum.apply(weights.contiguous(), x, self)
         return result
 
     def matrix(self, weights: Tensor) -> Tensor:
@@ -130,7 +129,7 @@ class _WeightedSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         weights, x = ctx.saved_tensors
-        edges, gradient = ctx.edges, gradient.contiguous()
+        edges = ctx.edges
         nothing = edges.matrix(torch.zeros_like(weights))
         sampled = torch.sparse.sampled_addmm(nothing, gradient, x.T, beta=0.0)
         transposed = edges.matrix(weights.index_select(0, edges.opposite))

@@ -19,6 +19,7 @@ from tests.graphs.dense import normalised_adjacency
 from tests.models.cases import (
     Case,
     World,
+    batch_of,
 )
 from tests.models.flagship import (
     NAME,
@@ -110,6 +111,18 @@ def test_training_passes_messages_over_a_part_of_the_edges(
         part = literal_passed(normalised_adjacency(kept), nodes, state, backbone)
         np.testing.assert_allclose(torch.cat(model.embed()).detach(), part, atol=1e-5)
         np.testing.assert_allclose(torch.cat(model.eval().embed()).detach(), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf", "gat"])
+def test_a_drawn_graph_has_the_kernels_and_the_precision_of_the_whole_one(
+    world: World, backbone: str
+) -> None:
+    case = Case(NAME, (("backbone", backbone), ("edge_drop", 0.4)))
+    model = ModalityAttentionGCN(case.config(), case.inputs(world, backend="torch")).double()
+    model.begin_epoch(torch.Generator().manual_seed(0))
+    assert model.kept.backend == model.graph.backend == "torch"
+    assert model.kept.scale.dtype == torch.float64
+    assert {term.dtype for term in model.loss(batch_of(world)).values()} == {torch.float64}
 
 
 def test_training_masks_the_columns_of_each_modality(world: World) -> None:
