@@ -19,7 +19,8 @@ from tests import flow
 
 RUN, FIT = sys.modules[run.__module__], sys.modules[fit.__module__]
 
-# Each uses another source of random numbers: none but the order, dropout, and both with content.
+# Each uses another source of random numbers: none but the order, dropout, and both with content
+# and with all that the flagship leaves out in training.
 RNG_USERS = {
     "mf": ("training.schedule=cosine",),
     "lightgcn": ("training.negatives=popularity", "training.num_negatives=2"),
@@ -27,6 +28,11 @@ RNG_USERS = {
     "modality_attention_gcn": (
         "model.backbone=ngcf",
         "model.dropout=0.3",
+        "model.edge_drop=0.3",
+        "model.edge_drop_kind=degree",
+        "model.feature_drop=0.2",
+        "model.modality_dropout=0.3",
+        "features.stats.encoder=interactions",
         "user_features.stats.encoder=interactions",
     ),
 }

@@ -1,5 +1,7 @@
 """Interactions and features -> sparse operators that pass messages along a graph."""
 
+from graphrec.graphs.attention import GATLayers
+from graphrec.graphs.augment import EdgeDrop, EdgeDropKind, Projection, modality_mask
 from graphrec.graphs.backbones import NGCFLayers
 from graphrec.graphs.bipartite import bipartite_graph
 from graphrec.graphs.neighbour_files import (
@@ -13,13 +15,18 @@ from graphrec.graphs.similarity import Neighbours, Rule, nearest_items, similari
 
 __all__ = [
     "DirectedGraph",
+    "EdgeDrop",
+    "EdgeDropKind",
+    "GATLayers",
     "Graph",
     "NGCFLayers",
     "Neighbours",
+    "Projection",
     "Rule",
     "bipartite_graph",
     "cached_neighbours",
     "layer_mean",
+    "modality_mask",
     "nearest_items",
     "neighbours_key",
     "neighbours_of",

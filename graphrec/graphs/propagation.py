@@ -21,6 +21,14 @@ from graphrec.names import resolve
 from graphrec.precision import single
 
 
+def csr(indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
+    """The square sparse tensor of a CSR triple, which is trusted."""
+    shape = (len(indptr) - 1, len(indptr) - 1)
+    with warnings.catch_warnings():  # torch announces once that CSR support is in beta
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(indptr, indices, values, shape, check_invariants=False)
+
+
 class SparseOperator(nn.Module):
     """``x -> A x`` for a square sparse A, int32 CSR, by the kernel of a backend; no gradient.
 
@@ -87,14 +95,8 @@ class SparseOperator(nn.Module):
         return self
 
     def _torch(self) -> Callable[[Tensor], Tensor]:
-        shape = (self.num_nodes, self.num_nodes)
         ones = torch.ones_like(self.indices, dtype=self.values.dtype)
-        values = self.values if len(self.values) else ones
-        with warnings.catch_warnings():  # torch announces once that CSR support is in beta
-            warnings.simplefilter("ignore", UserWarning)
-            matrix = torch.sparse_csr_tensor(
-                self.indptr, self.indices, values, shape, check_invariants=False
-            )
+        matrix = csr(self.indptr, self.indices, self.values if len(self.values) else ones)
         return lambda x: matrix @ x
 
     def _pyg(self) -> Callable[[Tensor], Tensor]:

@@ -1,6 +1,6 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Literal, Self
 
@@ -14,10 +14,15 @@ from graphrec.features import Modality
 from graphrec.features.rows import TrainableRows
 from graphrec.fusion import FUSIONS, ProjectedSum
 from graphrec.graphs import (
+    EdgeDrop,
+    EdgeDropKind,
+    GATLayers,
     NGCFLayers,
+    Projection,
     Rule,
     bipartite_graph,
     layer_mean,
+    modality_mask,
     neighbours_of,
     propagate,
     similarity_graph,
@@ -39,16 +44,26 @@ class ModalityAttentionGCNConfig(EmbeddingConfig):
 
     num_layers: NonNegativeInt = 2
     """Layers L of message passing."""
-    backbone: Literal["lightgcn", "ngcf"] = "lightgcn"
-    """Kind of message passing."""
+    backbone: Literal["lightgcn", "ngcf", "gat", "none"] = "lightgcn"
+    """Kind of message passing between users and items; none leaves it out."""
+    heads: PositiveInt = 1
+    """Attention heads of the gat backbone; they share dim equally."""
     fusion: str = "attention"
     """How the modalities of an item become one vector; see ``graphrec list fusions``."""
     use_id: bool = True
     """Add a free embedding per item to its fused modalities."""
     dropout: Fraction = 0.0
     """Message dropout of the ngcf backbone."""
+    edge_drop: Fraction = 0.0
+    """Share of the user-item edges that is left out of training, drawn anew each epoch."""
+    edge_drop_kind: EdgeDropKind = "uniform"
+    """Edges go with equal probability, or rather where both ends have many (degree)."""
+    feature_drop: Fraction = 0.0
+    """Share of the feature columns that is left out of training, drawn anew each epoch."""
+    modality_dropout: Fraction = 0.0
+    """Probability that an item lacks a modality in a training step; one always stays."""
     item_layers: NonNegativeInt = 0
-    """Layers over the graph of similar items, for the lightgcn backbone; 0 leaves it out."""
+    """Layers over the graph of similar items, for all backbones but ngcf; 0 leaves it out."""
     knn_k: PositiveInt = 10
     """Similar items of each item in each modality."""
     knn_edges: Literal["binary", "cosine"] = "binary"
@@ -59,15 +74,32 @@ class ModalityAttentionGCNConfig(EmbeddingConfig):
     @model_validator(mode="after")
     def _used(self) -> Self:
         resolve(self.fusion, FUSIONS, "fusion")
-        if self.dropout > 0 and self.backbone != "ngcf":
-            raise ValueError(f"dropout has no effect on backbone = {self.backbone!r}; remove it")
-        if self.item_layers and self.backbone != "lightgcn":
-            raise ValueError("item_layers is for backbone = 'lightgcn'")
-        for name in ("knn_k", "knn_edges", "knn_shares"):
-            changed = getattr(self, name) != type(self).model_fields[name].default
-            if changed and not self.item_layers:
-                raise ValueError(f"{name} has no effect while item_layers = 0")
+        if self.item_layers and self.backbone == "ngcf":
+            raise ValueError("item_layers is for backbone = 'lightgcn', 'gat' or 'none'")
+        if self.dim % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
+        for name, reason in self._idle():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect {reason}; remove it")
         return self
+
+    def _idle(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        on_backbone = f"on backbone = {self.backbone!r}"
+        if self.backbone == "none":
+            yield "num_layers", on_backbone
+            yield "edge_drop", on_backbone
+        for name, backbone in (("heads", "gat"), ("dropout", "ngcf")):
+            if self.backbone != backbone:
+                yield name, on_backbone
+        if not self.num_layers:
+            for name in ("heads", "dropout", "edge_drop"):
+                yield name, "while num_layers = 0"
+        if not self.edge_drop:
+            yield "edge_drop_kind", "while edge_drop = 0"
+        if not self.item_layers:
+            for name in ("knn_k", "knn_edges", "knn_shares"):
+                yield name, "while item_layers = 0"
 
 
 class ModalityAttentionGCN(EmbeddingModel):
@@ -76,14 +108,25 @@ class ModalityAttentionGCN(EmbeddingModel):
     Modality m of item i is projected to D; the fusion sees a mask and never a row that stands for
     nothing. ``e_i`` exists for items with training interactions only, so a cold item starts at
     its content and not at noise. An item without any modality starts at ``e_i``; if it has no
-    ``e_i`` either, at a learned vector. Final embeddings are LightGCN's layer mean or NGCF's
-    joined layers. With user features f_um, user node u starts at
-    ``e_u + sum over the present m of (W_m f_um + b_m)`` instead of e_u. With ``item_layers`` L',
-    the final embedding of item i gains ``(S^L' h)_i``: S is the graph of similar items, which
-    stays that of the rows as they were encoded.
+    ``e_i`` either, at a learned vector. User node u starts at h_u = e_u, with user features at
+    ``h_u = e_u + sum over the present m of (W_m f_um + b_m)``. The score is x_u . x_i with
 
-    Source: graphrec; message passing he2020lightgcn and wang2019ngcf, attention
-    bahdanau2015attention, similar items zhou2023freedom.
+        x = 1 / (L + 1) sum_l A^l h       lightgcn, A = D^-1/2 (user-item edges) D^-1/2
+        x = [h || NGCF layers of h]       ngcf, see ``NGCFLayers``
+        x = 1 / (L + 1) sum_l h^l         gat, h^l a layer of attention on the edges, ``GATLayers``
+        x = h                             none
+        x_i gains (S^L' h)_i              with L' = ``item_layers``, S the graph of similar items
+
+    S stays that of the rows as they were encoded. Modalities that are lists of neighbours take
+    part in S only: with no others, S acts on the e_i alone.
+
+    In training, and never in evaluation: ``edge_drop`` passes messages over a part of the edges,
+    normalised by its own degrees (``EdgeDrop``), ``feature_drop`` reads ``f_im * c / (1 - share)``
+    with c in {0, 1}^F the same for all items of modality m (``Projection``), both drawn once an
+    epoch; ``modality_dropout`` hides present modalities in each step (``modality_mask``).
+
+    Source: graphrec; message passing he2020lightgcn, wang2019ngcf and velickovic2018gat, attention
+    bahdanau2015attention, similar items and pruning zhou2023freedom.
 
     Deviations: none.
     """
@@ -102,34 +145,56 @@ class ModalityAttentionGCN(EmbeddingModel):
     def __init__(self, config: ModalityAttentionGCNConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         features: Mapping[str, Modality] = inputs.features or {}
-        if not features and not config.use_id:
+        self.names = tuple(sorted(name for name in features if features[name].values.shape[1]))
+        if not self.names and not config.use_id:
             raise ConfigError(
                 "modality_attention_gcn without features and with use_id = false has nothing to "
                 "learn from. Add a [features.NAME] table or set model.use_id = true."
             )
-        self.names = tuple(sorted(name for name in features if features[name].values.shape[1]))
+        self._require_modalities()
         self.users = embedding_table(self.num_users, config, inputs.rng)
-        self.graph = bipartite_graph(inputs.train, inputs.backend)
         self._build_content(features, inputs.rng)
         self._build_ids(inputs.train, inputs.rng)
         self._build_item_graph(features, inputs)
-        if config.backbone == "ngcf":
-            self.layers = NGCFLayers(config.dim, config.num_layers, config.dropout, inputs.rng)
+        self._build_layers(inputs)
         self.user_content = (
             ProjectedSum(inputs.user_features, config.dim, inputs.rng)
             if inputs.user_features
             else None
         )
 
+    def _require_modalities(self) -> None:
+        for key, needed in (("feature_drop", 1), ("modality_dropout", 2)):
+            if getattr(self.config, key) and len(self.names) < needed:
+                raise ConfigError(
+                    f"model.{key} needs {needed} or more modalities with values, but there are "
+                    f"{len(self.names)}. Add a [features.NAME] table or set it to 0."
+                )
+
+    def _build_layers(self, inputs: Inputs) -> None:
+        config = self.config
+        if config.backbone == "none":
+            return
+        self.graph = self.kept = bipartite_graph(inputs.train, inputs.backend)
+        if config.edge_drop:
+            self.edges = EdgeDrop(
+                inputs.train, config.edge_drop, config.edge_drop_kind, inputs.backend
+            )
+        if config.backbone == "ngcf":
+            self.layers: nn.Module = NGCFLayers(
+                config.dim, config.num_layers, config.dropout, inputs.rng
+            )
+        elif config.backbone == "gat":
+            self.layers = GATLayers(config.dim, config.num_layers, config.heads, inputs.rng)
+
     def _build_content(self, features: Mapping[str, Modality], rng: torch.Generator) -> None:
         self.contents = nn.ModuleList(features[name].rows() for name in self.names)
-        self.projections = nn.ModuleList()
-        for name in self.names:
-            width = features[name].values.shape[1]
-            projection = nn.utils.skip_init(nn.Linear, width, self.config.dim)
-            nn.init.xavier_normal_(projection.weight, generator=rng)
-            nn.init.zeros_(projection.bias)
-            self.projections.append(projection)
+        self.projections = nn.ModuleList(
+            Projection(
+                features[name].values.shape[1], self.config.dim, self.config.feature_drop, rng
+            )
+            for name in self.names
+        )
         masks = [torch.from_numpy(features[name].present) for name in self.names]
         present = torch.stack(masks, dim=1) if masks else torch.zeros(self.num_items, 0).bool()
         self.register_buffer("present", present, persistent=False)
@@ -181,7 +246,10 @@ class ModalityAttentionGCN(EmbeddingModel):
             projection(content())
             for content, projection in zip(self.contents, self.projections, strict=True)
         ]
-        fused: tuple[Tensor, Tensor] = self.fusion(torch.stack(tokens, dim=1), self.present)
+        present = self.present
+        if self.training and self.config.modality_dropout:
+            present = modality_mask(present, self.config.modality_dropout)
+        fused: tuple[Tensor, Tensor] = self.fusion(torch.stack(tokens, dim=1), present)
         return fused
 
     def _item_nodes(self) -> Tensor:
@@ -200,12 +268,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     def embed(self) -> tuple[Tensor, Tensor]:
         """Fuse, pass messages, split into users and items, add similar items."""
         start = self._item_nodes()
-        nodes = torch.cat([self._user_nodes(), start])
-        if self.config.backbone == "ngcf":
-            nodes = self.layers(self.graph, nodes)
-        else:
-            nodes = layer_mean(self.graph, nodes, self.config.num_layers)
-        users, items = self.split_nodes(nodes)
+        users, items = self.split_nodes(self._pass(torch.cat([self._user_nodes(), start])))
         if not self.config.item_layers:
             return users, items
         similar = start
@@ -213,14 +276,30 @@ class ModalityAttentionGCN(EmbeddingModel):
             similar = propagate(self.item_graph, similar)
         return users, items + similar
 
+    def _pass(self, nodes: Tensor) -> Tensor:
+        """Messages between users and items."""
+        if self.config.backbone == "none":
+            return nodes
+        graph = self.kept if self.training else self.graph
+        if self.config.backbone == "lightgcn":
+            return layer_mean(graph, nodes, self.config.num_layers)
+        passed: Tensor = self.layers(graph, nodes)
+        return passed
+
     @property
     def _encoders(self) -> list[TrainableRows]:
         return [content for content in self.contents if isinstance(content, TrainableRows)]
 
     def begin_epoch(self, rng: torch.Generator) -> None:
-        """Bring the rows of encoders that are trained up to date."""
+        """Bring the rows of trained encoders up to date; draw edges and columns."""
         for encoder in self._encoders:
             encoder.refresh()
+        if self.config.edge_drop:
+            self.kept = self.edges.draw(rng).to(self.users.dtype)
+        if self.config.feature_drop:
+            for projection in self.projections:
+                assert isinstance(projection, Projection)
+                projection.draw(rng)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The ranking loss; it reaches encoders that are trained through the batch's items."""

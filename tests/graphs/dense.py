@@ -49,3 +49,35 @@ def ngcf(a_hat: Dense, x: Dense, state: dict[str, Dense], num_layers: int) -> De
         x = ngcf_layer(a_hat, x, weights, biases)
         outputs.append(x / np.linalg.norm(x, axis=1, keepdims=True))
     return np.concatenate(outputs, axis=1)
+
+
+def elu(x: Dense) -> Dense:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def gat_layer(adjacency: Dense, x: Dense, w: Dense, to: Dense, of: Dense) -> Dense:
+    """Eq. 1-4 of the GAT paper for one head, node by node; w maps column vectors."""
+    rows = []
+    for target, own in enumerate(x):
+        heard = [node for node in range(len(x)) if adjacency[target, node] or node == target]
+        joined = [np.concatenate([w @ own, w @ x[node]]) for node in heard]
+        energy = np.array([leaky_relu(np.concatenate([to, of]) @ pair) for pair in joined])
+        alpha = np.exp(energy) / np.exp(energy).sum()
+        rows.append(sum(share * (w @ x[node]) for share, node in zip(alpha, heard, strict=True)))
+    return np.stack(rows)
+
+
+def gat(adjacency: Dense, x: Dense, state: dict[str, Dense], num_layers: int) -> Dense:
+    """The mean of x and all layers; the heads of a layer stand side by side."""
+    outputs = [x]
+    for layer in range(num_layers):
+        w = state[f"transforms.{layer}.weight"]
+        ends = (state[f"targets.{layer}"], state[f"sources.{layer}"])
+        width = ends[0].shape[1]
+        heads = [
+            gat_layer(adjacency, x, w[head * width : (head + 1) * width], to, of)
+            for head, (to, of) in enumerate(zip(*ends, strict=True))
+        ]
+        x = elu(np.concatenate(heads, axis=1))
+        outputs.append(x)
+    return np.mean(outputs, axis=0)

@@ -187,9 +187,21 @@ FLAGSHIP = [
     if backbone == "lightgcn" or fusion in ("attention", "concat", "gate", "sum")
 ]
 """Every fusion on the faster backbone; fusion and backbone never meet, so a few are on both."""
+BACKBONES: list[tuple[tuple[str, Json], ...]] = [
+    (("backbone", "none"),),
+    (("backbone", "gat"), ("heads", 2)),
+    (("backbone", "none"), ("item_layers", 1), ("knn_k", 3)),
+    (("backbone", "gat"), ("item_layers", 1), ("knn_k", 3)),
+]
+AUGMENTED: list[tuple[tuple[str, Json], ...]] = [
+    (("edge_drop", 0.3), ("feature_drop", 0.2), ("modality_dropout", 0.4)),
+    (("backbone", "gat"), ("edge_drop", 0.2), ("edge_drop_kind", "degree")),
+    (("backbone", "ngcf"), ("edge_drop", 0.2), ("dropout", 0.1)),
+]
 EVERY_CASE = [
     *EVERY_MODEL,
     *FLAGSHIP,
+    *(Case("modality_attention_gcn", settings) for settings in [*BACKBONES, *AUGMENTED]),
     Case("modality_attention_gcn", (("use_id", False),)),
     Case("modality_attention_gcn", user_features=True),
     Case("modality_attention_gcn", (("item_layers", 1), ("knn_k", 3))),
@@ -214,7 +226,8 @@ def similar_nodes(model: Model) -> Tensor:
 
 
 def has_layers(case: Case) -> bool:
-    return "num_layers" in case.model_class.Config.model_fields
+    fields = case.model_class.Config.model_fields
+    return "num_layers" in fields and ("backbone", "none") not in case.settings
 
 
 def free_rows(model: Model) -> list[tuple[nn.Parameter, int]]:

@@ -129,6 +129,7 @@ def adam_by_hand(model: Model, train: Interactions, config: TrainingConfig, seed
     model.train()
     with torch.random.fork_rng([]):
         torch.manual_seed(stream_seed(seed, "layers", 1))
+        model.begin_epoch(torch_stream(seed, "augmentation", 1))
         batches = shuffled_batches(train, config.batch_size, torch_stream(seed, "order", 1), CPU)
         for step, (users, pos) in enumerate(batches, 1):
             batch = Batch(users, pos, sampler.sample(users, config.num_negatives, negatives))

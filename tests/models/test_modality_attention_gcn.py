@@ -1,4 +1,4 @@
-"""The flagship against loops over items: every fusion, both backbones, with and without ids."""
+"""The flagship against loops over items: every fusion and backbone, with and without ids."""
 
 from dataclasses import replace
 
@@ -10,16 +10,13 @@ from pydantic import ValidationError
 from graphrec.config_file import build_config
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
-from graphrec.features.neighbours import GivenNeighbours
 from graphrec.fusion import FUSIONS
-from graphrec.graphs import nearest_items
-from graphrec.models import EmbeddingModel, Inputs, Model
+from graphrec.models import EmbeddingModel, Inputs
 from graphrec.models.modality_attention_gcn import (
     ModalityAttentionGCN,
     ModalityAttentionGCNConfig,
 )
-from tests.fusion.literal import LITERAL
-from tests.graphs.dense import Dense, ngcf, normalised_adjacency
+from tests.graphs.dense import normalised_adjacency
 from tests.models.cases import (
     COLD_WITH_CONTENT,
     COLD_WITH_NOTHING,
@@ -30,54 +27,26 @@ from tests.models.cases import (
     checkerboard_world,
     planted_world,
     random_features,
-    random_interactions,
     train_briefly,
 )
+from tests.models.flagship import (
+    NAME,
+    given_neighbours,
+    literal_items,
+    literal_passed,
+    literal_similar,
+    shaken,
+    small_world,
+)
 
-NAME = "modality_attention_gcn"
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def world() -> World:
-    """The last item is cold; item 1 has no modality."""
-    train = random_interactions(9, 12, share=0.3, seed=4)
-    return World(train, train, train, random_features(12, seed=4))
-
-
-def shaken(model: Model) -> dict[str, Dense]:
-    """Give every parameter, biases included, a value of its own; return them in float64."""
-    rng = torch.Generator().manual_seed(8)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape, generator=rng)
-    return {name: value.double().numpy() for name, value in model.state_dict().items()}
-
-
-def literal_items(world: World, state: dict[str, Dense], fusion: str, use_id: bool) -> Dense:
-    """h_i item by item: the tokens of the modalities it has, fused, plus its own vector."""
-    names = sorted(world.features)
-    rows = []
-    for item in range(world.train.num_items):
-        tokens = {
-            m: state[f"projections.{m}.weight"] @ world.features[name].values[item]
-            + state[f"projections.{m}.bias"]
-            for m, name in enumerate(names)
-            if world.features[name].present[item]
-        }
-        trained = use_id and item in world.train.items
-        row = np.zeros(state["users"].shape[1])
-        if tokens:
-            row = row + LITERAL[fusion](tokens, len(names), state, "fusion.")[0]
-        if trained:
-            row = row + state["items"][item]
-        if not tokens and not trained:
-            row = row + state["nothing"][0]
-        rows.append(row)
-    return np.stack(rows)
+    return small_world()
 
 
 @pytest.mark.parametrize("use_id", [True, False])
-@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf"])
+@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf", "gat", "none"])
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_embeddings_follow_the_formula(
     world: World, fusion: str, backbone: str, use_id: bool
@@ -87,59 +56,27 @@ def test_embeddings_follow_the_formula(
     assert isinstance(model, EmbeddingModel)
     state = shaken(model)
     nodes = np.concatenate([state["users"], literal_items(world, state, fusion, use_id)])
-    a_hat = normalised_adjacency(world.train)
-    if backbone == "ngcf":
-        layers = {name.removeprefix("layers."): value for name, value in state.items()}
-        expected = ngcf(a_hat, nodes, layers, num_layers=2)
-    else:
-        expected = (nodes + a_hat @ nodes + a_hat @ a_hat @ nodes) / 3
-    actual = torch.cat(model.embed()).detach().numpy()
-    # Products of three tokens reach 100, where single precision ends at 1e-5.
-    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-5)
+    expected = literal_passed(normalised_adjacency(world.train), nodes, state, backbone)
+    actual = torch.cat(model.double().embed()).detach().numpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-7)
 
 
-def literal_similar(features: Features, shares: dict[str, float], k: int) -> Dense:
-    """The mixed graph of similar items, entry by entry, from the definition."""
-    total = features.num_items
-    mixed, weight = np.zeros((total, total)), np.zeros(total)
-    for name, modality in features.items():
-        s = np.zeros((total, total))
-        have = np.flatnonzero(modality.present)
-        for i in have:
-            x = modality.values[i] / np.linalg.norm(modality.values[i])
-            others = [j for j in have if j != i]
-            cosines = [x @ modality.values[j] / np.linalg.norm(modality.values[j]) for j in others]
-            for best in np.argsort(cosines)[::-1][:k]:
-                s[i, others[best]] = 1
-            s[i, i] = 1
-        degrees = np.maximum(s.sum(axis=1), 1)
-        has = modality.present * shares[name]
-        mixed += has[:, None] * (s / np.sqrt(np.outer(degrees, degrees)))
-        weight += has
-    return mixed / np.where(weight > 0, weight, 1)[:, None]
-
-
+@pytest.mark.parametrize("backbone", ["lightgcn", "gat", "none"])
 @pytest.mark.parametrize("item_layers", [1, 2])
-def test_similar_items_are_added_to_the_final_item(world: World, item_layers: int) -> None:
+def test_similar_items_are_added_to_the_final_item(
+    world: World, item_layers: int, backbone: str
+) -> None:
     shares = {"audio": 1.0, "image": 2.0, "text": 0.5}
     settings = (("item_layers", item_layers), ("knn_k", 3), ("knn_shares", shares))
-    model = Case(NAME, settings).ready(world)
+    model = Case(NAME, (*settings, ("backbone", backbone))).ready(world)
     assert isinstance(model, EmbeddingModel)
     state = shaken(model)
     items = literal_items(world, state, "attention", True)
     nodes = np.concatenate([state["users"], items])
-    a_hat = normalised_adjacency(world.train)
-    expected = (nodes + a_hat @ nodes + a_hat @ a_hat @ nodes) / 3
+    expected = literal_passed(normalised_adjacency(world.train), nodes, state, backbone)
     similar = literal_similar(world.features, shares, k=3)
     expected[world.train.num_users :] += np.linalg.matrix_power(similar, item_layers) @ items
     np.testing.assert_allclose(torch.cat(model.embed()).detach(), expected, atol=1e-5)
-
-
-def given_neighbours(world: World) -> GivenNeighbours:
-    """The lists of the images, as if others had computed them."""
-    image = world.features["image"]
-    found = nearest_items(image.values, image.present, 4)
-    return GivenNeighbours(image.values[:, :0], image.present, found)
 
 
 def test_given_neighbours_stand_in_for_a_modality(world: World) -> None:
@@ -167,19 +104,6 @@ def test_similar_items_without_content_are_refused(world: World) -> None:
         ModalityAttentionGCN(ModalityAttentionGCNConfig(name=NAME, item_layers=1), inputs)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"knn_k": 5}, "knn_k has no effect while item_layers = 0"),
-        ({"knn_shares": {"a": 1}}, "knn_shares has no effect"),
-        ({"item_layers": 1, "backbone": "ngcf"}, "item_layers is for backbone = 'lightgcn'"),
-    ],
-)
-def test_settings_of_similar_items_that_would_be_ignored_are_refused(settings, message) -> None:
-    with pytest.raises(ValidationError, match=message):
-        ModalityAttentionGCNConfig(name=NAME, **settings)
-
-
 def test_a_user_starts_at_its_own_vector_and_its_content(world: World) -> None:
     train = world.train
     users = random_features(train.num_users, seed=6)
@@ -204,7 +128,7 @@ def test_a_user_starts_at_its_own_vector_and_its_content(world: World) -> None:
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf"])
+@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf", "gat", "none"])
 def test_user_features_draw_after_everything_else(world: World, backbone: str) -> None:
     """All other weights start where they start without user features."""
     settings = (("backbone", backbone),)
@@ -231,7 +155,7 @@ def test_regularisation_is_on_free_embeddings_only(world: World) -> None:
         assert model.loss(batch)["reg"].item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf"])
+@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf", "gat", "none"])
 def test_a_cold_item_starts_at_its_content(backbone: str) -> None:
     """Its free embedding never learned anything: it must not be added as noise."""
     world = planted_world()
