@@ -1,6 +1,10 @@
-"""Every configuration in the guide to item content is one that graphrec accepts."""
+"""The guides: every configuration in them is accepted, every command that can run here is run."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,19 +12,90 @@ import pytest
 
 from graphrec import build_config
 from graphrec.features import ENCODERS
+from tests import flow
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "features.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```toml\n(.*?)```", GUIDE, flags=re.DOTALL)
+DOCS = Path(__file__).parents[1] / "docs"
+FEATURES = (DOCS / "features.md").read_text(encoding="utf-8")
+TUNING = (DOCS / "tuning.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_of_the_guide_is_a_valid_configuration(block: str) -> None:
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("block", blocks(FEATURES, "toml"))
+def test_a_block_of_the_guide_to_features_is_a_valid_configuration(block: str) -> None:
     table = {"data": {"path": "x.csv"}, "model": {"name": "modality_attention_gcn"}}
     config = build_config(table | tomllib.loads(block))
     assert config.features
 
 
 def test_the_guide_names_every_encoder() -> None:
-    assert len(BLOCKS) >= 5
-    missing = [name for name in ENCODERS if f"`{name}" not in GUIDE]
+    assert len(blocks(FEATURES, "toml")) >= 5
+    missing = [name for name in ENCODERS if f"`{name}" not in FEATURES]
     assert missing == []
+
+
+@pytest.mark.parametrize("block", blocks(TUNING, "toml"))
+def test_a_block_of_the_guide_to_tuning_is_a_valid_configuration(block: str) -> None:
+    table = {"data": {"path": "x.csv"}, "model": {"name": "lightgcn"}}
+    config = build_config(table | tomllib.loads(block))
+    assert config.search or config.tune.model_fields_set
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the configurations that the guide to tuning talks about."""
+    folder = tmp_path_factory.mktemp("shop")
+    for name, model in (("shop", "lightgcn"), ("mf", "mf")):
+        data = flow.data()
+        (folder / f"{name}.toml").write_text(
+            f'[data]\npath = "{data}/pairs.csv"\nuser = "who"\nitem = "what"\ntime = "when"\n'
+            f'[split]\nkind = "temporal_user"\n[model]\nname = "{model}"\n'
+            "[training]\nmax_epochs = 3\n[evaluation]\ntop_k = [5, 10]\n"
+            'valid_metric = "ndcg@5"\n[run]\nrecommend_k = 5\n',
+            encoding="utf-8",
+        )
+    return folder
+
+
+def test_the_commands_of_the_guide_to_tuning_run(shop: Path) -> None:
+    lines = [line for block in blocks(TUNING, "bash") for line in block.splitlines() if line]
+    local = [line for line in lines if "postgresql" not in line]
+    assert len(local) == 2
+    for line in local:
+        words = [sys.executable, "-m", *shlex.split(line)]
+        done = subprocess.run(words, cwd=shop, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    assert (shop / "studies/shop/report.html").exists()
+
+
+def test_the_python_example_of_the_guide_to_tuning_runs(shop: Path) -> None:
+    (example,) = blocks(TUNING, "python")
+    example = example.replace("ndcg@20", "ndcg@10")  # the catalogue has 18 items
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=shop, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "training.lr" in done.stdout
+
+
+def test_the_script_for_job_arrays_runs_with_two_workers(shop: Path) -> None:
+    bin_folder = shop / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "graphrec").write_text(f'#!/bin/sh\nexec {sys.executable} -m graphrec "$@"\n')
+    (bin_folder / "graphrec").chmod(0o755)
+    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    script = [str(DOCS / "tune_array.sh"), "mf.toml", str(shop / "s.journal"), "array"]
+    options = ["--trials", "6", "--set", "tune.final_seeds=0"]
+    tasks = [
+        subprocess.Popen(
+            [*script, *options],
+            cwd=shop,
+            env={**os.environ, "PATH": path, "SLURM_ARRAY_TASK_ID": str(task)},
+            stderr=subprocess.DEVNULL,
+        )
+        for task in range(2)
+    ]
+    assert [task.wait(300) for task in tasks] == [0, 0]
+    assert "maximize" in (shop / "array/mf/study.json").read_text()

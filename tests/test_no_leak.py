@@ -11,13 +11,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from graphrec import Inputs, Interactions, Model, Result, build_config, fit, run
+from graphrec import Inputs, Interactions, Model, Result, build_config, fit, run, tune
 from graphrec.datasets import SealedTest
 from graphrec.evaluation import PRESETS
 from graphrec.features.interactions import interaction_statistics
 from graphrec.models import MODELS
 from graphrec.run import prepare
 from graphrec.run_log import RunLog
+from graphrec.tuning import search
 from tests import flow
 
 RUN = sys.modules[run.__module__]
@@ -104,6 +105,27 @@ def test_models_are_given_the_training_part_only(
     trained = pl.read_csv(tmp_path / "train.csv")
     for inputs in seen:
         assert len(inputs.train) == len(trained)
+
+
+def test_another_test_part_changes_nothing_in_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "write_report", lambda *_: None)
+    settings: flow.Table = {"tune": {"trials": 6, "final_seeds": 1, "min_epochs": 1}}
+    tables, results = [], []
+    for seed, name in enumerate(NAMES):
+        out = tmp_path / name / "study"
+        table = flow.given_table(tmp_path / name, "mf", seed) | settings
+        results.append(tune(build_config(table), out))
+        tables.append(pl.read_parquet(out / "trials.parquet"))
+    timeless = [table.drop("trial_seconds", "started", "worker") for table in tables]
+    assert timeless[0].equals(timeless[1])
+    clean, poisoned = results
+    assert (clean.best, clean.best_trial) == (poisoned.best, poisoned.best_trial)
+    assert clean.valid == poisoned.valid
+    assert clean.fingerprints["split"] != poisoned.fingerprints["split"]
+    assert clean.test != poisoned.test
+    assert clean.test_openings == ["final evaluation of 2 models of the study"]
 
 
 def test_there_is_no_parameter_for_other_parts() -> None:

@@ -59,7 +59,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_commands_for_your_own_data_run(shop: Path) -> None:
     own = [line for line in commands() if "shop" in line and line.startswith("graphrec")]
-    assert len(own) == 4
+    assert len(own) == 5
     for line in own:
         done = graphrec(*line.split()[1:], folder=shop)
         assert done.returncode == 0, f"{line}: {done.stderr}"

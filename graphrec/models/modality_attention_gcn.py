@@ -8,6 +8,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from graphrec.config import SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
 from graphrec.features import Modality
@@ -133,6 +134,12 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     reference = "graphrec"
     Config = ModalityAttentionGCNConfig
+    search = {
+        **EmbeddingModel.search,
+        "model.num_layers": SearchRange(
+            low=1, high=4, when={"model.backbone": ("lightgcn", "ngcf", "gat")}
+        ),
+    }
     config: ModalityAttentionGCNConfig
     uses_modalities = True
     uses_user_features = True

@@ -7,17 +7,17 @@ from pathlib import Path
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
 from graphrec.files import write_json
-from graphrec.models import Model
 from graphrec.progress import step
 from graphrec.result import Result, read_result
-from graphrec.run import CHECKPOINT, Prepared, build, conclude, encode_content, fit_model, prepare
+from graphrec.run import CHECKPOINT, Prepared, conclude, encode_content, prepare
 from graphrec.run_log import RunLog
-from graphrec.training import CheckpointPolicy, FitResult
+from graphrec.tuning.fit import LOG, fit_in
 from graphrec.tuning.objective import content_of
+from graphrec.tuning.work import run_processes
 
 
 def train_finals(
-    settings: Mapping[str, RunConfig], num_seeds: int, out: Path, log: RunLog
+    settings: Mapping[str, RunConfig], num_seeds: int, out: Path, workers: int, log: RunLog
 ) -> dict[str, list[Result]]:
     """Train every setting with the seeds after that of the search; then open test, once.
 
@@ -35,7 +35,7 @@ def train_finals(
         if not _finished(config, folder)
     }
     if missing:
-        _train(list(missing.values()), log)
+        _train(list(missing.values()), workers, log)
     found: dict[str, list[Result]] = {name: [] for name in settings}
     for (name, _), (_, folder) in runs.items():
         found[name].append(read_result(folder))
@@ -57,19 +57,34 @@ def _finished(config: RunConfig, folder: Path) -> bool:
     return same and (folder / "result.json").exists()
 
 
-def _train(runs: Sequence[tuple[RunConfig, Path]], log: RunLog) -> None:
+def _train(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: RunLog) -> None:
     """Fit all, then open test and measure all."""
+    for config, folder in runs:
+        _begin(config, folder)
+    if workers > 1:
+        _train_beside(runs, workers)
     prepared = prepare(runs[0][0], log)
     with step("Final training", len(runs)) as bar:
         for config, folder in runs:
             log.event("final", f"Final training in {folder}", {"folder": str(folder)})
-            _fit(_prepared_for(config, prepared, log), folder)
+            fit_in(folder, _prepared_for(config, prepared, log))
             bar.advance(note=folder.name)
     truth = prepared.open_test(f"final evaluation of {len(runs)} models of the study", log)
     for config, folder in runs:
         own = _prepared_for(config, prepared, log)
-        model, fitted, own_log = _fit(own, folder)  # restores what was trained above
+        model, fitted, own_log = fit_in(folder, own)  # restores what was trained above
         conclude(folder, own, model, fitted, truth, {}, own_log)
+
+
+def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int) -> None:
+    """Fit in processes of their own; what they do not finish is left to this one."""
+    words = {folder / "fit.log": ["graphrec.tuning.fit", str(folder)] for _, folder in runs}
+    with step("Final training", len(runs)) as bar:
+
+        def look() -> None:
+            bar.to(sum((folder / LOG).exists() for _, folder in runs))
+
+        run_processes(words, workers, look)
 
 
 def _prepared_for(config: RunConfig, prepared: Prepared, log: RunLog) -> Prepared:
@@ -80,22 +95,10 @@ def _prepared_for(config: RunConfig, prepared: Prepared, log: RunLog) -> Prepare
     return replace(prepared, config=config)
 
 
-def _fit(prepared: Prepared, folder: Path) -> tuple[Model, FitResult, RunLog]:
-    """Train, or restore what was trained: the checkpoint tells how far it is."""
-    stored, checkpoint = folder / "config.json", folder / CHECKPOINT
-    if stored.exists() and differing_settings(stored, prepared.config):  # of an earlier winner
-        for name in (CHECKPOINT, "result.json"):
+def _begin(config: RunConfig, folder: Path) -> None:
+    """Make the folder of a final run; what an earlier winner left in it is removed."""
+    stored = folder / "config.json"
+    if stored.exists() and differing_settings(stored, config):
+        for name in (CHECKPOINT, LOG, "result.json"):
             (folder / name).unlink(missing_ok=True)
-    write_json(stored, prepared.config.model_dump(mode="json"))
-    own_log = RunLog()
-    with own_log.stage("build"):
-        model = build(prepared.config.model, prepared)
-    with own_log.stage("fit"):
-        fitted = fit_model(
-            model,
-            prepared,
-            own_log,
-            CheckpointPolicy(checkpoint, prepared.identity, checkpoint.exists()),
-        )
-    own_log.write_to(folder / "log.jsonl")
-    return model, fitted, own_log
+    write_json(stored, config.model_dump(mode="json"))

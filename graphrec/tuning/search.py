@@ -65,7 +65,7 @@ def start(
                 work_with(workers, out, storage, study, told)
         write_trials(out, study)
         settings = _write_winners(out, study, space, log)
-        finals = train_finals(settings, config.tune.final_seeds, out / "final", log)
+        finals = train_finals(settings, config.tune.final_seeds, out / "final", workers, log)
         result = summarise(study, config, fingerprints, finals, started_in)
         write_study(out / "study.json", result)
         write_report(out, study, result)

@@ -71,8 +71,8 @@ def storage_errors(storage: str) -> Iterator[None]:
         ) from error
     except ImportError as error:
         raise DataError(
-            f"The storage {storage} needs a database driver: {error}. Install it, for example "
-            f"psycopg2-binary for postgresql://, or use the default storage."
+            f"The storage {storage} needs a database driver: {error.__cause__ or error}. Install "
+            f"it, for example psycopg[binary] for postgresql://, or use the default storage."
         ) from error
 
 

@@ -1,6 +1,5 @@
 """Workers: one takes trials until the budget is used up; several are processes of their own."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -8,7 +7,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -133,32 +132,53 @@ def stoppable() -> Iterator[None]:
 def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: Told) -> None:
     """Start workers on this machine, as on any other, and wait until they are done.
 
-    Their messages go to ``worker-K.log``. Threads are shared out among them.
-
     Raises:
         DataError: all workers ended before the budget was used up.
     """
-    command = [sys.executable, "-m", "graphrec", "tune", str(out / "config.json"), "--join"]
-    command += ["--storage", storage]
-    threads = str(max(1, (os.cpu_count() or 1) // count))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}
-    with contextlib.ExitStack() as files:
-        workers = []
-        try:
-            for index in range(count):
-                log = files.enter_context((out / f"worker-{index}.log").open("a"))
-                workers.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
-            while any(worker.poll() is None for worker in workers):
-                with storage_errors(storage):
-                    reclaim(study)
-                    told(counted(study))
-                time.sleep(POLL_SECONDS)
-        finally:
-            _stop(workers)
-    failed = [index for index, worker in enumerate(workers) if worker.returncode]
+
+    def look() -> None:
+        with storage_errors(storage):
+            reclaim(study)
+            told(counted(study))
+
+    words = ["graphrec", "tune", str(out / "config.json"), "--join", "--storage", storage]
+    logs = [out / f"worker-{index}.log" for index in range(count)]
+    failed = run_processes({log: words for log in logs}, count, look)
     if len(failed) == count:
-        logs = ", ".join(str(out / f"worker-{index}.log") for index in failed)
-        raise DataError(f"All workers ended early; see {logs}. The same command goes on.")
+        names = ", ".join(map(str, failed))
+        raise DataError(f"All workers ended early; see {names}. The same command goes on.")
+
+
+def run_processes(
+    words: Mapping[Path, Sequence[str]], at_once: int, look: Callable[[], None]
+) -> list[Path]:
+    """Run ``python -m WORDS`` for each log file; return the logs of those that failed.
+
+    ``look`` is called while they run. Cores are shared out among those that run at once. When this
+    process is stopped, they are.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // at_once))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    waiting, running = list(words), dict[Path, subprocess.Popen[bytes]]()
+    failed = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                path = waiting.pop(0)
+                with path.open("a") as log:
+                    command = [sys.executable, "-m", *words[path]]
+                    running[path] = subprocess.Popen(
+                        command, stdout=log, stderr=log, env=environment
+                    )
+            time.sleep(POLL_SECONDS)
+            look()
+            for path, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[path]
+                    failed += [path] if process.returncode else []
+    finally:
+        _stop(list(running.values()))
+    return failed
 
 
 def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:

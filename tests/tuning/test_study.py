@@ -142,7 +142,7 @@ def test_a_storage_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_missing_driver_is_named() -> None:
-    with pytest.raises(DataError, match=r"needs a database driver.*psycopg2-binary"), quiet():
+    with pytest.raises(DataError, match=r"needs a database driver.*pymysql"), quiet():
         connect("mysql+pymysql://nobody@localhost/graphrec")
 
 

@@ -1,0 +1,31 @@
+"""Train the configuration in a folder and stop there: python -m graphrec.tuning.fit FOLDER."""
+
+import sys
+from pathlib import Path
+
+from graphrec.config_file import load_config
+from graphrec.models import Model
+from graphrec.run import CHECKPOINT, Prepared, build, fit_model, prepare
+from graphrec.run_log import RunLog
+from graphrec.training import CheckpointPolicy, FitResult
+from graphrec.tuning.work import stoppable
+
+LOG = "log.jsonl"
+
+
+def fit_in(folder: Path, prepared: Prepared) -> tuple[Model, FitResult, RunLog]:
+    """Train, or restore what was trained: the checkpoint tells how far it is."""
+    log, checkpoint = RunLog(), folder / CHECKPOINT
+    with log.stage("build"):
+        model = build(prepared.config.model, prepared)
+    policy = CheckpointPolicy(checkpoint, prepared.identity, checkpoint.exists())
+    with log.stage("fit"):
+        fitted = fit_model(model, prepared, log, policy)
+    log.write_to(folder / LOG)
+    return model, fitted, log
+
+
+if __name__ == "__main__":
+    with stoppable():
+        where = Path(sys.argv[1])
+        fit_in(where, prepare(load_config(where / "config.json"), RunLog()))
