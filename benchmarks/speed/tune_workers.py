@@ -1,8 +1,8 @@
 """Trials per minute of two workers against one: python benchmarks/speed/tune_workers.py CONFIG.
 
-Both take the same trials (random proposals, no pruning, a fixed number of epochs) on an otherwise quiet
-machine; each worker gets its share of the cores. Counted from the start of the first trial to the end
-of the last, so that loading the data, once per worker, does not count.
+Both take the same trials (random proposals, no pruning, a fixed number of epochs) on an otherwise
+quiet machine; each worker gets its share of the cores. Counted from the start of the first trial to
+the end of the last, so that loading the data, once per worker, does not count.
 """
 
 import argparse
