@@ -29,6 +29,7 @@ from graphrec.config_data import (
     ItemColumn,
     SplitConfig,
 )
+from graphrec.config_missing import MissingConfig
 from graphrec.errors import ConfigError
 from graphrec.explain import explain
 from graphrec.names import resolve
@@ -44,6 +45,7 @@ __all__ = [
     "Format",
     "ItemColumn",
     "Json",
+    "MissingConfig",
     "ModelConfig",
     "PaperSection",
     "RunConfig",
@@ -214,6 +216,8 @@ class RunConfig(Config):
     """``[features.NAME]``: one table per modality."""
     user_features: dict[str, SerializeAsAny[FeatureConfig]] = {}
     """``[user_features.NAME]``: the same for users, of whom the training part alone can tell."""
+    missing: MissingConfig = MissingConfig()
+    """Modalities that items lack, or are made to lack."""
     model: SerializeAsAny[ModelConfig]
     """The model and its settings."""
     training: TrainingConfig = TrainingConfig()
@@ -286,6 +290,7 @@ class RunConfig(Config):
         from graphrec.evaluation.metrics import parse_metric
         from graphrec.evaluation.protocol import protocol_of
 
+        self.missing.require_features(self.features)
         protocol_of(self.evaluation)
         for metric in (*self.evaluation.metrics, *self.published):
             parse_metric(metric)

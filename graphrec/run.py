@@ -25,6 +25,7 @@ from graphrec.features.interactions import Side
 from graphrec.features.pretrained import PretrainedConfig
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
+from graphrec.missing import remove_and_fill
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
 from graphrec.outputs import summarise, write_tables
@@ -155,6 +156,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     names = (config.model.name, *config.evaluation.baselines)
     model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
     _require_readers(config, model_class)
+    _require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
@@ -175,6 +177,9 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         users = encode(dataset, config.user_features, parts.train, side="users")
         _log_features(log, "Features", features, "items")
         _log_features(log, "User features", users, "users")
+        features, changes = remove_and_fill(features, parts.train, config.missing)
+        for change in changes:
+            log.event("missing", str(change), change.details)
     return Prepared(config, dataset, parts, features, users, protocol, device, started_in)
 
 
@@ -206,6 +211,17 @@ def _require_readers(config: RunConfig, model_class: type[Model]) -> None:
             raise ConfigError(
                 f"[features.{name}] fine_tune: model {config.model.name!r} does not train "
                 f"encoders. Remove fine_tune or choose another model."
+            )
+
+
+def _require_token_readers(config: RunConfig, models: Mapping[str, type[Model]]) -> None:
+    """Refuse a learned row under a model that would read what stands in its place."""
+    for name, each in models.items():
+        fixed = each.uses_modalities and not each.trains_encoders
+        if config.missing.strategy == "token" and fixed:
+            raise ConfigError(
+                f"missing.strategy = 'token' is a row that learns, and model {name!r} takes rows "
+                f"as they are. Use another strategy or another model."
             )
 
 

@@ -1,0 +1,116 @@
+"""Ridge regression per set of present modalities, against the closed form and its gradient."""
+
+import numpy as np
+import pytest
+import torch
+
+from graphrec.features import Features, Modality
+from graphrec.missing.gap import Scale
+from graphrec.missing.regression import Ridge, by_regression
+from tests.missing.worlds import Real, changed, config, gap_of, world
+from tests.models.cases import interactions_of
+
+
+def scaled(rows: Real) -> Real:
+    """Columns with mean 0, and one unit for all: mean square 1."""
+    centred = rows - rows.mean(axis=0)
+    size = np.sqrt((centred**2).sum() / centred.size)
+    return centred / size
+
+
+@pytest.mark.parametrize("n", [5, 40], ids=["dual", "primal"])
+def test_weights_are_the_closed_form_and_the_minimum(n):
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(3, 2, size=(n, p)).astype(np.float32) for p in (4, 7)]
+    targets = rng.normal(size=(n, 3)).astype(np.float32)
+    found = Ridge.fit(inputs, targets, 0.2)
+    z = np.hstack([scaled(rows.astype(np.float64)) for rows in inputs])
+    y = targets - targets.mean(axis=0, dtype=np.float64)
+    weights = np.linalg.inv(z.T @ z + 0.2 * n * np.eye(11)) @ z.T @ y
+    np.testing.assert_allclose(found.weights, weights, atol=1e-6)
+    expected = targets.mean(axis=0) + z @ weights
+    np.testing.assert_allclose(found.predict(inputs), expected, atol=1e-5)
+
+    free = torch.tensor(found.weights, requires_grad=True)
+    loss = (torch.tensor(y) - torch.tensor(z) @ free).square().sum() / n
+    (loss + 0.2 * free.square().sum()).backward()
+    assert free.grad.abs().max() < 1e-6
+
+
+def test_a_scale_has_mean_0_and_mean_square_1_and_can_be_undone():
+    rows = np.random.default_rng(1).normal(5, [1, 10, 0.1], size=(20, 3)).astype(np.float32)
+    scale = Scale.of(rows)
+    applied = scale.apply(rows)
+    np.testing.assert_allclose(applied, scaled(rows.astype(np.float64)), atol=1e-12)
+    np.testing.assert_allclose(scale.undo(applied), rows, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6, -1e-30])
+def test_rows_that_are_all_the_same_keep_their_unit(value):
+    """Their mean is rounded: without care the rounding would become the content."""
+    scale = Scale.of(np.full((7, 3), value, np.float32))
+    assert scale.size == 1.0
+    assert Scale.of(np.float32([[value, 2.0]])).size == 1.0
+
+
+def literal(features: Features, warm: set[int], name: str, ridge: float) -> dict[int, Real]:
+    """For each item that lacks ``name``: which others it has, who can teach, the prediction."""
+    filled = {}
+    for item in np.flatnonzero(~features[name].present):
+        own = [s for s in sorted(features) if s != name and features[s].present[item]]
+        teachers = [
+            i
+            for i in range(features.num_items)
+            if i in warm and all(features[s].present[i] for s in (*own, name))
+        ]
+        if not own or not teachers:
+            continue
+        y = features[name].values[teachers].astype(np.float64)
+        z, mine = [], []
+        for s in own:
+            x = features[s].values[teachers].astype(np.float64)
+            size = np.sqrt(((x - x.mean(axis=0)) ** 2).mean())
+            z.append((x - x.mean(axis=0)) / size)
+            mine.append((features[s].values[item] - x.mean(axis=0)) / size)
+        z, mine = np.hstack(z), np.hstack(mine)
+        system = z.T @ z / len(teachers) + ridge * np.eye(z.shape[1])
+        weights = np.linalg.inv(system) @ z.T @ (y - y.mean(axis=0)) / len(teachers)
+        filled[int(item)] = y.mean(axis=0) + mine @ weights
+    return filled
+
+
+@pytest.mark.parametrize("name", ["audio", "image", "text"])
+@pytest.mark.parametrize("ridge", [0.1, 3.0])
+def test_each_item_is_predicted_from_what_it_has(name, ridge):
+    features, train = world()
+    expected = literal(features, set(train.items.tolist()), name, ridge)
+    settings = config(strategy="regression", ridge=ridge)
+    items, rows = by_regression(gap_of(features, train, name), settings)
+    found = dict(zip(items.tolist(), rows, strict=True))
+    assert sorted(found) == sorted(expected)
+    patterns = {tuple(features[s].present[i] for s in features) for i in items}
+    assert len(patterns) == 3, "the test needs every set of present modalities"
+    for item, row in expected.items():
+        np.testing.assert_allclose(found[item], row, atol=1e-5)
+    assert 1 not in found, "item 1 has no modality at all"
+
+
+def test_items_without_training_interactions_teach_nothing():
+    features, train = world()
+    cold = np.flatnonzero((train.item_degrees == 0) & features["text"].present)
+    assert len(cold)
+    settings = config(strategy="regression")
+    before = by_regression(gap_of(features, train, "text"), settings)
+    other = changed(features, "text", cold, 50.0)
+    after = by_regression(gap_of(other, train, "text"), settings)
+    assert np.array_equal(before.rows, after.rows)
+
+
+def test_a_set_of_modalities_that_no_training_item_has_reaches_nobody():
+    ones = np.ones((4, 2), np.float32)
+    x = Modality(ones, np.array([True, True, False, False]))
+    y = Modality(ones, np.array([False, False, True, True]))
+    train = interactions_of([(0, i) for i in range(4)], 1, 4)
+    gap = gap_of(Features({"x": x, "y": y}, 4), train, "y")
+    found = by_regression(gap, config(strategy="regression"))
+    assert (len(found.items), found.rows.shape) == (0, (0, 2))
