@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from graphrec.config_base import Config
 from graphrec.names import nearest
@@ -35,8 +35,6 @@ class MissingConfig(Config):
     """What an item gets in place of a modality that it lacks: nothing; the mean; the mean of items
     with common users; a learned row; or what its other modalities tell, through ridge regression
     or a generative network."""
-    ridge: PositiveFloat = 0.1
-    """Penalty of regression, in units of the mean eigenvalue of its inputs' covariance."""
     hidden: PositiveInt = 64
     """Width of the hidden layers of gan and vae."""
     steps: PositiveInt = 500
@@ -53,7 +51,6 @@ class MissingConfig(Config):
             "mechanism": self.rate > 0,
             "modalities": self.active,
             "seed": self.rate > 0 or self.strategy in NETWORKS,
-            "ridge": self.strategy == "regression",
             "hidden": self.strategy in NETWORKS,
             "steps": self.strategy in NETWORKS,
         }

@@ -143,7 +143,6 @@ def test_a_configuration_without_the_table_keeps_its_hash() -> None:
         ({"modalities": ("text",)}, "modalities has no effect while rate = 0.0 and .*'mask'"),
         ({"seed": 3}, "seed has no effect"),
         ({"seed": 3, "strategy": "regression"}, "seed has no effect"),
-        ({"ridge": 1.0, "strategy": "gan"}, "ridge has no effect"),
         ({"hidden": 8, "strategy": "regression"}, "hidden has no effect"),
         ({"steps": 8, "rate": 0.3}, "steps has no effect"),
         ({"rate": 0.3, "mechanism": "modality"}, r"needs modalities = \[the one"),
@@ -162,7 +161,7 @@ def test_settings_that_are_wrong_or_would_be_ignored_are_refused(
     [
         {"seed": 3, "strategy": "vae", "steps": 8, "hidden": 8},
         {"strategy": "mean", "modalities": ("text",)},
-        {"strategy": "regression", "ridge": 2.0},
+        {"strategy": "regression"},
         {"rate": 0.3, "seed": 3, "mechanism": "modality", "modalities": ("text",)},
     ],
 )

@@ -5,21 +5,28 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.linalg import solve
 
 from graphrec.config_missing import MissingConfig
 from graphrec.missing.gap import Filling, Gap, Matrix, Real, Scale
 
+PENALTIES = 10.0 ** np.arange(3, -3.5, -0.5)
+"""Tried by ``Ridge``, in units of the mean eigenvalue of the covariance of the inputs."""
+
+NOTHING = 1e-12
+"""Stands for 0 where one row leaves nothing to compare."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """y = mean + W^T z, with W the minimum of 1/n sum_i |y_i - mean - W^T z_i|^2 + ridge |W|^2.
+    """y = mean + W^T z, with W the minimum of 1/n sum_i |y_i - mean - W^T z_i|^2 + p |W|^2.
 
     z joins the inputs of an item, each scaled to mean 0 and mean square 1 over the n fitted items.
-    In closed form W = (Z^T Z + n ridge 1)^-1 Z^T Y = Z^T (Z Z^T + n ridge 1)^-1 Y; the smaller of
-    the two systems is solved.
+    With Z = Q S V^T, W = (Z^T Z + n p 1)^-1 Z^T Y = V S / (S^2 + n p) Q^T Y. The penalty p is the
+    one of ``PENALTIES`` with the least generalised cross-validation error
+    ``|Y - Z W|^2 / (n - 1 - sum of S^2 / (S^2 + n p))^2``, the largest of equal ones: inputs that
+    tell nothing leave little but the mean.
 
-    Source: hoerl1970ridge.
+    Source: hoerl1970ridge; the penalty golub1979gcv.
 
     Shapes:
         inputs: ``[n, P_s]`` each; weights W: ``[P, F]`` with P the sum of the P_s.
@@ -30,18 +37,20 @@ class Ridge:
     weights: Real
 
     @classmethod
-    def fit(cls, inputs: Sequence[Matrix], targets: Matrix, ridge: float) -> Self:
+    def fit(cls, inputs: Sequence[Matrix], targets: Matrix) -> Self:
         """Fit on n > 0 rows."""
         scales = tuple(map(Scale.of, inputs))
-        z = _joined(scales, inputs)
         mean: Real = targets.mean(axis=0, dtype=np.float64)
         y = targets - mean
-        n, width = z.shape
-        if width <= n:
-            weights = solve(z.T @ z + n * ridge * np.eye(width), z.T @ y, assume_a="pos")
-        else:
-            weights = z.T @ solve(z @ z.T + n * ridge * np.eye(n), y, assume_a="pos")
-        return cls(scales, mean, weights)
+        left, spectrum, right = np.linalg.svd(_joined(scales, inputs), full_matrices=False)
+        seen = left.T @ y
+        strength = np.square(seen).sum(axis=1)
+        unseen = max(0.0, np.square(y).sum() - strength.sum())
+        kept = spectrum**2 / (spectrum**2 + len(y) * PENALTIES[:, None])
+        free = np.maximum(len(y) - 1 - kept.sum(axis=1), NOTHING)
+        errors = (unseen + (strength * (1 - kept) ** 2).sum(axis=1)) / free**2
+        shrunk = spectrum / (spectrum**2 + len(y) * PENALTIES[errors.argmin()])
+        return cls(scales, mean, right.T @ (shrunk[:, None] * seen))
 
     def predict(self, inputs: Sequence[Matrix]) -> Real:
         """Return ``[n, F]`` for inputs ``[n, P_s]``."""
@@ -71,7 +80,7 @@ def by_regression(gap: Gap, config: MissingConfig) -> Filling:
             continue
         items = gap.missing[(gap.has[gap.missing] == pattern).all(axis=1)]
         targets = gap.modality.values[fitted]
-        ridge = Ridge.fit([rows[fitted] for rows in inputs], targets, config.ridge)
+        ridge = Ridge.fit([rows[fitted] for rows in inputs], targets)
         found.append(Filling(items, ridge.predict([rows[items] for rows in inputs])))
     if not found:
         return Filling(gap.missing[:0], gap.modality.values[:0])

@@ -50,7 +50,10 @@ def test_mask_removes_and_leaves_the_gaps():
 @ALL
 def test_a_strategy_leaves_no_gap_and_no_row_that_was_there_changes(strategy):
     features, train = world()
+    untouched, _ = world()
     filled, changes = fill(features, train, strategy, rate=0.3)
+    fill(features, train, strategy)
+    assert features.fingerprint == untouched.fingerprint, "the argument is left alone"
     masked, _ = remove_and_fill(features, train, config(rate=0.3))
     for change in changes:
         before, after = masked[change.modality], filled[change.modality]

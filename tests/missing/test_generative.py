@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphrec.features import Features, Modality
 from graphrec.missing import generative
 from graphrec.missing.gan import GAN
 from graphrec.missing.generative import NOISE, Condition, Fitted, Generative, Known
@@ -273,3 +274,17 @@ def test_rows_are_generated_at_no_noise_and_in_the_unit_of_the_modality(kind):
     assert filling.items.tolist() == [3, 7]
     expected = made.numpy() * found.target.size + found.target.mean
     np.testing.assert_allclose(filling.rows, expected, atol=1e-5)
+
+
+@KINDS
+def test_a_source_that_only_items_without_users_have_does_no_harm(kind):
+    features, train = planted(linear=True, num_items=20)
+    cold = np.arange(20) >= 17
+    train = train.select(~cold[train.items])
+    hidden = Modality(features["b"].values, cold)
+    gap = gap_of(Features({**features, "b": hidden}, 20), train, "y")
+    name = "gan" if kind is GAN else "vae"
+    found = Fitted.fit(gap, config(strategy=name, steps=2), kind)
+    assert found is not None
+    assert all(np.isfinite(each).all() for each in numbers(found))
+    assert np.isfinite(found.generate(gap, np.array([3, 18])).rows).all()

@@ -18,23 +18,54 @@ def scaled(rows: Real) -> Real:
     return centred / size
 
 
-@pytest.mark.parametrize("n", [5, 40], ids=["dual", "primal"])
-def test_weights_are_the_closed_form_and_the_minimum(n):
+def cross_validated(z: Real, y: Real) -> tuple[float, Real]:
+    """The penalty with the least GCV error, from the hat matrix, and the weights it gives."""
+    n, width = z.shape
+    best = (np.inf, 0.0, np.zeros((width, y.shape[1])))
+    for penalty in (10.0 ** (k / 2) for k in range(-6, 7)):
+        inverse = np.linalg.inv(z.T @ z + n * penalty * np.eye(width))
+        hat = z @ inverse @ z.T
+        free = n - 1 - np.trace(hat)  # the mean takes one as well
+        error = ((y - hat @ y) ** 2).sum() / free**2 if n > 1 else 0.0
+        best = min(best, (error, penalty, inverse @ z.T @ y), key=lambda each: each[0])
+    return best[1:]
+
+
+@pytest.mark.parametrize("noise", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("n", [6, 40], ids=["wide", "tall"])
+def test_weights_are_the_closed_form_and_the_minimum(n, noise):
     rng = np.random.default_rng(0)
     inputs = [rng.normal(3, 2, size=(n, p)).astype(np.float32) for p in (4, 7)]
-    targets = rng.normal(size=(n, 3)).astype(np.float32)
-    found = Ridge.fit(inputs, targets, 0.2)
+    targets = np.hstack(inputs) @ rng.normal(size=(11, 3)) + noise * rng.normal(size=(n, 3))
+    targets = targets.astype(np.float32)
+    found = Ridge.fit(inputs, targets)
     z = np.hstack([scaled(rows.astype(np.float64)) for rows in inputs])
     y = targets - targets.mean(axis=0, dtype=np.float64)
-    weights = np.linalg.inv(z.T @ z + 0.2 * n * np.eye(11)) @ z.T @ y
-    np.testing.assert_allclose(found.weights, weights, atol=1e-6)
-    expected = targets.mean(axis=0) + z @ weights
-    np.testing.assert_allclose(found.predict(inputs), expected, atol=1e-5)
+    penalty, weights = cross_validated(z, y)
+    scale = np.abs(targets).max()
+    np.testing.assert_allclose(found.weights, weights, atol=1e-6 * scale)
+    expected = targets.mean(axis=0, dtype=np.float64) + z @ weights
+    np.testing.assert_allclose(found.predict(inputs), expected, atol=1e-5 * scale)
 
     free = torch.tensor(found.weights, requires_grad=True)
     loss = (torch.tensor(y) - torch.tensor(z) @ free).square().sum() / n
-    (loss + 0.2 * free.square().sum()).backward()
-    assert free.grad.abs().max() < 1e-6
+    (loss + penalty * free.square().sum()).backward()
+    assert free.grad.abs().max() < 1e-6 * scale
+
+
+def test_more_noise_takes_a_larger_penalty_up_to_hardly_more_than_the_mean():
+    rng = np.random.default_rng(1)
+    inputs = [rng.normal(size=(50, 80)).astype(np.float32)]
+    signal = inputs[0] @ rng.normal(size=(80, 2))
+    sizes = []
+    for share in (1.0, 0.5, 0.0):
+        targets = share * signal + (1 - share) * 10 * rng.normal(size=(50, 2))
+        fitted = Ridge.fit(inputs, targets.astype(np.float32))
+        told = fitted.predict(inputs) - fitted.mean
+        sizes.append(np.square(told).sum() / np.square(targets - targets.mean(axis=0)).sum())
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert sizes[0] > 0.9
+    assert sizes[2] < 0.1
 
 
 def test_a_scale_has_mean_0_and_mean_square_1_and_can_be_undone():
@@ -47,13 +78,20 @@ def test_a_scale_has_mean_0_and_mean_square_1_and_can_be_undone():
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6, -1e-30])
 def test_rows_that_are_all_the_same_keep_their_unit(value):
-    """Their mean is rounded: without care the rounding would become the content."""
-    scale = Scale.of(np.full((7, 3), value, np.float32))
-    assert scale.size == 1.0
+    assert Scale.of(np.full((7, 3), value, np.float32)).size == 1.0
     assert Scale.of(np.float32([[value, 2.0]])).size == 1.0
 
 
-def literal(features: Features, warm: set[int], name: str, ridge: float) -> dict[int, Real]:
+def test_the_last_bit_of_rows_that_are_else_the_same_is_no_content():
+    rows = np.ones((8, 3), np.float32)
+    rows[::2] = np.nextafter(rows[::2], np.float32(2))
+    assert Scale.of(rows).size == 1.0
+    rows[::2] += np.float32(1e-4)
+    assert Scale.of(rows).size == pytest.approx(0.5e-4, rel=0.01)
+    assert Scale.of(rows * np.float32(1e-8)).size == pytest.approx(0.5e-12, rel=0.01)
+
+
+def literal(features: Features, warm: set[int], name: str) -> dict[int, Real]:
     """For each item that lacks ``name``: which others it has, who can teach, the prediction."""
     filled = {}
     for item in np.flatnonzero(~features[name].present):
@@ -73,18 +111,16 @@ def literal(features: Features, warm: set[int], name: str, ridge: float) -> dict
             z.append((x - x.mean(axis=0)) / size)
             mine.append((features[s].values[item] - x.mean(axis=0)) / size)
         z, mine = np.hstack(z), np.hstack(mine)
-        system = z.T @ z / len(teachers) + ridge * np.eye(z.shape[1])
-        weights = np.linalg.inv(system) @ z.T @ (y - y.mean(axis=0)) / len(teachers)
+        _, weights = cross_validated(z, y - y.mean(axis=0))
         filled[int(item)] = y.mean(axis=0) + mine @ weights
     return filled
 
 
 @pytest.mark.parametrize("name", ["audio", "image", "text"])
-@pytest.mark.parametrize("ridge", [0.1, 3.0])
-def test_each_item_is_predicted_from_what_it_has(name, ridge):
+def test_each_item_is_predicted_from_what_it_has(name):
     features, train = world()
-    expected = literal(features, set(train.items.tolist()), name, ridge)
-    settings = config(strategy="regression", ridge=ridge)
+    expected = literal(features, set(train.items.tolist()), name)
+    settings = config(strategy="regression")
     items, rows = by_regression(gap_of(features, train, name), settings)
     found = dict(zip(items.tolist(), rows, strict=True))
     assert sorted(found) == sorted(expected)
