@@ -187,6 +187,7 @@ def test_a_table_that_does_not_fit_the_features_is_refused(
 
 @pytest.mark.parametrize("override", ["missing.rate=0.3", "missing.strategy=mean"])
 def test_a_model_without_features_refuses_a_table_with_an_effect(override: str) -> None:
+    assert not flow.config_of(flow.data(), "mf").missing.active
     with pytest.raises(ConfigError, match=r"there is no \[features.NAME\].*remove \[missing\]"):
         flow.config_of(flow.data(), "mf", [override])
 

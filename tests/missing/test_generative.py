@@ -11,6 +11,7 @@ from graphrec.missing import generative
 from graphrec.missing.gan import GAN
 from graphrec.missing.generative import NOISE, Condition, Fitted, Generative, Known
 from graphrec.missing.vae import VAE
+from graphrec.rng import torch_stream
 from tests.missing.worlds import Real, changed, config, gap_of, planted, world
 
 HIDDEN, WIDTH, WIDTHS = 5, 4, (3, 2)
@@ -231,14 +232,24 @@ def test_the_seed_alone_decides_and_the_global_generator_is_left_alone(kind):
 
 @KINDS
 def test_examples_have_the_modality_another_one_and_users(kind, monkeypatch):
-    seen: list[tuple[Tensor, Known]] = []
+    """Item 0 has text alone, and the start is that of a stream of its own."""
+    seen: list[tuple[list[Tensor], Tensor, Known]] = []
 
     def spy(self: Generative, rows: Tensor, known: Known, *_: object) -> None:
-        seen.append((rows, known))
+        seen.append(([w.detach().clone() for w in self.parameters()], rows, known))
 
     monkeypatch.setattr(kind, "train_on", spy)
-    found = fit(kind)
     features, train = world()
+    alone = {"text": features["text"]}
+    for other in ("audio", "image"):
+        present = features[other].present.copy()
+        present[0] = False
+        alone[other] = Modality(features[other].values, present)
+    features = Features(alone, 30)
+    assert features["text"].present[0] and 0 in train.items
+    name = "gan" if kind is GAN else "vae"
+    settings = config(strategy=name, hidden=7, seed=5)
+    found = Fitted.fit(gap_of(features, train, "text"), settings, kind)
     expected = [
         i
         for i in range(30)
@@ -246,7 +257,10 @@ def test_examples_have_the_modality_another_one_and_users(kind, monkeypatch):
         and (features["audio"].present[i] or features["image"].present[i])
         and i in train.items
     ]
-    ((rows, known),) = seen
+    ((weights, rows, known),) = seen
+    fresh = kind((3, 5), 4, 7, torch_stream(5, f"missing/{name}/text"))
+    assert all(torch.equal(*pair) for pair in zip(weights, fresh.parameters(), strict=True))
+    assert found is not None
     values = features["text"].values[expected]
     np.testing.assert_allclose(found.target.undo(rows.numpy()), values, atol=1e-5)
     bits = [[features[name].present[i] for name in ("audio", "image")] for i in expected]
