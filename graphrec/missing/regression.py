@@ -9,7 +9,7 @@ import numpy as np
 from graphrec.config_missing import MissingConfig
 from graphrec.missing.gap import Filling, Gap, Matrix, Real, Scale
 
-PENALTIES = 10.0 ** np.arange(3, -3.5, -0.5)
+PENALTIES = 10.0 ** np.arange(-3, 3.5, 0.5)
 """Tried by ``Ridge``, in units of the mean eigenvalue of the covariance of the inputs."""
 
 NOTHING = 1e-12
@@ -23,8 +23,8 @@ class Ridge:
     z joins the inputs of an item, each scaled to mean 0 and mean square 1 over the n fitted items.
     With Z = Q S V^T, W = (Z^T Z + n p 1)^-1 Z^T Y = V S / (S^2 + n p) Q^T Y. The penalty p is the
     one of ``PENALTIES`` with the least generalised cross-validation error
-    ``|Y - Z W|^2 / (n - 1 - sum of S^2 / (S^2 + n p))^2``, the largest of equal ones: inputs that
-    tell nothing leave little but the mean.
+    ``|Y - Z W|^2 / (n - 1 - sum of S^2 / (S^2 + n p))^2``: inputs that tell nothing leave little
+    but the mean.
 
     Source: hoerl1970ridge; the penalty golub1979gcv.
 

@@ -13,6 +13,7 @@ from graphrec.missing.generative import NOISE, Condition, Fitted, Generative, Kn
 from graphrec.missing.vae import VAE
 from graphrec.rng import torch_stream
 from tests.missing.worlds import Real, changed, config, gap_of, planted, world
+from tests.models.cases import interactions_of
 
 HIDDEN, WIDTH, WIDTHS = 5, 4, (3, 2)
 KINDS = pytest.mark.parametrize("kind", [GAN, VAE])
@@ -235,7 +236,8 @@ def test_examples_have_the_modality_another_one_and_users(kind, monkeypatch):
     """Item 0 has text alone, and the start is that of a stream of its own."""
     seen: list[tuple[list[Tensor], Tensor, Known]] = []
 
-    def spy(self: Generative, rows: Tensor, known: Known, *_: object) -> None:
+    def spy(self: Generative, rows: Tensor, known: Known, steps: int, _: object) -> None:
+        assert steps == 9
         seen.append(([w.detach().clone() for w in self.parameters()], rows, known))
 
     monkeypatch.setattr(kind, "train_on", spy)
@@ -248,7 +250,7 @@ def test_examples_have_the_modality_another_one_and_users(kind, monkeypatch):
     features = Features(alone, 30)
     assert features["text"].present[0] and 0 in train.items
     name = "gan" if kind is GAN else "vae"
-    settings = config(strategy=name, hidden=7, seed=5)
+    settings = config(strategy=name, hidden=7, steps=9, seed=5)
     found = Fitted.fit(gap_of(features, train, "text"), settings, kind)
     expected = [
         i
@@ -302,3 +304,13 @@ def test_a_source_that_only_items_without_users_have_does_no_harm(kind):
     assert found is not None
     assert all(np.isfinite(each).all() for each in numbers(found))
     assert np.isfinite(found.generate(gap, np.array([3, 18])).rows).all()
+
+
+@KINDS
+def test_without_any_example_nobody_is_reached(kind):
+    """Items 0 and 1 have y alone, the others x alone."""
+    ones, first = np.ones((4, 2), np.float32), np.arange(4) < 2
+    features = Features({"x": Modality(ones, ~first), "y": Modality(ones, first)}, 4)
+    gap = gap_of(features, interactions_of([(0, i) for i in range(4)], 1, 4), "y")
+    found = generative.generated(gap, config(strategy="gan" if kind is GAN else "vae"), kind)
+    assert (len(found.items), found.rows.shape) == (0, (0, 2))

@@ -91,6 +91,13 @@ def test_the_last_bit_of_rows_that_are_else_the_same_is_no_content():
     assert Scale.of(rows * np.float32(1e-8)).size == pytest.approx(0.5e-12, rel=0.01)
 
 
+def test_one_row_teaches_itself_and_nothing_about_others():
+    inputs, targets = [np.float32([[1, 2, 3]])], np.float32([[5, 6]])
+    with np.errstate(all="raise"):
+        found = Ridge.fit(inputs, targets)
+    assert found.predict([inputs[0] * 9]).tolist() == [[5, 6]]
+
+
 def literal(features: Features, warm: set[int], name: str) -> dict[int, Real]:
     """For each item that lacks ``name``: which others it has, who can teach, the prediction."""
     filled = {}
