@@ -98,26 +98,21 @@ def seconds_in(text: str) -> float:
 
 
 def _print(results: "list[StudyResult]", out: Path) -> None:
-    """One line per study: what it cost, and valid and test before and after."""
-    header = ["study", "trials", "seconds", "objective", "own", "best"]
-    names = [name for name in SHOWN if results[0].test and name in results[0].test["best"]]
-    header += [f"test {name}, {which}" for name in names for which in ("own", "best")]
+    """Two lines per study: the configuration as it stood, and the winner with its cost."""
+    measured = results[0].test.get("best", {})
+    names = [name for name in SHOWN if name in measured]
     rows = []
     for result in results:
-        name = next(iter(result.objectives))
+        objective = next(iter(result.objectives))
         counts = "/".join(str(result.trials[state]) for state in ("complete", "pruned", "failed"))
-        row = [result.name, counts, f"{result.seconds:,.0f}", name]
-        row += [_figure([value]) for value in (result.own.get(name), result.best[name])]
-        row += [
-            _figure(result.test.get(which, result.test["best"])[metric])
-            for metric in names
-            for which in ("own", "best")
-        ]
-        rows.append(row)
+        for which, valid in (("own", result.own), ("best", result.best)):
+            found = result.test.get(which, result.test.get("best", {}))
+            cost = [counts, f"{result.seconds:,.0f}"] if which == "best" else ["", ""]
+            label = f"{result.name}, {which}"
+            figures = [" ± ".join(f"{value:.4f}" for value in found[name]) for name in names]
+            shown = f"{valid[objective]:.4f}" if objective in valid else "failed"
+            rows.append([label, *cost, objective, shown, *figures])
+    header = ["study", "trials", "seconds", "objective", "valid", *(f"test {n}" for n in names)]
     console = show.stdout()
-    console.print(show.table("Trials: complete/pruned/failed; objective on valid", header, rows))
+    console.print(show.table("Trials: complete/pruned/failed", header, rows))
     console.print(f"\nStudy folders, with report.html and best.json: {out}", soft_wrap=True)
-
-
-def _figure(values: "list[float | None] | list[float]") -> str:
-    return " ± ".join("-" if value is None else f"{value:.4f}" for value in values)

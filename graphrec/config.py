@@ -29,6 +29,7 @@ from graphrec.config_data import (
     ItemColumn,
     SplitConfig,
 )
+from graphrec.config_missing import MissingConfig
 from graphrec.config_tune import SearchRange, TuneConfig
 from graphrec.errors import ConfigError
 from graphrec.explain import explain
@@ -45,6 +46,7 @@ __all__ = [
     "Format",
     "ItemColumn",
     "Json",
+    "MissingConfig",
     "ModelConfig",
     "PaperSection",
     "RunConfig",
@@ -186,6 +188,8 @@ class RunConfig(Config):
     """``[features.NAME]``: one table per modality."""
     user_features: dict[str, SerializeAsAny[FeatureConfig]] = {}
     """``[user_features.NAME]``: the same for users, of whom the training part alone can tell."""
+    missing: MissingConfig = MissingConfig()
+    """Modalities that items lack, or are made to lack."""
     model: SerializeAsAny[ModelConfig]
     """The model and its settings."""
     training: TrainingConfig = TrainingConfig()
@@ -260,6 +264,7 @@ class RunConfig(Config):
         from graphrec.evaluation.metrics import parse_metric
         from graphrec.evaluation.protocol import protocol_of
 
+        self.missing.require_features(self.features)
         protocol_of(self.evaluation)
         for metric in (*self.evaluation.metrics, *self.published):
             parse_metric(metric)

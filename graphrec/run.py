@@ -4,7 +4,6 @@ raw files -> Dataset -> Split (train, valid, sealed test) -> Features -> Model -
 valid -> the test part is opened -> Result.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphrec.checks import device_of, require_cut_offs, require_readers, require_token_readers
 from graphrec.config import Json, ModelConfig, RunConfig
 from graphrec.config_file import config_hash, differing_settings
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.errors import ConfigError
-from graphrec.evaluation import Evaluation, Protocol, evaluate, parse_metric, protocol_of
-from graphrec.evaluation.metrics import expand
+from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
 from graphrec.features import Features, encode
 from graphrec.features.interactions import Side
-from graphrec.features.pretrained import PretrainedConfig
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
+from graphrec.missing import remove_and_fill
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
 from graphrec.outputs import summarise, write_tables
 from graphrec.progress import step
-from graphrec.result import Result, environment, read_result, require_measured, write_result
+from graphrec.result import Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
 from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult, fit
@@ -164,11 +163,12 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         DataError: the data do not hold what the configuration says.
     """
     started_in = environment()
-    device = _device(config.run.device)
+    device = device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *config.evaluation.baselines)
     model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
-    _require_readers(config, model_class)
+    require_readers(config, model_class)
+    require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
@@ -183,7 +183,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
             "evaluation.selection = 'valid' needs a validation part, and this split has none. Use "
             "split.kind with a valid share, or evaluation.selection = 'last_epoch'."
         )
-    _require_cut_offs(config, protocol, len(dataset.item_ids))
+    require_cut_offs(config, protocol, len(dataset.item_ids))
     with log.stage("encode"):
         features, users = encode_content(config, dataset, parts.train, log)
     return Prepared(config, dataset, parts, features, users, protocol, device, started_in)
@@ -192,11 +192,14 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
 def encode_content(
     config: RunConfig, dataset: Dataset, train: Interactions, log: RunLog
 ) -> tuple[Features, Features]:
-    """Encode the features of items and of users."""
+    """Encode the features of items and of users; remove and fill what ``[missing]`` says."""
     features = encode(dataset, config.features, train)
     users = encode(dataset, config.user_features, train, side="users")
     _log_features(log, "Features", features, "items")
     _log_features(log, "User features", users, "users")
+    features, changes = remove_and_fill(features, train, config.missing)
+    for change in changes:
+        log.event("missing", str(change), change.details)
     return features, users
 
 
@@ -205,46 +208,6 @@ def _log_features(log: RunLog, title: str, features: Features, side: Side) -> No
         found, count = int(modality.present.sum()), len(modality.present)
         width = modality.values.shape[1]
         log.event("features", f"{title} {name}: {width} wide, {found:,} of {count:,} {side}")
-
-
-def _require_readers(config: RunConfig, model_class: type[Model]) -> None:
-    """Refuse features that the model would ignore."""
-    if config.features and not model_class.uses_modalities:
-        raise ConfigError(
-            f"Model {config.model.name!r} reads no features, but the configuration has "
-            f"[features.{next(iter(config.features))}]. Remove the table or choose a model that "
-            f"uses modalities."
-        )
-    if config.user_features and not model_class.uses_user_features:
-        readers = ", ".join(name for name, each in MODELS.items() if each.uses_user_features)
-        raise ConfigError(
-            f"Model {config.model.name!r} reads no features of users, but the configuration has "
-            f"[user_features.{next(iter(config.user_features))}]. Remove the table or choose a "
-            f"model that reads them: {readers}."
-        )
-    for name, settings in config.features.items():
-        tuned = isinstance(settings, PretrainedConfig) and settings.fine_tune != "none"
-        if tuned and not model_class.trains_encoders:
-            raise ConfigError(
-                f"[features.{name}] fine_tune: model {config.model.name!r} does not train "
-                f"encoders. Remove fine_tune or choose another model."
-            )
-
-
-def _require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:
-    """Find a list longer than the catalogue, or a number without ours, before training."""
-    require_measured(config.published, expand(config.evaluation.metrics, config.evaluation.top_k))
-    lengths = {"run.recommend_k": config.run.recommend_k}
-    lengths |= {"evaluation.top_k": max(config.evaluation.top_k)}
-    named = {f"evaluation.metrics {name!r}": name for name in config.evaluation.metrics}
-    named["evaluation.valid_metric"] = protocol.valid_metric
-    lengths |= {key: parse_metric(name)[1] or 1 for key, name in named.items()}
-    for key, length in lengths.items():
-        if length > num_items:
-            raise ConfigError(
-                f"{key} asks for the best {length} items, but the catalogue has {num_items}. "
-                f"Lower it."
-            )
 
 
 def build(config: ModelConfig, prepared: Prepared) -> Model:
@@ -363,19 +326,3 @@ def _evaluate(
             users=users,
             min_length=1 if users is None else config.run.recommend_k,
         )
-
-
-def _device(name: str) -> torch.device:
-    count = torch.cuda.device_count()
-    if name == "auto":
-        return torch.device("cuda" if count else "cpu")
-    if name == "cpu":
-        return torch.device("cpu")
-    if re.fullmatch(r"cuda(:\d+)?", name) is None:
-        raise ConfigError(f"run.device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0.")
-    device = torch.device(name)
-    if (device.index or 0) >= count:
-        raise ConfigError(
-            f"run.device = {name!r}, but this torch sees {count} CUDA devices. Use auto or cpu."
-        )
-    return device

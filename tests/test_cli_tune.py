@@ -36,7 +36,7 @@ def test_several_configurations_get_the_same_budget(tmp_path: Path) -> None:
     )  # fmt: skip
     assert answer.code == 0, answer.err
     table = [line.split() for line in answer.out.splitlines() if "3/0/0" in line]
-    assert [line[1] for line in table] == ["mf", "itemknn"]
+    assert [line[1:3] for line in table] == [["mf,", "best"], ["itemknn,", "best"]]
     with csv_file.open() as file:
         lines = list(csv.DictReader(file))
     assert [line["budget_trials"] for line in lines] == ["3", "3"]

@@ -1,0 +1,86 @@
+"""What is refused before the work begins: settings that contradict the model or the machine."""
+
+import re
+from collections.abc import Mapping
+
+import torch
+
+from graphrec.config import RunConfig
+from graphrec.errors import ConfigError
+from graphrec.evaluation import Protocol, parse_metric
+from graphrec.evaluation.metrics import expand
+from graphrec.features.pretrained import PretrainedConfig
+from graphrec.models import MODELS, Model
+from graphrec.result import require_measured
+
+
+def require_readers(config: RunConfig, model_class: type[Model]) -> None:
+    """Refuse features that the model would ignore."""
+    if config.features and not model_class.uses_modalities:
+        raise ConfigError(
+            f"Model {config.model.name!r} reads no features, but the configuration has "
+            f"[features.{next(iter(config.features))}]. Remove the table or choose a model that "
+            f"uses modalities."
+        )
+    if config.user_features and not model_class.uses_user_features:
+        readers = ", ".join(name for name, each in MODELS.items() if each.uses_user_features)
+        raise ConfigError(
+            f"Model {config.model.name!r} reads no features of users, but the configuration has "
+            f"[user_features.{next(iter(config.user_features))}]. Remove the table or choose a "
+            f"model that reads them: {readers}."
+        )
+    for name, settings in config.features.items():
+        tuned = isinstance(settings, PretrainedConfig) and settings.fine_tune != "none"
+        if tuned and not model_class.trains_encoders:
+            raise ConfigError(
+                f"[features.{name}] fine_tune: model {config.model.name!r} does not train "
+                f"encoders. Remove fine_tune or choose another model."
+            )
+
+
+def require_token_readers(config: RunConfig, models: Mapping[str, type[Model]]) -> None:
+    """Refuse a learned row under a model that would read what stands in its place."""
+    for name, each in models.items():
+        fixed = each.uses_modalities and not each.trains_encoders
+        if config.missing.strategy == "token" and fixed:
+            raise ConfigError(
+                f"missing.strategy = 'token' is a row that learns, and model {name!r} takes rows "
+                f"as they are. Use another strategy or another model."
+            )
+
+
+def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:
+    """Find a list longer than the catalogue, or a number without ours, before training."""
+    require_measured(config.published, expand(config.evaluation.metrics, config.evaluation.top_k))
+    lengths = {"run.recommend_k": config.run.recommend_k}
+    lengths |= {"evaluation.top_k": max(config.evaluation.top_k)}
+    named = {f"evaluation.metrics {name!r}": name for name in config.evaluation.metrics}
+    named["evaluation.valid_metric"] = protocol.valid_metric
+    lengths |= {key: parse_metric(name)[1] or 1 for key, name in named.items()}
+    for key, length in lengths.items():
+        if length > num_items:
+            raise ConfigError(
+                f"{key} asks for the best {length} items, but the catalogue has {num_items}. "
+                f"Lower it."
+            )
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of ``run.device``.
+
+    Raises:
+        ConfigError: it is no device, or not one of this machine.
+    """
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if re.fullmatch(r"cuda(:\d+)?", name) is None:
+        raise ConfigError(f"run.device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0.")
+    device = torch.device(name)
+    if (device.index or 0) >= count:
+        raise ConfigError(
+            f"run.device = {name!r}, but this torch sees {count} CUDA devices. Use auto or cpu."
+        )
+    return device
