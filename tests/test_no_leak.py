@@ -125,7 +125,7 @@ def test_another_test_part_changes_nothing_in_a_study(
     assert clean.valid == poisoned.valid
     assert clean.fingerprints["split"] != poisoned.fingerprints["split"]
     assert clean.test != poisoned.test
-    assert clean.test_openings == ["final evaluation of 2 models of the study"]
+    assert len(clean.test_openings) == len(poisoned.test_openings) == 1
 
 
 def test_there_is_no_parameter_for_other_parts() -> None:

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import optuna
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as draw
@@ -17,6 +17,8 @@ from optuna.visualization import matplotlib as draw
 from graphrec.files import write_bytes
 from graphrec.tuning.record import StudyResult, trial_table
 from graphrec.tuning.trials import counted
+
+LEGEND_LINES = 10
 
 Plot = Callable[[], object]
 """Draws, and returns axes or an array of them."""
@@ -84,8 +86,13 @@ def _svg(plot: Plot) -> str:
     """Draw on a figure that belongs to nobody else."""
     with mpl.rc_context({"svg.hashsalt": "graphrec", "svg.fonttype": "none"}):
         try:
-            axes = np.atleast_1d(np.asarray(plot(), dtype=object))
-            figure: Figure = axes.flat[0].figure
+            axes: list[Axes] = list(np.atleast_1d(np.asarray(plot(), dtype=object)))
+            figure = axes[0].get_figure(root=True)
+            assert figure is not None
+            figure.set_size_inches(max(8.0, 2.4 * len(axes)), 4.5)
+            legend = axes[0].get_legend()
+            if legend is not None and len(legend.get_texts()) > LEGEND_LINES:
+                legend.remove()  # one line per trial would leave no room for the curves
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
         finally:
