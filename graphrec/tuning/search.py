@@ -60,7 +60,7 @@ def start(
         with step("Trials", config.tune.trials) as bar:
             told = _progress(study, bar.to)
             if workers == 1:
-                work(study, objective, config.tune, told)
+                work(study, objective, config.tune, storage, told)
             else:
                 work_with(workers, out, storage, study, told)
         write_trials(out, study)
@@ -91,7 +91,7 @@ def join(config: RunConfig, storage: str) -> None:
             time.sleep(1)
         study = study_of(storage, config, objective.names, fingerprints)
         with step("Trials", config.tune.trials) as bar:
-            work(study, objective, config.tune, _progress(study, bar.to))
+            work(study, objective, config.tune, storage, _progress(study, bar.to))
 
 
 def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str, str]]:

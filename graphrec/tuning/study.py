@@ -60,20 +60,34 @@ def connect(storage: str) -> BaseStorage:
 
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Turn errors of the storage into one sentence."""
+    """Turn errors of the storage into one sentence, also those that optuna buries under others."""
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
-        cause = error.__cause__ or error
-        raise DataError(
-            f"The storage of the study, {storage}, cannot be used: {str(cause).splitlines()[0]}. "
-            f"Make sure that it is there, writable and not locked; the same command goes on."
-        ) from error
+    except (ConfigError, DataError):
+        raise
     except ImportError as error:
         raise DataError(
             f"The storage {storage} needs a database driver: {error.__cause__ or error}. Install "
             f"it, for example psycopg[binary] for postgresql://, or use the default storage."
         ) from error
+    except Exception as error:
+        cause = _storage_cause(error)
+        if cause is None:
+            raise
+        raise DataError(
+            f"The storage of the study, {storage}, cannot be used: {str(cause).splitlines()[0]}. "
+            f"Make sure that it is there, writable and not locked; the same command goes on."
+        ) from error
+
+
+def _storage_cause(error: BaseException | None) -> BaseException | None:
+    """The innermost error of the storage among an error and what led to it."""
+    found = None
+    while error is not None:
+        if isinstance(error, SQLAlchemyError | OSError):
+            found = error
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def study_of(

@@ -39,7 +39,9 @@ def withhold_test(prepared: Prepared) -> Prepared:
     return replace(prepared, dataset=dataset, split=prepared.split.without_test())
 
 
-def work(study: optuna.Study, objective: Objective, tune: TuneConfig, told: Told) -> None:
+def work(
+    study: optuna.Study, objective: Objective, tune: TuneConfig, storage: str, told: Told
+) -> None:
     """Take trials until the budget is used up and no other worker may lose one any more.
 
     A trial that fails is recorded and the study goes on. One that is interrupted is put back.
@@ -65,7 +67,7 @@ def work(study: optuna.Study, objective: Objective, tune: TuneConfig, told: Told
             raise
 
     while True:
-        with storage_errors("in use"):
+        with storage_errors(storage):
             reclaim(study)
             started = counted(study)
             told(started)
