@@ -22,7 +22,7 @@ from graphrec.alignment.settings import AlignmentConfig
 from graphrec.fusion.base import without_missing
 from graphrec.precision import single
 
-MOST_ITEMS = 2048
+MOST_ITEMS = 1024
 """Items that are aligned in one step; of more, these are drawn. The cost is quadratic."""
 
 
