@@ -1,8 +1,37 @@
 """Content that is disturbed in training: noise on features, and items mixed with others."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Beta
+
+from graphrec.features.rows import TrainableRows
+
+
+class NoisyRows:
+    """Rows of a modality with noise that is drawn once an epoch; before that there is none.
+
+    Args:
+        content: gives the rows ``[I, F]``, fixed or from an encoder that learns.
+        strength: see ``feature_noise``.
+    """
+
+    def __init__(self, content: nn.Module, strength: float) -> None:
+        self.content, self.strength = content, strength
+        self._drawn: Tensor | None = None
+
+    def draw(self, present: Tensor, rng: torch.Generator) -> None:
+        """Draw noise anew. ``present``: ``[I]`` bool."""
+        rows = self.content()
+        noise = feature_noise(rows, present, self.strength, rng)
+        # Fixed rows are summed here: in a step that is half as much work as all the rest.
+        self._drawn = noise if isinstance(self.content, TrainableRows) else rows + noise
+
+    def __call__(self) -> Tensor:
+        """The rows ``[I, F]``."""
+        if self._drawn is None or isinstance(self.content, TrainableRows):
+            rows: Tensor = self.content()
+            return rows if self._drawn is None else rows + self._drawn
+        return self._drawn
 
 
 def feature_noise(rows: Tensor, present: Tensor, strength: float, rng: torch.Generator) -> Tensor:

@@ -1,6 +1,6 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_valida
 from torch import Tensor, nn
 
 from graphrec import losses
-from graphrec.alignment import AlignmentConfig, AlignmentTerms, Step, feature_noise, mixed
+from graphrec.alignment import AlignmentConfig, AlignmentTerms, NoisyRows, Step, mixed
 from graphrec.config import SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
@@ -178,7 +178,6 @@ class ModalityAttentionGCN(EmbeddingModel):
                 "learn from. Add a [features.NAME] table or set model.use_id = true."
             )
         self._require_modalities()
-        self._noise: dict[int, Tensor] = {}
         self._shared: Tensor | None = None
         self.users = embedding_table(self.num_users, config, inputs.rng)
         self._build_content(features, inputs.rng)
@@ -226,6 +225,8 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def _build_content(self, features: Mapping[str, Modality], rng: torch.Generator) -> None:
         self.contents = nn.ModuleList(features[name].rows() for name in self.names)
+        noise = self.config.feature_noise
+        self._noisy = [NoisyRows(each, noise) for each in self.contents] if noise else []
         self.projections = nn.ModuleList(
             Projection(
                 features[name].values.shape[1], self.config.dim, self.config.feature_drop, rng
@@ -282,14 +283,12 @@ class ModalityAttentionGCN(EmbeddingModel):
         """Projected modalities ``[I, M, D]``; in a step, those that all its terms read."""
         if self._shared is not None:
             return self._shared
-        tokens = []
-        for m, (content, projection) in enumerate(
-            zip(self.contents, self.projections, strict=True)
-        ):
-            values = content()
-            if self.training and m in self._noise:
-                values = values + self._noise[m]
-            tokens.append(projection(values))
+        noisy = self.training and self._noisy
+        contents: Iterable[Callable[[], Tensor]] = self._noisy if noisy else self.contents
+        tokens = [
+            projection(content())
+            for content, projection in zip(contents, self.projections, strict=True)
+        ]
         stacked = torch.stack(tokens, dim=1)
         if self.training and self.config.feature_mix:
             stacked = mixed(stacked, self.present, self.config.feature_mix)
@@ -350,10 +349,8 @@ class ModalityAttentionGCN(EmbeddingModel):
             for projection in self.projections:
                 assert isinstance(projection, Projection)
                 projection.draw(rng)
-        if self.config.feature_noise:
-            for m, content in enumerate(self.contents):
-                known = self.present[:, m]
-                self._noise[m] = feature_noise(content(), known, self.config.feature_noise, rng)
+        for m, noisy in enumerate(self._noisy):
+            noisy.draw(self.present[:, m], rng)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The ranking loss; it reaches encoders that are trained through the batch's items."""

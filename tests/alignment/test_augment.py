@@ -1,10 +1,14 @@
 """Noise and mixing: how much, for whom, and from which random numbers."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from graphrec.alignment import feature_noise, mixed
+from graphrec.alignment.augment import NoisyRows, feature_noise, mixed
+from graphrec.features.rows import FixedRows, TrainableRows
 from tests.alignment.literal import FILLERS, tokens_and_mask
 
 
@@ -42,6 +46,34 @@ def test_the_generator_alone_decides_the_noise_in_its_precision() -> None:
     assert torch.equal(first, again)
     assert torch.equal(state, torch.random.get_rng_state())
     assert feature_noise(rows.double(), present, 0.5, rng_of(1)).dtype == torch.float64
+
+
+class Learning(TrainableRows):
+    """Rows that change from step to step, without an encoder."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        nn.Module.__init__(self)
+        self.values = values
+
+    def forward(self) -> torch.Tensor:
+        return self.values
+
+
+@pytest.mark.parametrize("kind", [FixedRows, Learning])
+def test_rows_have_the_noise_of_the_last_draw(kind: Callable[[torch.Tensor], nn.Module]) -> None:
+    """Also rows of an encoder that has learned since, which must not be those of the draw."""
+    values, present = torch.randn(5, 3, generator=rng_of(0)), torch.arange(5) > 0
+    content = kind(values)
+    noisy = NoisyRows(content, 0.5)
+    assert torch.equal(noisy(), values)
+    for seed in (1, 2):
+        noisy.draw(present, rng_of(seed))
+        expected = values + feature_noise(values, present, 0.5, rng_of(seed))
+        assert torch.equal(noisy(), expected)
+    if kind is Learning:
+        noise = expected - values
+        content.values = values + 10
+        torch.testing.assert_close(noisy(), values + 10 + noise)
 
 
 def drawn(alpha: float, seed: int, num: int = 9) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from graphrec.alignment import feature_noise, mixed
+from graphrec.alignment.augment import feature_noise, mixed
 from graphrec.config import TrainingConfig
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
