@@ -138,7 +138,7 @@ class GradNorm(Balance):
                 self.first.copy_(first)
             number = counted.sum().clamp(min=1)
             ratios = torch.where(counted, losses / first, 0.0)
-            mean = (ratios.sum() / number).clamp(min=torch.finfo(ratios.dtype).tiny)
-            wanted = norms.sum() / number * (ratios / mean) ** self.alpha
-        distances = (norms - wanted).abs()
-        return weights.detach() * losses, torch.where(counted, distances, 0.0).sum()
+            rates = ratios / (ratios.sum() / number)
+            wanted = norms.sum() / number * rates**self.alpha
+        distances = torch.where(counted, norms - wanted, 0.0).abs()
+        return weights.detach() * losses, distances.sum()
