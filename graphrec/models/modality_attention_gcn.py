@@ -1,6 +1,6 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Literal, Self
 
@@ -8,6 +8,8 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from graphrec import losses
+from graphrec.alignment import AlignmentConfig, AlignmentTerms, NoisyRows, Step, mixed
 from graphrec.config import SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
@@ -40,7 +42,7 @@ from graphrec.models.base import (
 from graphrec.names import resolve
 
 
-class ModalityAttentionGCNConfig(EmbeddingConfig):
+class ModalityAttentionGCNConfig(AlignmentConfig, EmbeddingConfig):
     """Settings of the flagship."""
 
     num_layers: NonNegativeInt = 2
@@ -86,6 +88,7 @@ class ModalityAttentionGCNConfig(EmbeddingConfig):
 
     def _idle(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
+        yield from self.idle_terms()
         on_backbone = f"on backbone = {self.backbone!r}"
         if self.backbone == "none":
             yield "num_layers", on_backbone
@@ -101,6 +104,13 @@ class ModalityAttentionGCNConfig(EmbeddingConfig):
         if not self.item_layers:
             for name in ("knn_k", "knn_edges", "knn_shares"):
                 yield name, "while item_layers = 0"
+
+    def needed_modalities(self) -> Iterator[tuple[str, int]]:
+        """Each setting that is in use, and how many modalities it needs."""
+        yield from self.needed_by_terms(self.use_id)
+        for name, needed in (("feature_drop", 1), ("modality_dropout", 2)):
+            if getattr(self, name):
+                yield name, needed
 
 
 class ModalityAttentionGCN(EmbeddingModel):
@@ -125,6 +135,12 @@ class ModalityAttentionGCN(EmbeddingModel):
     normalised by its own degrees (``EdgeDrop``), ``feature_drop`` reads ``f_im * c / (1 - share)``
     with c in {0, 1}^F the same for all items of modality m (``Projection``), both drawn once an
     epoch; ``modality_dropout`` hides present modalities in each step (``modality_mask``).
+    ``feature_noise`` is drawn once an epoch, ``feature_mix`` mixes items in each step (``mixed``).
+
+    Beside the ranking loss, ``align``, ``modality_loss`` and ``projection_l1`` add terms on the
+    projected modalities of the batch's distinct items (``AlignmentTerms``). They read what the
+    fusion reads, but for ``modality_dropout``. A modality alone is scored by h_u, which is as wide
+    as it on every backbone, and reaches the users' vectors without messages.
 
     Source: graphrec; message passing he2020lightgcn, wang2019ngcf and velickovic2018gat, attention
     bahdanau2015attention, similar items and pruning zhou2023freedom.
@@ -138,6 +154,9 @@ class ModalityAttentionGCN(EmbeddingModel):
         **EmbeddingModel.search,
         "model.num_layers": SearchRange(
             low=1, high=4, when={"model.backbone": ("lightgcn", "ngcf", "gat")}
+        ),
+        "model.align_weight": SearchRange(
+            low=1e-3, high=1.0, log=True, when={"model.align": ("infonce", "mmd", "adversarial")}
         ),
     }
     config: ModalityAttentionGCNConfig
@@ -159,6 +178,7 @@ class ModalityAttentionGCN(EmbeddingModel):
                 "learn from. Add a [features.NAME] table or set model.use_id = true."
             )
         self._require_modalities()
+        self._shared: Tensor | None = None
         self.users = embedding_table(self.num_users, config, inputs.rng)
         self._build_content(features, inputs.rng)
         self._build_ids(inputs.train, inputs.rng)
@@ -169,13 +189,22 @@ class ModalityAttentionGCN(EmbeddingModel):
             if inputs.user_features
             else None
         )
+        ranking = losses.LOSSES[config.loss]
+        self.terms = AlignmentTerms(
+            config,
+            self.names,
+            config.dim,
+            lambda pos, neg: ranking(pos, neg, config.temperature),
+            config.normalize,
+            inputs.rng,
+        )
 
     def _require_modalities(self) -> None:
-        for key, needed in (("feature_drop", 1), ("modality_dropout", 2)):
-            if getattr(self.config, key) and len(self.names) < needed:
+        for key, needed in self.config.needed_modalities():
+            if len(self.names) < needed:
                 raise ConfigError(
                     f"model.{key} needs {needed} or more modalities with values, but there are "
-                    f"{len(self.names)}. Add a [features.NAME] table or set it to 0."
+                    f"{len(self.names)}. Add a [features.NAME] table or remove model.{key}."
                 )
 
     def _build_layers(self, inputs: Inputs) -> None:
@@ -196,6 +225,8 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def _build_content(self, features: Mapping[str, Modality], rng: torch.Generator) -> None:
         self.contents = nn.ModuleList(features[name].rows() for name in self.names)
+        noise = self.config.feature_noise
+        self._noisy = [NoisyRows(each, noise) for each in self.contents] if noise else []
         self.projections = nn.ModuleList(
             Projection(
                 features[name].values.shape[1], self.config.dim, self.config.feature_drop, rng
@@ -248,15 +279,26 @@ class ModalityAttentionGCN(EmbeddingModel):
         """Weight of each modality for each item, ``[I, M]``, in the order of ``names``."""
         return self._fuse()[1] if self.names else self.present.to(self.users.dtype)
 
-    def _fuse(self) -> tuple[Tensor, Tensor]:
+    def _tokens(self) -> Tensor:
+        """Projected modalities ``[I, M, D]``; in a step, those that all its terms read."""
+        if self._shared is not None:
+            return self._shared
+        noisy = self.training and self._noisy
+        contents: Iterable[Callable[[], Tensor]] = self._noisy if noisy else self.contents
         tokens = [
             projection(content())
-            for content, projection in zip(self.contents, self.projections, strict=True)
+            for content, projection in zip(contents, self.projections, strict=True)
         ]
+        stacked = torch.stack(tokens, dim=1)
+        if self.training and self.config.feature_mix:
+            stacked = mixed(stacked, self.present, self.config.feature_mix)
+        return stacked
+
+    def _fuse(self) -> tuple[Tensor, Tensor]:
         present = self.present
         if self.training and self.config.modality_dropout:
             present = modality_mask(present, self.config.modality_dropout)
-        fused: tuple[Tensor, Tensor] = self.fusion(torch.stack(tokens, dim=1), present)
+        fused: tuple[Tensor, Tensor] = self.fusion(self._tokens(), present)
         return fused
 
     def _item_nodes(self) -> Tensor:
@@ -298,7 +340,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         return [content for content in self.contents if isinstance(content, TrainableRows)]
 
     def begin_epoch(self, rng: torch.Generator) -> None:
-        """Bring the rows of trained encoders up to date; draw edges and columns."""
+        """Bring the rows of trained encoders up to date; draw edges, columns and noise."""
         for encoder in self._encoders:
             encoder.refresh()
         if self.config.edge_drop:
@@ -307,13 +349,24 @@ class ModalityAttentionGCN(EmbeddingModel):
             for projection in self.projections:
                 assert isinstance(projection, Projection)
                 projection.draw(rng)
+        for m, noisy in enumerate(self._noisy):
+            noisy.draw(self.present[:, m], rng)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The ranking loss; it reaches encoders that are trained through the batch's items."""
         with ExitStack() as live:
             for encoder in self._encoders:
                 live.enter_context(encoder.live(batch.items))
-            return super().loss(batch)
+            if not self.config.has_terms:
+                return super().loss(batch)
+            self._shared = tokens = self._tokens()
+            live.callback(setattr, self, "_shared", None)
+            return super().loss(batch) | self.terms(self._step(batch, tokens))
+
+    def _step(self, batch: Batch, tokens: Tensor) -> Step:
+        ids = self.items if self.config.use_id else None
+        users = rows(self._user_nodes(), batch.users)
+        return Step(batch.items, tokens, self.present, ids, self.has_id, users, self.users)
 
     def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Encoders that are trained have their own multiple of the learning rate."""

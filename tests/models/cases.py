@@ -198,10 +198,18 @@ AUGMENTED: list[tuple[tuple[str, Json], ...]] = [
     (("backbone", "gat"), ("edge_drop", 0.2), ("edge_drop_kind", "degree")),
     (("backbone", "ngcf"), ("edge_drop", 0.2), ("dropout", 0.1)),
 ]
+TERMS: list[tuple[tuple[str, Json], ...]] = [
+    (("align", "infonce"),),
+    (("align", "mmd"), ("projection_l1", 0.001), ("backbone", "ngcf")),
+    (("align", "adversarial"), ("modality_loss", 0.3), ("backbone", "gat")),
+    (("align", "infonce"), ("modality_loss", 0.3), ("balance", "uncertainty"), ("use_id", False)),
+    (("modality_loss", 0.3), ("balance", "gradnorm"), ("feature_noise", 0.1)),
+    (("feature_noise", 0.2), ("feature_mix", 0.4)),
+]
 EVERY_CASE = [
     *EVERY_MODEL,
     *FLAGSHIP,
-    *(Case("modality_attention_gcn", settings) for settings in [*BACKBONES, *AUGMENTED]),
+    *(Case("modality_attention_gcn", settings) for settings in [*BACKBONES, *AUGMENTED, *TERMS]),
     Case("modality_attention_gcn", (("use_id", False),)),
     Case("modality_attention_gcn", user_features=True),
     Case("modality_attention_gcn", (("item_layers", 1), ("knn_k", 3))),

@@ -1,19 +1,26 @@
 """The formulas of the flagship, item by item, and a small world for them."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import torch
 
+from graphrec.config import Json
 from graphrec.features import Features
 from graphrec.features.neighbours import GivenNeighbours
 from graphrec.graphs import nearest_items
 from graphrec.models import Model
+from graphrec.models.modality_attention_gcn import (
+    ModalityAttentionGCN,
+    ModalityAttentionGCNConfig,
+)
 from tests.fusion.literal import LITERAL
 from tests.graphs.dense import Dense, gat, ngcf
-from tests.models.cases import World, random_features, random_interactions
+from tests.models.cases import Case, World, random_features, random_interactions
 
 NAME = "modality_attention_gcn"
+Settings = dict[str, Json]
 
 
 @cache
@@ -21,6 +28,14 @@ def small_world() -> World:
     """The last item is cold; item 1 has no modality."""
     train = random_interactions(9, 12, share=0.3, seed=4)
     return World(train, train, train, random_features(12, seed=4))
+
+
+def built(world: World, features: Features | None = None, **settings: Json) -> ModalityAttentionGCN:
+    """Small; ``features``, which may be empty, replace those of the world."""
+    case = Case(NAME)
+    config = ModalityAttentionGCNConfig.model_validate(dict(case.config(settings)))
+    content = world.features if features is None else features
+    return ModalityAttentionGCN(config, replace(case.inputs(world), features=content))
 
 
 def shaken(model: Model) -> dict[str, Dense]:
