@@ -112,7 +112,7 @@ class GradNorm(Balance):
     G_m = |gradient of w_m L_m at the shared weights| is to follow mean_n(G_n) r_m^alpha, where
     r_m is L_m / L_m(first step), divided by the mean of these ratios. The w_m learn from
     sum_m |G_m - mean_n(G_n) r_m^alpha|, whose second part is a constant, and the L_m do not.
-    Modalities without pairs in a batch take no part in it.
+    Modalities whose loss is 0 in a batch, as it is without pairs, take no part in it.
 
     Source: chen2018gradnorm, Eq. 1 and 2.
     Deviations: w = M softmax(a), which has the sum M that the paper restores after each step. The
@@ -133,12 +133,12 @@ class GradNorm(Balance):
         gradients = [torch.autograd.grad(loss, shared, retain_graph=True)[0] for loss in losses]
         norms = weights * torch.stack([gradient.norm() for gradient in gradients]).detach()
         with torch.no_grad():
-            first = torch.where(counted & (self.first == 0), losses, self.first)
+            above = losses > 0
+            first = torch.where(self.first == 0, losses, self.first)
             if self.training:
                 self.first.copy_(first)
-            number = counted.sum().clamp(min=1)
-            ratios = torch.where(counted, losses / first, 0.0)
-            rates = ratios / (ratios.sum() / number)
-            wanted = norms.sum() / number * rates**self.alpha
-        distances = torch.where(counted, norms - wanted, 0.0).abs()
+            ratios = torch.where(above, losses / first, 0.0)
+            rates = ratios / (ratios.sum() / above.sum())
+            wanted = norms.sum() / above.sum() * rates**self.alpha
+        distances = torch.where(above, norms - wanted, 0.0).abs()
         return weights.detach() * losses, distances.sum()

@@ -201,8 +201,10 @@ def test_gradnorm_leaves_out_what_has_no_pairs_and_remembers_in_training_only() 
     assert module.first.tolist() == [11.0, 0.0, 2.0]
     assert own.item() == pytest.approx(abs(5 - 7 / 2) + abs(2 - 7 / 2))
     assert torch.autograd.grad(own, module.logits)[0].isfinite().all()
-    now, shared = linear_losses((1.0, 2.0))
-    nobody = torch.zeros(3).bool()
-    own = module(0.0 * now, nobody, shared)[1]
-    assert own.item() == 0
-    assert not torch.autograd.grad(own, module.logits)[0].any()
+    for counted in (torch.zeros(3).bool(), ALL):  # no pairs, or all of them ranked without doubt
+        now, shared = linear_losses((1.0, 2.0))
+        own = module(0.0 * now, counted, shared)[1]
+        assert own.item() == 0
+        slope = torch.autograd.grad(own, module.logits)[0]
+        assert slope.tolist() == [0.0, 0.0, 0.0]
+    assert module.first.tolist() == [11.0, 0.0, 2.0]

@@ -1,5 +1,7 @@
 """What the flagship adds to its ranking loss, and how training disturbs its content."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor, nn
 
 from graphrec.alignment.augment import feature_noise, mixed
 from graphrec.config import TrainingConfig
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
+from graphrec.features.rows import TrainableRows
 from graphrec.models.modality_attention_gcn import (
     ModalityAttentionGCN,
     ModalityAttentionGCNConfig,
@@ -220,6 +224,48 @@ def test_tokens_are_forgotten_after_a_step(world: World) -> None:
     before = model.attention()
     shaken(model)
     assert not torch.equal(model.attention(), before)
+
+
+class Learning(TrainableRows):
+    """Rows that are trained themselves, of the batch's items in a step only."""
+
+    def __init__(self, values: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.weight = nn.Parameter(values.clone())
+        self.items: Tensor | None = None
+
+    def forward(self) -> Tensor:
+        kept = self.weight.detach()
+        return (
+            kept if self.items is None else kept.index_copy(0, self.items, self.weight[self.items])
+        )
+
+    def refresh(self) -> None:
+        pass
+
+    @contextmanager
+    def live(self, items: Tensor) -> Iterator[None]:
+        self.items = items.unique()
+        yield
+        self.items = None
+
+
+@pytest.mark.parametrize("name", ["infonce", "mmd", "projection_l1", "modality_image"])
+def test_terms_reach_encoders_that_are_trained(world: World, name: str) -> None:
+    settings: Settings = {"align": name} if name in ("infonce", "mmd") else {name: 0.5}
+    if name == "modality_image":
+        settings = {"modality_loss": 0.5}
+    model = built(world, feature_noise=0.1, **settings)
+    place = model.names.index("image")
+    encoder = Learning(torch.from_numpy(world.features["image"].values))
+    model.contents[place] = encoder
+    model._noisy[place].content = encoder
+    model.begin_epoch(torch.Generator().manual_seed(0))
+    batch = batch_of(world)
+    batch = batch._replace(pos=batch.pos % 6, neg=batch.neg % 6)
+    (gradient,) = torch.autograd.grad(model.loss(batch)[name], encoder.weight)
+    reached = set(gradient.any(dim=1).nonzero().flatten().tolist())
+    assert reached == set(range(6)) & set(np.flatnonzero(world.features["image"].present))
 
 
 def test_noise_is_drawn_each_epoch_and_in_training_only(world: World) -> None:
