@@ -20,6 +20,10 @@ its source; the verdict is about its tolerance. A star marks an epoch chosen on 
 
 A paper configuration that is not in a table stands under "Not run": its number is not known here.
 """
+TUNED = """Each line of `results/tuning/` is one study of `graphrec tune`, all under one budget.
+`own` is the configuration as it stood, `best` the winner. Valid is the score searched for,
+with one seed; test is the mean over seeds that the search had not seen. Seconds: of all trials.
+"""
 SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
@@ -28,6 +32,8 @@ def page() -> str:
     parts = [INTRODUCTION]
     for path in sorted((HERE / "results").glob("*.csv")):
         parts.append(f"## {path.stem}\n\n{table(_rows(path))}\n")
+    for path in sorted((HERE / "results" / "tuning").glob("*.csv")):
+        parts.append(f"## Tuned: {path.stem}\n\n{TUNED}\n{tuning_table(_rows(path))}\n")
     ran = {row["name"] for path in (HERE / "results").glob("*.csv") for row in _rows(path)}
     configs = sorted((HERE.parent / "paper_configs").glob("*.toml"))
     papers = [path.stem for path in configs if "paper" in tomllib.loads(path.read_text("utf-8"))]
@@ -66,6 +72,26 @@ def table(rows: Sequence[dict[str, str]]) -> str:
                 ", ".join(verdicts) or "-",
             ]
         )
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def tuning_table(rows: Sequence[dict[str, str]]) -> str:
+    """Two lines per study: the configuration as it stood, and the winner."""
+    lines = [
+        ["study", "complete / pruned / failed", "seconds", "valid recall@20", "seeds"],
+        ["---", *["---:"] * 6],
+    ]
+    lines[0] += ["test recall@20", "test ndcg@20"]
+    for row in rows:
+        counts = f"{row['complete']} / {row['pruned']} / {row['failed']}"
+        for which, cost in (("own", ["", ""]), ("best", [counts, row["seconds"]])):
+            figures = [
+                " ± ".join(f"{float(value):.4f}" for value in row[f"test {which} {metric}"].split())
+                for metric in ("recall@20", "ndcg@20")
+            ]
+            seeds = str(len(row["seeds"].split()))
+            valid = f"{float(row[which]):.4f}"
+            lines.append([f"{row['name']}, {which}", *cost, valid, seeds, *figures])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

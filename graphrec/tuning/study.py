@@ -128,9 +128,13 @@ def study_of(
 
 
 def _identity(config: RunConfig) -> Json:
-    """The settings that all workers must share; data are compared by fingerprint, not by path."""
+    """The settings that all workers must share; data are compared by fingerprint, not by path.
+
+    Without defaults, so that a setting that a later version adds makes no other study.
+    """
     return config.model_dump(
         mode="json",
+        exclude_defaults=True,
         exclude={
             "data": True,
             "features": True,

@@ -145,7 +145,11 @@ def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: To
 
     words = ["graphrec", "tune", str(out / "config.json"), "--join", "--storage", storage]
     logs = [out / f"worker-{index}.log" for index in range(count)]
-    failed = run_processes({log: words for log in logs}, count, look)
+    try:
+        failed = run_processes({log: words for log in logs}, count, look)
+    except KeyboardInterrupt:
+        look()  # what a worker could not put back itself
+        raise
     if len(failed) == count:
         names = ", ".join(map(str, failed))
         raise DataError(f"All workers ended early; see {names}. The same command goes on.")

@@ -66,6 +66,14 @@ def test_the_same_data_in_another_place_are_the_same(storage: str) -> None:
     made(storage, "data.path=elsewhere.csv")
 
 
+def test_the_identity_of_a_study_holds_what_was_chosen_and_no_defaults(storage: str) -> None:
+    """A setting that a later version adds must not make another study of it."""
+    config = made(storage).user_attrs["identity"]["config"]
+    assert config["tune"] == {}
+    assert "evaluation" not in config or "memory_mb" not in config["evaluation"]
+    assert config["training"]["lr"] == 0.02
+
+
 def test_a_queue_holds_nothing_twice(storage: str) -> None:
     study = made(storage)
     enqueue(study, [{"x": 1.0}, {"x": 2.0}, {"x": 1.0}], "own")

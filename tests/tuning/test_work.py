@@ -91,7 +91,7 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(tmp_path: Path, number: int) -
     assert subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode == 0
     result = read_study(tmp_path / "mf")
     assert result.trials["complete"] == budget
-    assert result.trials["lost"] == 2
+    assert result.trials["lost"] in (1, 2)  # one of them may just have been between two trials
 
 
 def test_a_worker_joins_by_the_storage(tmp_path: Path) -> None:
