@@ -61,3 +61,13 @@ def test_every_suite_starts_with_its_command() -> None:
     for path in BENCHMARKS.glob("suites/*/*.toml"):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         assert first == f"# graphrec run {path.relative_to(ROOT)}"
+
+
+def test_the_guide_to_tuning_shows_the_studies_on_record(generator: ModuleType) -> None:
+    path = BENCHMARKS / "results" / "tuning" / "amazon-baby.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        table = generator.tuning_table(list(csv.DictReader(file)))
+    guide = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+    assert table in guide
+    for figure in (ROOT / "docs" / "figures").glob("*.svg"):
+        assert f"figures/{figure.name}" in guide
