@@ -1,7 +1,6 @@
 """The end of a study: settings are trained with fresh seeds, and only then is test opened."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from graphrec.config import RunConfig
@@ -9,10 +8,10 @@ from graphrec.config_file import differing_settings
 from graphrec.files import write_json
 from graphrec.progress import step
 from graphrec.result import Result, read_result
-from graphrec.run import CHECKPOINT, Prepared, conclude, encode_content, prepare
+from graphrec.run import CHECKPOINT, conclude, prepare
 from graphrec.run_log import RunLog
 from graphrec.tuning.fit import LOG, fit_in
-from graphrec.tuning.objective import content_of
+from graphrec.tuning.objective import with_settings
 from graphrec.tuning.work import run_processes
 
 
@@ -67,11 +66,11 @@ def _train(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: RunLog) ->
     with step("Final training", len(runs)) as bar:
         for config, folder in runs:
             log.event("final", f"Final training in {folder}", {"folder": str(folder)})
-            fit_in(folder, _prepared_for(config, prepared, log))
+            fit_in(folder, with_settings(prepared, config, log))
             bar.advance(note=folder.name)
     truth = prepared.open_test(f"final evaluation of {len(runs)} models of the study", log)
     for config, folder in runs:
-        own = _prepared_for(config, prepared, log)
+        own = with_settings(prepared, config, log)
         model, fitted, own_log = fit_in(folder, own)  # restores what was trained above
         conclude(folder, own, model, fitted, truth, {}, own_log)
 
@@ -85,14 +84,6 @@ def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int) -> None:
             bar.to(sum((folder / LOG).exists() for _, folder in runs))
 
         run_processes(words, workers, look)
-
-
-def _prepared_for(config: RunConfig, prepared: Prepared, log: RunLog) -> Prepared:
-    """The same data under other settings; all share one sealed test part."""
-    if content_of(config) != content_of(prepared.config):
-        features, users = encode_content(config, prepared.dataset, prepared.split.train, log)
-        prepared = replace(prepared, features=features, user_features=users)
-    return replace(prepared, config=config)
 
 
 def _begin(config: RunConfig, folder: Path) -> None:

@@ -132,18 +132,18 @@ class Objective:
         return watch
 
     def _with_content(self, config: RunConfig) -> Prepared:
-        """The same experiment; content is encoded anew where the last trial had other settings."""
-        last = self._last
-        if content_of(config) != content_of(last.config):
-            features, users = encode_content(config, last.dataset, last.split.train, self._log)
-            last = replace(last, config=config, features=features, user_features=users)
-            self._last = last
-        return replace(last, config=config)
+        """The same experiment; content of other settings is kept until the next change."""
+        self._last = with_settings(self._last, config, self._log)
+        return self._last
 
 
-def content_of(config: RunConfig) -> tuple[object, ...]:
-    """The settings on which features depend."""
-    return config.features, config.user_features
+def with_settings(prepared: Prepared, config: RunConfig, log: RunLog) -> Prepared:
+    """The same data under other settings; content is encoded anew if its settings differ."""
+    before = prepared.config
+    if (config.features, config.user_features) != (before.features, before.user_features):
+        features, users = encode_content(config, prepared.dataset, prepared.split.train, log)
+        prepared = replace(prepared, features=features, user_features=users)
+    return replace(prepared, config=config)
 
 
 def shown(values: Values) -> str:
