@@ -10,7 +10,7 @@ from graphrec.errors import ConfigError
 from graphrec.evaluation import Protocol, parse_metric
 from graphrec.evaluation.metrics import expand
 from graphrec.features.pretrained import PretrainedConfig
-from graphrec.models import MODELS, Model
+from graphrec.models import MODELS, EmbeddingModel, Model
 from graphrec.result import require_measured
 
 
@@ -47,6 +47,18 @@ def require_token_readers(config: RunConfig, models: Mapping[str, type[Model]]) 
                 f"missing.strategy = 'token' is a row that learns, and model {name!r} takes rows "
                 f"as they are. Use another strategy or another model."
             )
+
+
+def require_student(config: RunConfig, model_class: type[Model]) -> None:
+    """Refuse a teacher of a model that cannot learn from one."""
+    if config.distill.teacher is None or issubclass(model_class, EmbeddingModel):
+        return
+    why = "is solved in closed form" if model_class.closed_form else "has no final embeddings"
+    known = ", ".join(name for name, each in MODELS.items() if issubclass(each, EmbeddingModel))
+    raise ConfigError(
+        f"distill.teacher: model {config.model.name!r} {why} and cannot be taught. Remove "
+        f"[distill] or choose a model that learns embeddings: {known}."
+    )
 
 
 def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:

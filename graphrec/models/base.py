@@ -104,6 +104,10 @@ class Model(nn.Module, ABC):
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Prepare for an epoch, for example by drawing an augmented graph."""
 
+    def lasting(self) -> "Model":
+        """The model that is kept after training, without what serves training only."""
+        return self
+
 
 class EmbeddingConfig(ModelConfig):
     """Settings of models that rank by the inner product of user and item vectors."""
@@ -127,6 +131,8 @@ class EmbeddingModel(Model):
 
     Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
     config: EmbeddingConfig
+    on_final: Callable[[Tensor, Tensor, Batch], dict[str, Tensor]] | None = None
+    """More terms of a step, on its final embeddings of users and items."""
     search = {
         "training.lr": SearchRange(low=1e-4, high=1e-2, log=True),
         "model.reg": SearchRange(low=1e-6, high=1.0, log=True),
@@ -149,21 +155,21 @@ class EmbeddingModel(Model):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The chosen ranking loss and ``reg * l2``."""
-        users, items = self._final()
-        vectors = rows(users, batch.users)
-        chosen = rows(items, batch.items)
-        scores = single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
+        users, items = self.final()
+        scores = pair_scores(users, items, batch.users, batch.items)
         ranking = losses.LOSSES[self.config.loss]
         terms: dict[str, Tensor] = {
             self.config.loss: ranking(scores[:, 0], scores[:, 1:], self.config.temperature)
         }
         if self.config.reg > 0:
             terms["reg"] = self.config.reg * losses.l2(*self.penalised(batch))
+        if self.on_final is not None:
+            terms |= self.on_final(users, items, batch)
         return terms
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """One ``embed()``, then a matrix product for each block of users."""
-        users, items = self._final()
+        users, items = self.final()
         return lambda batch: users[batch] @ items.T
 
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +177,8 @@ class EmbeddingModel(Model):
         users, items = nodes.split((self.num_users, self.num_items))
         return users, items
 
-    def _final(self) -> tuple[Tensor, Tensor]:
+    def final(self) -> tuple[Tensor, Tensor]:
+        """The vectors whose inner products are the scores: those of ``embed()``, or of norm 1."""
         users, items = self.embed()
         if self.config.normalize:
             return functional.normalize(users, dim=1), functional.normalize(items, dim=1)
@@ -181,6 +188,13 @@ class EmbeddingModel(Model):
 def rows(table: Tensor, ids: Tensor) -> Tensor:
     """``table[ids]``, ``[..., D]``, with a gradient several times faster on CPU than indexing's."""
     return table.index_select(0, ids.flatten()).unflatten(0, ids.shape)
+
+
+def pair_scores(users: Tensor, items: Tensor, who: Tensor, what: Tensor) -> Tensor:
+    """Inner products of users ``who`` ``[B]`` with items ``what`` ``[B, n]``: ``[B, n]``."""
+    vectors = rows(users, who)
+    chosen = rows(items, what)
+    return single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
 
 
 def embedding_table(num_rows: int, config: EmbeddingConfig, rng: torch.Generator) -> nn.Parameter:

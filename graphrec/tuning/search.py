@@ -96,6 +96,8 @@ def join(config: RunConfig, storage: str) -> None:
 
 def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str, str]]:
     """Load what trials need, once per worker: everything but the test part."""
+    if config.distill.teacher is not None:
+        raise ConfigError("tune trains without a teacher. Remove [distill]; teach the winner.")
     space, prepared = space_of(config), prepare(config, log)
     selection = prepared.protocol.selection
     if selection != "valid":
