@@ -66,6 +66,7 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
     prepared = with_teacher(prepare(config, log), log)
     with log.stage("build"):
         model = build(config.model, prepared)
+        learner = taught(model, prepared)
     for left_by_a_kill in out.glob(".*.part"):
         left_by_a_kill.unlink()
     write_json(out / "config.json", config.model_dump(mode="json"))
@@ -73,7 +74,7 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
     with log.stage("fit"):
         going_on = resume and (out / CHECKPOINT).exists()
         policy = CheckpointPolicy(out / CHECKPOINT, prepared.identity, going_on)
-        fitted = fit_model(taught(model, prepared), prepared, log, policy)
+        fitted = fit_model(learner, prepared, log, policy)
     with log.stage("baselines"):
         baselines = fit_baselines(prepared, log)
     with log.stage("evaluate"):

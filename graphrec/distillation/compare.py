@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from graphrec.config import DistillConfig, Json, RunConfig
+from graphrec.distillation.teacher import has_embeddings
 from graphrec.errors import ConfigError
 from graphrec.evaluation import METRICS, parse_metric
 from graphrec.files import write_json
-from graphrec.models import EmbeddingModel, Model
+from graphrec.models import Model
 from graphrec.recommend import load_run
 from graphrec.result import Result, environment, read_result
 from graphrec.run import run
@@ -198,4 +199,4 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 @torch.no_grad()
 def _embedding_bytes(model: Model) -> int | None:
-    return _bytes(model.final()) if isinstance(model, EmbeddingModel) else None
+    return _bytes(model.final()) if has_embeddings(model) else None

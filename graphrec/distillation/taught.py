@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from graphrec.config import DistillConfig
 from graphrec.distillation.losses import embedding_loss, score_loss
-from graphrec.distillation.teacher import Teacher
+from graphrec.distillation.teacher import Teacher, has_embeddings
+from graphrec.errors import ConfigError
 from graphrec.models import Batch, EmbeddingModel, Model
 from graphrec.models.base import pair_scores, rows
 from graphrec.rng import torch_stream
@@ -17,12 +18,22 @@ from graphrec.rng import torch_stream
 if TYPE_CHECKING:
     from graphrec.run import Prepared
 
+TERMS = {"distill_scores", "distill_embeddings"}
+
 
 def taught(model: Model, prepared: "Prepared") -> Model:
-    """The model that is trained in place of ``model``: itself, or itself with its teacher."""
+    """The model that is trained in place of ``model``: itself, or itself with its teacher.
+
+    Raises:
+        ConfigError: its settings make it rank by something else than embeddings.
+    """
     if prepared.teacher is None:
         return model
-    assert isinstance(model, EmbeddingModel)  # see require_student
+    if not has_embeddings(model):
+        raise ConfigError(
+            f"distill.teacher: model {prepared.config.model.name!r}, as it is set, does not rank "
+            f"by embeddings and cannot be taught. Change its settings or remove [distill]."
+        )
     rng = torch_stream(prepared.config.run.seed, "distill")
     return Taught(model, prepared.teacher, prepared.config.distill, rng)
 
@@ -86,9 +97,12 @@ class Taught(Model):
         """The student's terms, with ``distill_scores`` and ``distill_embeddings``."""
         self.student.on_final = self._terms
         try:
-            return self.student.loss(batch)
+            terms = self.student.loss(batch)
         finally:
             self.student.on_final = None
+        if terms.keys() & TERMS:
+            return terms
+        return terms | self._terms(*self.student.final(), batch)  # a loss without final embeddings
 
     def _terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
         config, terms = self.config, dict[str, Tensor]()

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import torch
@@ -66,15 +66,15 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
     _require_same_task(folder, prepared)
     settings, train = prepared.config.distill, prepared.split.train
     own, model = load_run(folder)
-    if settings.embedding_weight and not isinstance(model, EmbeddingModel):
+    if settings.embedding_weight and not has_embeddings(model):
         raise ConfigError(
-            f"distill.embedding_weight = {settings.embedding_weight}, but the teacher {folder} is "
-            f"{own.config.model.name!r}, which has no embeddings. Set it to 0 or choose a teacher "
-            f"with embeddings."
+            f"distill.embedding_weight = {settings.embedding_weight}, but the teacher {folder}, "
+            f"{own.config.model.name!r}, does not rank by embeddings. Set it to 0 or choose "
+            f"another teacher."
         )
     with torch.no_grad():
         embeddings = None
-        if isinstance(model, EmbeddingModel):
+        if has_embeddings(model):
             users, items = (table.to(prepared.device) for table in model.final())
             embeddings = users, items
         best = np.empty((train.num_users, 0), np.int32)
@@ -88,6 +88,11 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
         best=torch.from_numpy(best).to(prepared.device),
         embeddings=embeddings,
     )
+
+
+def has_embeddings(model: Model) -> TypeGuard[EmbeddingModel]:
+    """Whether the model ranks by inner products of its final embeddings."""
+    return isinstance(model, EmbeddingModel) and model.ranks_by_products
 
 
 def _require_same_task(folder: Path, prepared: "Prepared") -> None:

@@ -149,6 +149,22 @@ def test_a_weight_of_zero_leaves_its_term_out() -> None:
         assert (learner.map is None) == (name == "distill_scores")
 
 
+@pytest.mark.parametrize("where", ["early", "middle", "late", "sample", "model"])
+def test_wherever_the_student_fuses_its_scores_are_taught_once(where: str) -> None:
+    settings = [*BOTH, f"model.where={where}"]
+    prepared, _ = prepared_with(teacher_run(), *settings, model="modality_attention_gcn")
+    learner, student = learner_of(prepared)
+    found = learner.loss(BATCH)
+    users, items = student.final()
+    learner.begin_epoch(torch.Generator().manual_seed(1))
+    expected = learner._terms(users, items, BATCH)
+    learner.begin_epoch(torch.Generator().manual_seed(1))
+    again = learner.loss(BATCH)
+    for name, value in expected.items():
+        torch.testing.assert_close(again[name], value)
+    assert found.keys() == student.loss(BATCH).keys() | expected.keys()
+
+
 def test_the_terms_reach_the_student_and_the_map_and_not_the_teacher() -> None:
     learner, student = learner_of(prepared_with(teacher_run(), *BOTH)[0])
     terms = learner.loss(BATCH)
@@ -338,11 +354,28 @@ def test_a_student_that_cannot_be_taught_is_refused(model: str, why: str, tmp_pa
     assert "lightgcn" in message
 
 
+VOTE = ("model.where=late", "model.late=vote")
+
+
+def test_a_student_whose_views_vote_is_refused(tmp_path: Path) -> None:
+    config = student_of(teacher_run(), *VOTE, model="modality_attention_gcn")
+    assert "as it is set, does not rank by embeddings" in refused(config, tmp_path / "out")
+
+
+def test_a_teacher_whose_views_vote_teaches_its_votes() -> None:
+    folder = flow.finished("modality_attention_gcn", *VOTE)
+    _, teacher = prepared_with(folder)
+    assert teacher.embeddings is None
+    scores = load_run(folder)[1].score(BATCH.users).detach()
+    expected = scores.gather(1, BATCH.items) / scores.std(dim=1, keepdim=True)
+    torch.testing.assert_close(teacher.logits(BATCH.users, BATCH.items), expected)
+
+
 def test_a_teacher_without_embeddings_cannot_teach_them(tmp_path: Path) -> None:
     config = student_of(flow.finished("ease"), "distill.embedding_weight=1")
     message = refused(config, tmp_path / "out")
     assert "distill.embedding_weight = 1.0" in message
-    assert "'ease', which has no embeddings" in message
+    assert "'ease', does not rank by embeddings" in message
 
 
 @pytest.mark.parametrize(
