@@ -15,7 +15,7 @@ from graphrec.result import read_result
 
 
 def item_embeddings(run_dir: Path | str) -> pl.DataFrame:
-    """The item vectors whose inner products with those of the users are the run's scores.
+    """The item vectors of a run: its scores are their inner products with those of the users.
 
     Items of which the model knows nothing have no row: those whose vector is 0, and cold items of
     a model that does not score them.
@@ -35,7 +35,7 @@ def item_embeddings(run_dir: Path | str) -> pl.DataFrame:
             f"Models that have: {', '.join(able)}."
         )
     with torch.no_grad():
-        vectors = model.ranked()[1].cpu().float().numpy()
+        vectors = model.vectors()[1].cpu().float().numpy()
     known = vectors.any(axis=1)
     if not model.scores_cold_items:
         known &= prepared.split.train.item_degrees > 0

@@ -23,7 +23,7 @@ def test_they_give_the_scores_of_the_run(model: str) -> None:
     table = item_embeddings(folder)
     prepared, fitted = load_run(folder)
     assert isinstance(fitted, VectorModel)
-    users = fitted.ranked()[0].detach().numpy()
+    users = fitted.vectors()[0].detach().numpy()
     stored = pl.read_parquet(folder / "recommendations.parquet")
     vectors = dict(table.iter_rows())
     place = {user: row for row, user in enumerate(prepared.dataset.user_ids)}
@@ -41,7 +41,7 @@ def test_the_command_writes_what_the_file_encoder_reads(tmp_path: Path) -> None:
     ids = prepared.dataset.item_ids
     found = FileEncoder(FileConfig(path=out)).encode(None, ids)
     assert ids.filter(pl.Series(~found.present)).to_list() == [WITHOUT_TEXT]
-    np.testing.assert_array_equal(found.values, fitted.ranked()[1].detach().numpy())
+    np.testing.assert_array_equal(found.values, fitted.vectors()[1].detach().numpy())
 
 
 def test_the_file_says_where_it_comes_from(tmp_path: Path) -> None:
