@@ -103,6 +103,23 @@ class Model(nn.Module, ABC):
         """Prepare for an epoch, for example by drawing an augmented graph."""
 
 
+class VectorModel(Model):
+    """Ranks by the inner product of user and item vectors; how these learn is its own affair."""
+
+    @abstractmethod
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """The vectors whose inner products are the scores, shaped as those of ``embed``."""
+        return self.embed()
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """One ``embed()``, then a matrix product for each block of users."""
+        users, items = self.vectors()
+        return lambda batch: users[batch] @ items.T
+
+
 class EmbeddingConfig(ModelConfig):
     """Settings of models that rank by the inner product of user and item vectors."""
 
@@ -120,8 +137,8 @@ class EmbeddingConfig(ModelConfig):
     """Weight of half the squared norm of the batch's own embeddings, per training pair."""
 
 
-class EmbeddingModel(Model):
-    """Ranks by the inner product of final user and item embeddings."""
+class EmbeddingModel(VectorModel):
+    """Learns its user and item embeddings by a ranking loss."""
 
     Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
     config: EmbeddingConfig
@@ -138,17 +155,12 @@ class EmbeddingModel(Model):
         self.config = config
 
     @abstractmethod
-    def embed(self) -> tuple[Tensor, Tensor]:
-        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
-
-    @abstractmethod
     def penalised(self, batch: Batch) -> list[Tensor]:
         """The rows whose squared norm is the ``reg`` term; first dimension B."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The chosen ranking loss and ``reg * l2``."""
-        users, items = self._final()
-        return self.ranking_terms(users, items, batch)
+        return self.ranking_terms(*self.vectors(), batch)
 
     def ranking_terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms of vectors ``[U, D]`` and ``[I, D]``, whose inner products are the scores."""
@@ -168,17 +180,13 @@ class EmbeddingModel(Model):
             return {}
         return {"reg": self.config.reg * losses.l2(*self.penalised(batch))}
 
-    def scorer(self) -> Callable[[Tensor], Tensor]:
-        """One ``embed()``, then a matrix product for each block of users."""
-        users, items = self._final()
-        return lambda batch: users[batch] @ items.T
-
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Split ``[N, D]`` into users and items; its gradient is one concatenation."""
         users, items = nodes.split((self.num_users, self.num_items))
         return users, items
 
-    def _final(self) -> tuple[Tensor, Tensor]:
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """The final embeddings, scaled to length 1 with ``normalize``."""
         users, items = self.embed()
         if self.config.normalize:
             return functional.normalize(users, dim=1), functional.normalize(items, dim=1)
