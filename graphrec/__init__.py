@@ -16,6 +16,7 @@ from graphrec.config import RunConfig
 from graphrec.config_file import build_config, load_config
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.distillation.compare import distill
+from graphrec.embeddings import item_embeddings
 from graphrec.errors import ConfigError, DataError, GraphRecError, TrainingError
 from graphrec.evaluation import Protocol, evaluate
 from graphrec.features import Features, encode
@@ -48,6 +49,7 @@ __all__ = [
     "encode",
     "evaluate",
     "fit",
+    "item_embeddings",
     "load",
     "load_config",
     "read_result",

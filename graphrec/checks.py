@@ -53,7 +53,7 @@ def require_student(config: RunConfig, model_class: type[Model]) -> None:
     """Refuse a teacher of a model that cannot learn from one."""
     if config.distill.teacher is None or issubclass(model_class, EmbeddingModel):
         return
-    why = "is solved in closed form" if model_class.closed_form else "has no final embeddings"
+    why = "is solved in closed form" if model_class.closed_form else "has another kind of loss"
     known = ", ".join(name for name, each in MODELS.items() if issubclass(each, EmbeddingModel))
     raise ConfigError(
         f"distill.teacher: model {config.model.name!r} {why} and cannot be taught. Remove "

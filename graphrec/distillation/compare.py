@@ -199,4 +199,4 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 @torch.no_grad()
 def _embedding_bytes(model: Model) -> int | None:
-    return _bytes(model.final()) if has_embeddings(model) else None
+    return _bytes(model.vectors()) if has_embeddings(model) else None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from graphrec.config import DistillConfig
 from graphrec.distillation.losses import embedding_loss, score_loss
-from graphrec.distillation.teacher import Teacher, has_embeddings
+from graphrec.distillation.teacher import Teacher
 from graphrec.errors import ConfigError
 from graphrec.models import Batch, EmbeddingModel, Model
 from graphrec.models.base import pair_scores, rows
@@ -29,7 +29,7 @@ def taught(model: Model, prepared: "Prepared") -> Model:
     """
     if prepared.teacher is None:
         return model
-    if not has_embeddings(model):
+    if not (isinstance(model, EmbeddingModel) and model.ranks_by_products):
         raise ConfigError(
             f"distill.teacher: model {prepared.config.model.name!r}, as it is set, does not rank "
             f"by embeddings and cannot be taught. Change its settings or remove [distill]."
@@ -68,7 +68,7 @@ class Taught(Model):
         if config.embedding_weight:
             assert teacher.embeddings is not None  # see with_teacher
             with torch.no_grad():
-                width = student.eval().final()[0].shape[1]
+                width = student.eval().vectors()[0].shape[1]
             shape = teacher.embeddings[0].shape[1], width
             self.map = nn.Parameter(torch.randn(shape, generator=rng) / math.sqrt(width))
             self.mean_squares = tuple(
@@ -95,14 +95,16 @@ class Taught(Model):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The student's terms, with ``distill_scores`` and ``distill_embeddings``."""
-        self.student.on_final = self._terms
+        self.student.on_vectors = self._terms
         try:
             terms = self.student.loss(batch)
         finally:
-            self.student.on_final = None
+            self.student.on_vectors = None
         if terms.keys() & TERMS:
             return terms
-        return terms | self._terms(*self.student.final(), batch)  # a loss without final embeddings
+        return terms | self._terms(
+            *self.student.vectors(), batch
+        )  # a loss without final embeddings
 
     def _terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
         config, terms = self.config, dict[str, Tensor]()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphrec.errors import ConfigError, DataError
 from graphrec.evaluation import rank
-from graphrec.models import EmbeddingModel, Model
+from graphrec.models import EmbeddingModel, Model, VectorModel
 from graphrec.models.base import pair_scores
 from graphrec.report import COMPARABLE
 from graphrec.result import read_result
@@ -35,7 +35,7 @@ class Teacher:
             divided by ``model.temperature``; without one, by their deviation over all items.
         best: its best items of each user that are no training items, ``[U, K]``, best first; -1
             where there are no more. K is 0 if they are not asked for.
-        embeddings: final ones of users and items, ``[U, D']`` and ``[I, D']``, if it has any.
+        embeddings: vectors of users and items, ``[U, D']`` and ``[I, D']``, if it ranks by them.
     """
 
     fingerprint: str
@@ -75,7 +75,7 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
     with torch.no_grad():
         embeddings = None
         if has_embeddings(model):
-            users, items = (table.to(prepared.device) for table in model.final())
+            users, items = (table.to(prepared.device) for table in model.vectors())
             embeddings = users, items
         best = np.empty((train.num_users, 0), np.int32)
         if settings.score_weight and settings.candidates:
@@ -90,9 +90,9 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
     )
 
 
-def has_embeddings(model: Model) -> TypeGuard[EmbeddingModel]:
-    """Whether the model ranks by inner products of its final embeddings."""
-    return isinstance(model, EmbeddingModel) and model.ranks_by_products
+def has_embeddings(model: Model) -> TypeGuard[VectorModel]:
+    """Whether the model ranks by inner products of its vectors."""
+    return isinstance(model, VectorModel) and model.ranks_by_products
 
 
 def _require_same_task(folder: Path, prepared: "Prepared") -> None:
@@ -110,8 +110,7 @@ def _require_same_task(folder: Path, prepared: "Prepared") -> None:
 def _logits(
     model: Model, embeddings: tuple[Tensor, Tensor] | None, device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    if embeddings is not None:
-        assert isinstance(model, EmbeddingModel)
+    if embeddings is not None and isinstance(model, EmbeddingModel):
         temperature = model.config.temperature  # the model itself may go
         users, items = embeddings
         return lambda who, what: pair_scores(users, items, who, what) / temperature

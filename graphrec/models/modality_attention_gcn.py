@@ -332,9 +332,9 @@ class ModalityAttentionGCN(EmbeddingModel):
         pairs = zip(self.layers, nodes.unbind(1), strict=True)
         return torch.stack([layers(graph, each) for layers, each in pairs], dim=1)
 
-    def final(self) -> tuple[Tensor, Tensor]:
-        """Views whose scores are combined are normalised by themselves."""
-        return super().final() if self.late is None else self.embed()
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Views whose scores are combined are normalised by themselves; for votes, as for mean."""
+        return super().vectors() if self.late is None else self.embed()
 
     @property
     def ranks_by_products(self) -> bool:

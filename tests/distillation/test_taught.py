@@ -113,7 +113,7 @@ def test_the_terms_are_those_of_the_formula(candidates: int) -> None:
     users, items = (table.detach() for table in student.embed())
     _, large = load_run(teacher_run())
     assert isinstance(large, EmbeddingModel)
-    their_users, their_items = (table.detach() for table in large.final())
+    their_users, their_items = (table.detach() for table in large.vectors())
     own, theirs = [], []
     for row, user in enumerate(BATCH.users.tolist()):
         best = [item for item in teacher.best[user].tolist() if item >= 0]
@@ -155,7 +155,7 @@ def test_wherever_the_student_fuses_its_scores_are_taught_once(where: str) -> No
     prepared, _ = prepared_with(teacher_run(), *settings, model="modality_attention_gcn")
     learner, student = learner_of(prepared)
     found = learner.loss(BATCH)
-    users, items = student.final()
+    users, items = student.vectors()
     learner.begin_epoch(torch.Generator().manual_seed(1))
     expected = learner._terms(users, items, BATCH)
     learner.begin_epoch(torch.Generator().manual_seed(1))
@@ -190,7 +190,7 @@ LONG = ("training.max_epochs=30", "training.patience=30", "training.eval_every=1
 
 
 @pytest.mark.parametrize(
-    ("name", "seed"), [("", 0), ("", 1), ("popular", 0), ("itemknn", 0), ("ease", 0)]
+    ("name", "seed"), [("", 0), ("", 1), ("popular", 0), ("ease", 0), ("joint_embedding", 0)]
 )
 def test_a_taught_student_is_nearer_to_the_teacher_than_one_alone(
     name: str, seed: int, tmp_path: Path
@@ -211,7 +211,7 @@ def test_embeddings_are_taught_too(tmp_path: Path) -> None:
         tables = []
         for each in (load_run(folder)[1], load_run(teacher_run())[1]):
             assert isinstance(each, EmbeddingModel)
-            tables.append(torch.cat(each.final()).detach().numpy())
+            tables.append(torch.cat(each.vectors()).detach().numpy())
         solution = np.linalg.lstsq(tables[0], tables[1], rcond=None)[0]
         error = tables[0] @ solution - tables[1]
         return float((error**2).sum() / (tables[1] ** 2).sum())
@@ -346,7 +346,9 @@ def test_a_teacher_that_is_not_finished_is_refused(teacher: Path, tmp_path: Path
     assert "holds no result.json" in refused(student_of(tmp_path / "no"), tmp_path / "out")
 
 
-@pytest.mark.parametrize(("model", "why"), [("ease", "closed form"), ("popular", "closed form")])
+@pytest.mark.parametrize(
+    ("model", "why"), [("ease", "closed form"), ("joint_embedding", "another kind of loss")]
+)
 def test_a_student_that_cannot_be_taught_is_refused(model: str, why: str, tmp_path: Path) -> None:
     config = flow.config_of(flow.data(), model, [f'distill.teacher="{teacher_run()}"'])
     message = refused(config, tmp_path / "out")
