@@ -5,7 +5,7 @@ relative to the working directory and are stored absolute, so that the ``config.
 can be run again from anywhere. ``config_file`` reads and overrides them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Json, absolute
+from graphrec.config_controls import Control, require_controlled
 from graphrec.config_data import (
     CleanConfig,
     ColumnRule,
@@ -81,6 +82,17 @@ class ModelConfig(Config):
 
     name: str
     """A name of ``MODELS`` (``graphrec list models``) or ``"package.module:Class"``."""
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """These settings where only some modalities are left, without what needs the others.
+
+        Args:
+            matrices: modalities with rows. lists: modalities that are lists of neighbours.
+
+        Raises:
+            ConfigError: nothing would be left to learn from.
+        """
+        return self
 
 
 class TrainingConfig(Config):
@@ -188,6 +200,9 @@ class RunConfig(Config):
     """``[features.NAME]``: one table per modality."""
     user_features: dict[str, SerializeAsAny[FeatureConfig]] = {}
     """``[user_features.NAME]``: the same for users, of whom the training part alone can tell."""
+    controls: dict[str, Control] = {}
+    """``NAME = "shuffled"`` deals the rows of ``[features.NAME]`` out among the items that have
+    one, ``"noise"`` replaces them by noise of equal moments; both follow from ``run.seed``."""
     missing: MissingConfig = MissingConfig()
     """Modalities that items lack, or are made to lack."""
     model: SerializeAsAny[ModelConfig]
@@ -264,6 +279,7 @@ class RunConfig(Config):
         from graphrec.evaluation.metrics import parse_metric
         from graphrec.evaluation.protocol import protocol_of
 
+        require_controlled(self.controls, self.features)
         self.missing.require_features(self.features)
         protocol_of(self.evaluation)
         for metric in (*self.evaluation.metrics, *self.published):

@@ -1,6 +1,6 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_valida
 from torch import Tensor, nn
 
 from graphrec import losses
-from graphrec.alignment import AlignmentConfig, AlignmentTerms, NoisyRows, Step, mixed
+from graphrec.alignment import AlignmentConfig, AlignmentTerms, NoisyRows, Step, mixed, shares_of
 from graphrec.config import SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
@@ -81,14 +81,13 @@ class ModalityAttentionGCNConfig(AlignmentConfig, EmbeddingConfig):
             raise ValueError("item_layers is for backbone = 'lightgcn', 'gat' or 'none'")
         if self.dim % self.heads:
             raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
-        for name, reason in self._idle():
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect {reason}; remove it")
+        for name, reason in self.in_vain():
+            raise ValueError(f"{name} has no effect {reason}; remove it")
         return self
 
-    def _idle(self) -> Iterator[tuple[str, str]]:
+    def idle(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
-        yield from self.idle_terms()
+        yield from super().idle()
         on_backbone = f"on backbone = {self.backbone!r}"
         if self.backbone == "none":
             yield "num_layers", on_backbone
@@ -111,6 +110,21 @@ class ModalityAttentionGCNConfig(AlignmentConfig, EmbeddingConfig):
         for name, needed in (("feature_drop", 1), ("modality_dropout", 2)):
             if getattr(self, name):
                 yield name, needed
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without the shares of other modalities, and without what needs more of them."""
+        if not (matrices or self.use_id):
+            raise ConfigError("model.use_id = false leaves nothing to learn from without features.")
+        names = {*matrices, *lists}
+        left = self.model_copy(
+            update={
+                "knn_shares": shares_of(self.knn_shares, names),
+                "modality_shares": shares_of(self.modality_shares, names),
+            }
+        )
+        unmet = [key for key, needed in left.needed_modalities() if needed > len(matrices)]
+        similar = names if left.knn_shares is None else left.knn_shares.values()
+        return left.dropped(unmet if any(similar) else [*unmet, "item_layers"])
 
 
 class ModalityAttentionGCN(EmbeddingModel):
