@@ -5,7 +5,7 @@ relative to the working directory and are stored absolute, so that the ``config.
 can be run again from anywhere. ``config_file`` reads and overrides them.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Json, absolute
+from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Fraction, Json, absolute
 from graphrec.config_controls import Control, require_controlled
 from graphrec.config_data import (
     CleanConfig,
@@ -45,6 +45,7 @@ __all__ = [
     "EvaluationConfig",
     "FeatureConfig",
     "Format",
+    "Fraction",
     "ItemColumn",
     "Json",
     "MissingConfig",
@@ -82,6 +83,25 @@ class ModelConfig(Config):
 
     name: str
     """A name of ``MODELS`` (``graphrec list models``) or ``"package.module:Class"``."""
+
+    def idle(self) -> Iterable[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        return ()
+
+    def in_vain(self) -> list[tuple[str, str]]:
+        """Settings that are not at their default and have no effect, and why."""
+        return [each for each in self.idle() if getattr(self, each[0]) != self._default(each[0])]
+
+    def at_defaults(self, names: Iterable[str]) -> Self:
+        """These settings with some at their defaults, and with them all that is idle then."""
+        left, gone = self, list(names)
+        while gone:
+            left = left.model_copy(update={name: self._default(name) for name in gone})
+            gone = [name for name, _ in left.in_vain()]
+        return left
+
+    def _default(self, name: str) -> object:
+        return type(self).model_fields[name].default
 
     def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """These settings where only some modalities are left, without what needs the others.

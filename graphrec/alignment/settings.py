@@ -1,18 +1,11 @@
 """Settings of what is added to the ranking loss, and of what disturbs content in training."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from graphrec.config import ModelConfig
-
-
-def shares_of(
-    shares: Mapping[str, float] | None, names: Collection[str]
-) -> dict[str, float] | None:
-    """The shares of some modalities, if any are given."""
-    return None if shares is None else {name: shares[name] for name in shares if name in names}
 
 
 class AlignmentConfig(ModelConfig):
@@ -45,7 +38,7 @@ class AlignmentConfig(ModelConfig):
         """Whether anything is added to the ranking loss."""
         return self.align != "none" or self.modality_loss > 0 or self.projection_l1 > 0
 
-    def idle(self) -> Iterator[tuple[str, str]]:
+    def idle_terms(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         if self.align == "none":
             yield "align_weight", "while align = 'none'"
@@ -58,20 +51,6 @@ class AlignmentConfig(ModelConfig):
             yield "modality_shares", f"on balance = {self.balance!r}"
         if self.balance != "gradnorm":
             yield "balance_alpha", f"on balance = {self.balance!r}"
-
-    def dropped(self, names: Iterable[str]) -> Self:
-        """These settings with some at their defaults, and with them all that is idle then."""
-        changed, left = list(names), self
-        while changed:
-            defaults = {name: type(self).model_fields[name].default for name in changed}
-            left = left.model_copy(update=defaults)
-            changed = [name for name, _ in left.in_vain()]
-        return type(self).model_validate(left.model_dump())
-
-    def in_vain(self) -> list[tuple[str, str]]:
-        """Settings that are not at their default and have no effect, and why."""
-        fields = type(self).model_fields
-        return [each for each in self.idle() if getattr(self, each[0]) != fields[each[0]].default]
 
     def needed_by_terms(self, use_id: bool) -> Iterator[tuple[str, int]]:
         """Each setting that is in use, and how many modalities it needs."""

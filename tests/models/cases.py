@@ -206,10 +206,23 @@ TERMS: list[tuple[tuple[str, Json], ...]] = [
     (("modality_loss", 0.3), ("balance", "gradnorm"), ("feature_noise", 0.1)),
     (("feature_noise", 0.2), ("feature_mix", 0.4)),
 ]
+PLACES: list[tuple[tuple[str, Json], ...]] = [
+    (("where", "middle"),),
+    (("where", "middle"), ("backbone", "ngcf"), ("fusion", "self_attention")),
+    (("where", "late"), ("backbone", "gat"), ("late", "learned")),
+    (("where", "late"), ("late", "user"), ("item_layers", 1), ("knn_k", 3)),
+    (("where", "late"), ("late", "vote")),
+    (("where", "sample"), ("backbone", "ngcf")),
+    (("where", "model"), ("backbone", "none"), ("modality_dropout", 0.4)),
+    (("where", "model"), ("use_id", False), ("align", "infonce")),
+]
 EVERY_CASE = [
     *EVERY_MODEL,
     *FLAGSHIP,
-    *(Case("modality_attention_gcn", settings) for settings in [*BACKBONES, *AUGMENTED, *TERMS]),
+    *(
+        Case("modality_attention_gcn", settings)
+        for settings in [*BACKBONES, *AUGMENTED, *TERMS, *PLACES]
+    ),
     Case("modality_attention_gcn", (("use_id", False),)),
     Case("modality_attention_gcn", user_features=True),
     Case("modality_attention_gcn", (("item_layers", 1), ("knn_k", 3))),

@@ -156,8 +156,8 @@ def test_training_hides_modalities_in_each_step(world: World) -> None:
             items = model.embed()[1].detach()
         present = (weights > 0).numpy()
         seen.add(present.tobytes())
-        assert (present <= model.present.numpy()).all()
-        assert (present.any(axis=1) == model.present.any(dim=1).numpy()).all()
+        assert (present <= model.content.present.numpy()).all()
+        assert (present.any(axis=1) == model.content.present.any(dim=1).numpy()).all()
         hidden = {
             name: Modality(world.features[name].values, present[:, m])
             for m, name in enumerate(model.names)
@@ -165,7 +165,7 @@ def test_training_hides_modalities_in_each_step(world: World) -> None:
         part = replace(world, features=Features(hidden, 12))
         np.testing.assert_allclose(items, literal_items(part, state, "attention", True), atol=1e-5)
     assert len(seen) == 5
-    assert torch.equal(model.eval().attention() > 0, model.present)
+    assert torch.equal(model.eval().attention() > 0, model.content.present)
 
 
 def test_the_published_freedom_without_its_features(world: World) -> None:
@@ -245,6 +245,17 @@ def test_without_features_nothing_is_left_that_reads_them() -> None:
     assert own.reduced([], []) == settings(dim=16)
     with pytest.raises(ConfigError, match="leaves nothing to learn from without features"):
         settings(use_id=False).reduced([], ["l"])
+
+
+def test_a_place_of_fusion_goes_with_what_belongs_to_it() -> None:
+    shares = {"a": 1, "b": 2, "id": 3}
+    own = settings(where="late", late="weighted", view_shares=shares)
+    assert own.reduced(["a"], []) == settings(
+        where="late", late="weighted", view_shares={"a": 1, "id": 3}
+    )
+    assert own.reduced([], []) == settings()
+    without_ids = settings(where="sample", use_id=False)
+    assert without_ids.reduced(["a"], []) == settings(use_id=False)
 
 
 def test_every_reduction_can_be_built(world) -> None:

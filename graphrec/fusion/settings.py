@@ -1,0 +1,104 @@
+"""Settings of what becomes of the modalities of items."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Literal, Self
+
+from pydantic import NonNegativeFloat
+
+from graphrec.alignment import AlignmentConfig
+from graphrec.config import Fraction
+from graphrec.errors import ConfigError
+from graphrec.fusion import FUSIONS
+from graphrec.names import resolve
+
+SCORED = ("late", "sample", "model")
+"""Places of fusion that combine scores, not vectors."""
+
+
+def shares_of(
+    shares: Mapping[str, float] | None, names: Collection[str]
+) -> dict[str, float] | None:
+    """The shares of some modalities, if any are given."""
+    return None if shares is None else {name: shares[name] for name in shares if name in names}
+
+
+class FusionConfig(AlignmentConfig):
+    """Where and how modalities are fused, beside how they are aligned and disturbed."""
+
+    where: Literal["early", "middle", "late", "sample", "model"] = "early"
+    """Modalities are fused before messages pass; after messages of each have passed (middle); as
+    scores (late); or as scores of one model that learns from each modality as a sample of its own
+    (sample), or of one model per modality, trained alone and together (model)."""
+    fusion: str = "attention"
+    """How the modalities of an item become one vector, where = early or middle; see ``graphrec
+    list fusions``."""
+    late: Literal["mean", "weighted", "learned", "user", "vote"] = "mean"
+    """How scores become one: their mean, by given weights (view_shares), by learned ones, by those
+    of each user (attention), or by the ranks that they give."""
+    view_shares: Mapping[str, NonNegativeFloat] | None = None
+    """Weight of the score of each modality, by name, and of the free embeddings (id)."""
+    use_id: bool = True
+    """Add a free embedding per item to its fused modalities."""
+    feature_drop: Fraction = 0.0
+    """Share of the feature columns that is left out of training, drawn anew each epoch."""
+    modality_dropout: Fraction = 0.0
+    """Probability that an item lacks a modality in a training step; one always stays."""
+
+    @property
+    def trains_views(self) -> bool:
+        """Whether scores of single modalities have ranking losses."""
+        return self.where in ("sample", "model") or self.late == "vote"
+
+    def require_fitting_fusion(self) -> None:
+        """Refuse an unknown fusion, and settings that contradict each other.
+
+        Raises:
+            ConfigError, ValueError: they do.
+        """
+        resolve(self.fusion, FUSIONS, "fusion")
+        if self.where != "early" and self.modality_loss:
+            raise ValueError(
+                f"modality_loss is for where = 'early'; on where = {self.where!r} users have other "
+                f"vectors for each modality"
+            )
+        if self.where == "sample" and self.late in ("learned", "user"):
+            raise ValueError(
+                f"late = {self.late!r} has nothing to learn from on where = 'sample', which trains "
+                f"each modality alone; use where = 'late' or 'model'"
+            )
+        if (self.late == "weighted") != (self.view_shares is not None):
+            raise ValueError("late = 'weighted' and view_shares belong together; give both")
+        if self.view_shares is not None and not any(self.view_shares.values()):
+            raise ValueError("all of view_shares are 0; give one of them more")
+
+    def idle_fusion(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        yield from self.idle_terms()
+        if self.where in SCORED:
+            yield "fusion", f"on where = {self.where!r}, which fuses scores (late)"
+        else:
+            yield "late", f"on where = {self.where!r}"
+
+    def needed_modalities(self) -> Iterator[tuple[str, int]]:
+        """Each setting that is in use, and how many modalities it needs."""
+        yield from self.needed_by_terms(self.use_id)
+        if self.where != "early":
+            yield "where", 1 if self.use_id else 2
+        for name, needed in (("feature_drop", 1), ("modality_dropout", 2)):
+            if getattr(self, name):
+                yield name, needed
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without the shares of other modalities, and without what needs more of them.
+
+        Raises:
+            ConfigError: nothing would be left to learn from.
+        """
+        if not (matrices or self.use_id):
+            raise ConfigError("model.use_id = false leaves nothing to learn from without features.")
+        left = super().reduced(matrices, lists)
+        for key in ("modality_shares", "view_shares"):
+            shares = shares_of(getattr(left, key), {*matrices, "id"})
+            left = left.model_copy(update={key: shares})
+        gone = [key for key, needed in left.needed_modalities() if needed > len(matrices)]
+        return left.at_defaults([*gone, "late", "view_shares"] if "where" in gone else gone)
