@@ -15,7 +15,8 @@ from graphrec.result import require_measured
 
 
 def require_readers(config: RunConfig, model_class: type[Model]) -> None:
-    """Refuse features that the model would ignore."""
+    """Refuse features that the model would ignore, and a teacher that it cannot learn from."""
+    _require_student(config, model_class)
     if config.features and not model_class.uses_modalities:
         raise ConfigError(
             f"Model {config.model.name!r} reads no features, but the configuration has "
@@ -49,8 +50,7 @@ def require_token_readers(config: RunConfig, models: Mapping[str, type[Model]]) 
             )
 
 
-def require_student(config: RunConfig, model_class: type[Model]) -> None:
-    """Refuse a teacher of a model that cannot learn from one."""
+def _require_student(config: RunConfig, model_class: type[Model]) -> None:
     if config.distill.teacher is None or issubclass(model_class, EmbeddingModel):
         return
     why = "is solved in closed form" if model_class.closed_form else "has another kind of loss"
@@ -59,6 +59,15 @@ def require_student(config: RunConfig, model_class: type[Model]) -> None:
         f"distill.teacher: model {config.model.name!r} {why} and cannot be taught. Remove "
         f"[distill] or choose a model that learns embeddings: {known}."
     )
+
+
+def require_no_teacher(config: RunConfig, command: str) -> None:
+    """Refuse a teacher where models are trained in series, all of them alone."""
+    if config.distill.teacher is not None:
+        raise ConfigError(
+            f"graphrec {command} trains without a teacher. Remove [distill]; teach what comes out "
+            f"of it with graphrec distill."
+        )
 
 
 def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:

@@ -89,7 +89,10 @@ def test_another_student_needs_another_folder(student: Path, tmp_path: Path) -> 
     assert "model.dim differ" in flow.refusal(answer)
 
 
-def test_a_study_trains_without_a_teacher(student: Path, tmp_path: Path) -> None:
-    setting = f'distill.teacher="{teacher_run()}"'
-    answer = graphrec("tune", student, "--set", setting, "--out", tmp_path / "s")
-    assert "tune trains without a teacher" in flow.refusal(answer)
+@pytest.mark.parametrize("command", ["tune", "modality", "missing"])
+def test_a_study_trains_without_a_teacher(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    table = flow.table_of(flow.data()) | {"distill": {"teacher": str(teacher_run())}}
+    path.write_text(json.dumps(table))
+    answer = graphrec(command, path, "--out", tmp_path / "s")
+    assert f"graphrec {command} trains without a teacher" in flow.refusal(answer)
