@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Json, absolute
+from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Fraction, Json, absolute
 from graphrec.config_data import (
     CleanConfig,
     ColumnRule,
@@ -44,6 +44,7 @@ __all__ = [
     "EvaluationConfig",
     "FeatureConfig",
     "Format",
+    "Fraction",
     "ItemColumn",
     "Json",
     "MissingConfig",

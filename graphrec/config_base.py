@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -15,6 +15,9 @@ def absolute(path: Path) -> Path:
     """Return the path from the root, or as it is where the data set's folder will precede it."""
     return path if path.parts[:1] == (DATA_FOLDER,) else path.expanduser().absolute()
 
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+"""From 0 to below 1."""
 
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 

@@ -64,12 +64,12 @@ def test_the_weights_move_and_valid_improves(table: dict[str, Json], tmp_path: P
         scores[name] = max(record["valid/ndcg@20"] for record in result.history)
     assert scores["tuned"] > 1.2 * scores["frozen"]
     weights = read_checkpoint(tmp_path / "tuned" / "checkpoint.safetensors").group("best")
-    found = {name.rpartition("/")[0] for name in weights if name.startswith("contents.")}
+    found = {name.rpartition("/")[0] for name in weights if name.startswith("content.rows.")}
     prepared = RUN.prepare(build_config(table, TUNED), RunLog())
     fresh = RUN.build(prepared.config.model, prepared).state_dict()
     moved = {name for name in fresh if not torch.equal(fresh[name], weights[name])}
     assert (
-        {name.rpartition("/")[0] for name in moved if name.startswith("contents.")}
+        {name.rpartition("/")[0] for name in moved if name.startswith("content.rows.")}
         == found
         != set()
     )

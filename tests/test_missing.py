@@ -111,12 +111,12 @@ def test_a_stopped_run_with_a_token_equals_a_whole_one(
         with pytest.raises(Killed):
             run(config, tmp_path)
     saved = read_checkpoint(tmp_path / "checkpoint.safetensors").group("model")
-    assert {"contents.0.token", "contents.1.token"} <= saved.keys()
+    assert {"content.rows.0.token", "content.rows.1.token"} <= saved.keys()
     run(config, tmp_path, resume=True)
     same(tmp_path, whole)
     best = read_checkpoint(whole / "checkpoint.safetensors").group("best")
     start = RUN.build(config.model, prepare(config, RunLog())).state_dict()
-    for name in ("contents.0.token", "contents.1.token"):
+    for name in ("content.rows.0.token", "content.rows.1.token"):
         assert not np.array_equal(best[name].numpy(), start[name].numpy())
 
 

@@ -29,8 +29,18 @@ def modality_losses(
     shape = (*items.shape, *tokens.shape[1:])
     chosen = tokens.index_select(0, items.flatten()).reshape(shape)
     scores = torch.einsum("bd,bkmd->mbk", users, chosen)
-    has = present[items].permute(2, 0, 1)
-    losses, counted = [], []
+    losses, pairs = separate_losses(scores, present[items].permute(2, 0, 1), ranking)
+    return losses, pairs > 0
+
+
+def separate_losses(scores: Tensor, has: Tensor, ranking: Ranking) -> tuple[Tensor, Tensor]:
+    """Ranking loss of each of M scores over the pairs that it knows, and how many these are.
+
+    Shapes:
+        scores: ``[M, B, 1 + k]``, of a positive and of k negatives; has: the same, bool, whether
+        the item has what is scored; result: ``[M]`` both.
+    """
+    losses, counts = [], []
     for own, known in zip(scores, has, strict=True):
         pairs = known[:, 0] & known[:, 1:].any(dim=1)
         if pairs.any():
@@ -38,8 +48,8 @@ def modality_losses(
             losses.append(ranking(own[pairs, 0], negatives))
         else:
             losses.append(0.0 * own.sum())
-        counted.append(pairs.any())
-    return torch.stack(losses), torch.stack(counted)
+        counts.append(pairs.sum())
+    return torch.stack(losses), torch.stack(counts)
 
 
 class Balance(nn.Module, ABC):

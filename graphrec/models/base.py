@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,8 +20,6 @@ from graphrec.config import ModelConfig, SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.features import Features
 from graphrec.precision import single
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Batch(NamedTuple):
@@ -105,6 +103,23 @@ class Model(nn.Module, ABC):
         """Prepare for an epoch, for example by drawing an augmented graph."""
 
 
+class VectorModel(Model):
+    """Ranks by the inner product of user and item vectors; how these learn is its own affair."""
+
+    @abstractmethod
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """The vectors whose inner products are the scores, shaped as those of ``embed``."""
+        return self.embed()
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """One ``embed()``, then a matrix product for each block of users."""
+        users, items = self.vectors()
+        return lambda batch: users[batch] @ items.T
+
+
 class EmbeddingConfig(ModelConfig):
     """Settings of models that rank by the inner product of user and item vectors."""
 
@@ -122,8 +137,8 @@ class EmbeddingConfig(ModelConfig):
     """Weight of half the squared norm of the batch's own embeddings, per training pair."""
 
 
-class EmbeddingModel(Model):
-    """Ranks by the inner product of final user and item embeddings."""
+class EmbeddingModel(VectorModel):
+    """Learns its user and item embeddings by a ranking loss."""
 
     Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
     config: EmbeddingConfig
@@ -140,38 +155,38 @@ class EmbeddingModel(Model):
         self.config = config
 
     @abstractmethod
-    def embed(self) -> tuple[Tensor, Tensor]:
-        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
-
-    @abstractmethod
     def penalised(self, batch: Batch) -> list[Tensor]:
         """The rows whose squared norm is the ``reg`` term; first dimension B."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The chosen ranking loss and ``reg * l2``."""
-        users, items = self._final()
+        return self.ranking_terms(*self.vectors(), batch)
+
+    def ranking_terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The terms of vectors ``[U, D]`` and ``[I, D]``, whose inner products are the scores."""
         vectors = rows(users, batch.users)
         chosen = rows(items, batch.items)
         scores = single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
-        ranking = losses.LOSSES[self.config.loss]
-        terms: dict[str, Tensor] = {
-            self.config.loss: ranking(scores[:, 0], scores[:, 1:], self.config.temperature)
-        }
-        if self.config.reg > 0:
-            terms["reg"] = self.config.reg * losses.l2(*self.penalised(batch))
-        return terms
+        own = self.ranking(scores[:, 0], scores[:, 1:])
+        return {self.config.loss: own} | self.penalty(batch)
 
-    def scorer(self) -> Callable[[Tensor], Tensor]:
-        """One ``embed()``, then a matrix product for each block of users."""
-        users, items = self._final()
-        return lambda batch: users[batch] @ items.T
+    def ranking(self, pos: Tensor, neg: Tensor) -> Tensor:
+        """The chosen ranking loss of scores ``[B]`` and ``[B, n]``, a scalar."""
+        return losses.LOSSES[self.config.loss](pos, neg, self.config.temperature)
+
+    def penalty(self, batch: Batch) -> dict[str, Tensor]:
+        """``reg * l2``, or nothing."""
+        if not self.config.reg:
+            return {}
+        return {"reg": self.config.reg * losses.l2(*self.penalised(batch))}
 
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Split ``[N, D]`` into users and items; its gradient is one concatenation."""
         users, items = nodes.split((self.num_users, self.num_items))
         return users, items
 
-    def _final(self) -> tuple[Tensor, Tensor]:
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """The final embeddings, scaled to length 1 with ``normalize``."""
         users, items = self.embed()
         if self.config.normalize:
             return functional.normalize(users, dim=1), functional.normalize(items, dim=1)
@@ -183,6 +198,9 @@ def rows(table: Tensor, ids: Tensor) -> Tensor:
     return table.index_select(0, ids.flatten()).unflatten(0, ids.shape)
 
 
-def embedding_table(num_rows: int, config: EmbeddingConfig, rng: torch.Generator) -> nn.Parameter:
-    """A trainable table ``[num_rows, D]``, drawn from Normal(0, init_std)."""
-    return nn.Parameter(torch.randn(num_rows, config.dim, generator=rng) * config.init_std)
+def embedding_table(
+    num_rows: int, config: EmbeddingConfig, rng: torch.Generator, width: int | None = None
+) -> nn.Parameter:
+    """A trainable table ``[num_rows, width]``, width D by default, from Normal(0, init_std)."""
+    draws = torch.randn(num_rows, width or config.dim, generator=rng)
+    return nn.Parameter(draws * config.init_std)

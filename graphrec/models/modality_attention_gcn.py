@@ -1,40 +1,39 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from typing import Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Self
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
-from graphrec import losses
-from graphrec.alignment import AlignmentConfig, AlignmentTerms, NoisyRows, Step, mixed
+from graphrec.alignment import AlignmentTerms, Step
 from graphrec.config import SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
 from graphrec.features import Modality
-from graphrec.features.rows import TrainableRows
 from graphrec.fusion import FUSIONS, ProjectedSum
+from graphrec.fusion.base import without_missing
+from graphrec.fusion.content import ItemContent
+from graphrec.fusion.settings import SCORED, FusionConfig
+from graphrec.fusion.views import LateFusion, Views, view_losses
 from graphrec.graphs import (
     EdgeDrop,
-    EdgeDropKind,
     GATLayers,
     NGCFLayers,
-    Projection,
     Rule,
     bipartite_graph,
     layer_mean,
-    modality_mask,
     neighbours_of,
     propagate,
     similarity_graph,
 )
+from graphrec.graphs.settings import GraphConfig
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
     EmbeddingModel,
-    Fraction,
     Inputs,
     embedding_table,
     rows,
@@ -42,75 +41,19 @@ from graphrec.models.base import (
 from graphrec.names import resolve
 
 
-class ModalityAttentionGCNConfig(AlignmentConfig, EmbeddingConfig):
+class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
     """Settings of the flagship."""
-
-    num_layers: NonNegativeInt = 2
-    """Layers L of message passing."""
-    backbone: Literal["lightgcn", "ngcf", "gat", "none"] = "lightgcn"
-    """Kind of message passing between users and items; none leaves it out."""
-    heads: PositiveInt = 1
-    """Attention heads of the gat backbone; they share dim equally."""
-    fusion: str = "attention"
-    """How the modalities of an item become one vector; see ``graphrec list fusions``."""
-    use_id: bool = True
-    """Add a free embedding per item to its fused modalities."""
-    dropout: Fraction = 0.0
-    """Message dropout of the ngcf backbone."""
-    edge_drop: Fraction = 0.0
-    """Share of the user-item edges that is left out of training, drawn anew each epoch."""
-    edge_drop_kind: EdgeDropKind = "uniform"
-    """Edges go with equal probability, or rather where both ends have many (degree)."""
-    feature_drop: Fraction = 0.0
-    """Share of the feature columns that is left out of training, drawn anew each epoch."""
-    modality_dropout: Fraction = 0.0
-    """Probability that an item lacks a modality in a training step; one always stays."""
-    item_layers: NonNegativeInt = 0
-    """Layers over the graph of similar items, for all backbones but ngcf; 0 leaves it out."""
-    knn_k: PositiveInt = 10
-    """Similar items of each item in each modality."""
-    knn_edges: Literal["binary", "cosine"] = "binary"
-    """Similar items weigh the same, or by their cosine."""
-    knn_shares: Mapping[str, NonNegativeFloat] | None = None
-    """Share of each modality in the graph of similar items, by name; by default all equal."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:
-        resolve(self.fusion, FUSIONS, "fusion")
-        if self.item_layers and self.backbone == "ngcf":
-            raise ValueError("item_layers is for backbone = 'lightgcn', 'gat' or 'none'")
+        self.require_fitting_fusion()
+        self.require_fitting_backbone()
         if self.dim % self.heads:
             raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
-        for name, reason in self._idle():
+        for name, reason in (*self.idle_fusion(), *self.idle_graph()):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect {reason}; remove it")
         return self
-
-    def _idle(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
-        yield from self.idle_terms()
-        on_backbone = f"on backbone = {self.backbone!r}"
-        if self.backbone == "none":
-            yield "num_layers", on_backbone
-            yield "edge_drop", on_backbone
-        for name, backbone in (("heads", "gat"), ("dropout", "ngcf")):
-            if self.backbone != backbone:
-                yield name, on_backbone
-        if not self.num_layers:
-            for name in ("heads", "dropout", "edge_drop"):
-                yield name, "while num_layers = 0"
-        if not self.edge_drop:
-            yield "edge_drop_kind", "while edge_drop = 0"
-        if not self.item_layers:
-            for name in ("knn_k", "knn_edges", "knn_shares"):
-                yield name, "while item_layers = 0"
-
-    def needed_modalities(self) -> Iterator[tuple[str, int]]:
-        """Each setting that is in use, and how many modalities it needs."""
-        yield from self.needed_by_terms(self.use_id)
-        for name, needed in (("feature_drop", 1), ("modality_dropout", 2)):
-            if getattr(self, name):
-                yield name, needed
 
 
 class ModalityAttentionGCN(EmbeddingModel):
@@ -128,14 +71,26 @@ class ModalityAttentionGCN(EmbeddingModel):
         x = h                             none
         x_i gains (S^L' h)_i              with L' = ``item_layers``, S the graph of similar items
 
+    Other places of fusion (``where``) keep *views*: one per modality, and one of the e_i (id).
+    Item i starts in view m at its projected modality, in view id at e_i, and takes part in the
+    views that it has; where it has nothing, at the learned vector in all. Users have a free vector
+    for each view, or one for all (sample). Messages pass within each view. Then
+
+        middle  x = fuse({x^m}) + x^id, for items and users; users have every modality
+        late    the score is one of the views' scores, see ``LateFusion``
+        sample  as late, but each pair is a training sample of each view that its items have, by
+                that view's score alone, with the same users and the same layers
+        model   as late, with the ranking losses of all views alone beside that of the score
+
+    With ``late = "vote"``, whose ranks have no gradient, late trains the views as sample does, and
+    model trains their mean. ``normalize`` makes each view's score a cosine.
+
     S stays that of the rows as they were encoded. Modalities that are lists of neighbours take
     part in S only: with no others, S acts on the e_i alone.
 
     In training, and never in evaluation: ``edge_drop`` passes messages over a part of the edges,
-    normalised by its own degrees (``EdgeDrop``), ``feature_drop`` reads ``f_im * c / (1 - share)``
-    with c in {0, 1}^F the same for all items of modality m (``Projection``), both drawn once an
-    epoch; ``modality_dropout`` hides present modalities in each step (``modality_mask``).
-    ``feature_noise`` is drawn once an epoch, ``feature_mix`` mixes items in each step (``mixed``).
+    drawn once an epoch and normalised by its own degrees (``EdgeDrop``), and content is disturbed
+    (``ItemContent``).
 
     Beside the ranking loss, ``align``, ``modality_loss`` and ``projection_l1`` add terms on the
     projected modalities of the batch's distinct items (``AlignmentTerms``). They read what the
@@ -164,23 +119,25 @@ class ModalityAttentionGCN(EmbeddingModel):
     uses_user_features = True
     scores_cold_items = True
     trains_encoders = True
-    present: Tensor
     has_id: Tensor
     has_nothing: Tensor
 
     def __init__(self, config: ModalityAttentionGCNConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         features: Mapping[str, Modality] = inputs.features or {}
-        self.names = tuple(sorted(name for name in features if features[name].values.shape[1]))
+        valued = {name: each for name, each in features.items() if each.values.shape[1]}
+        self.names = tuple(sorted(valued))
         if not self.names and not config.use_id:
             raise ConfigError(
                 "modality_attention_gcn without features and with use_id = false has nothing to "
                 "learn from. Add a [features.NAME] table or set model.use_id = true."
             )
         self._require_modalities()
-        self._shared: Tensor | None = None
-        self.users = embedding_table(self.num_users, config, inputs.rng)
-        self._build_content(features, inputs.rng)
+        self.view_names = (*self.names, "id") if config.use_id else self.names
+        own = len(self.view_names) if config.where in ("middle", "late", "model") else 1
+        self.users = embedding_table(self.num_users, config, inputs.rng, config.dim * own)
+        self.content = ItemContent(valued, self.num_items, config.dim, config, inputs.rng)
+        self._build_fusion(inputs.rng)
         self._build_ids(inputs.train, inputs.rng)
         self._build_item_graph(features, inputs)
         self._build_layers(inputs)
@@ -189,14 +146,8 @@ class ModalityAttentionGCN(EmbeddingModel):
             if inputs.user_features
             else None
         )
-        ranking = losses.LOSSES[config.loss]
         self.terms = AlignmentTerms(
-            config,
-            self.names,
-            config.dim,
-            lambda pos, neg: ranking(pos, neg, config.temperature),
-            config.normalize,
-            inputs.rng,
+            config, self.names, config.dim, self.ranking, config.normalize, inputs.rng
         )
 
     def _require_modalities(self) -> None:
@@ -216,36 +167,38 @@ class ModalityAttentionGCN(EmbeddingModel):
             self.edges = EdgeDrop(
                 inputs.train, config.edge_drop, config.edge_drop_kind, inputs.backend
             )
-        if config.backbone == "ngcf":
-            self.layers: nn.Module = NGCFLayers(
-                config.dim, config.num_layers, config.dropout, inputs.rng
-            )
-        elif config.backbone == "gat":
-            self.layers = GATLayers(config.dim, config.num_layers, config.heads, inputs.rng)
+        if config.backbone == "lightgcn":
+            return
+        if config.where in ("early", "sample"):
+            self.layers = self._layers(inputs.rng)
+        else:
+            self.layers = nn.ModuleList(self._layers(inputs.rng) for _ in self.view_names)
 
-    def _build_content(self, features: Mapping[str, Modality], rng: torch.Generator) -> None:
-        self.contents = nn.ModuleList(features[name].rows() for name in self.names)
-        noise = self.config.feature_noise
-        self._noisy = [NoisyRows(each, noise) for each in self.contents] if noise else []
-        self.projections = nn.ModuleList(
-            Projection(
-                features[name].values.shape[1], self.config.dim, self.config.feature_drop, rng
-            )
-            for name in self.names
+    def _layers(self, rng: torch.Generator) -> nn.Module:
+        config = self.config
+        if config.backbone == "gat":
+            return GATLayers(config.dim, config.num_layers, config.heads, rng)
+        return NGCFLayers(config.dim, config.num_layers, config.dropout, rng)
+
+    def _build_fusion(self, rng: torch.Generator) -> None:
+        config = self.config
+        self.late = (
+            LateFusion(config.late, self.view_names, config.view_shares, self.users.shape[1])
+            if config.where in SCORED
+            else None
         )
-        masks = [torch.from_numpy(features[name].present) for name in self.names]
-        present = torch.stack(masks, dim=1) if masks else torch.zeros(self.num_items, 0).bool()
-        self.register_buffer("present", present, persistent=False)
-        if self.names:
-            fusion = resolve(self.config.fusion, FUSIONS, "fusion")
-            self.fusion = fusion(len(self.names), self.config.dim, rng)
+        if self.names and self.late is None:
+            wide = config.where == "middle" and config.backbone == "ngcf"
+            width = config.dim * (config.num_layers + 1) if wide else config.dim
+            fusion = resolve(config.fusion, FUSIONS, "fusion")
+            self.fusion = fusion(len(self.names), width, rng)
 
     def _build_ids(self, train: Interactions, rng: torch.Generator) -> None:
         has_id = torch.from_numpy(train.item_degrees > 0) & self.config.use_id
         self.register_buffer("has_id", has_id.unsqueeze(1), persistent=False)
         if self.config.use_id:
             self.items = embedding_table(train.num_items, self.config, rng)
-        has_nothing = ~(has_id | self.present.any(dim=1))
+        has_nothing = ~(has_id | self.content.present.any(dim=1))
         self.register_buffer("has_nothing", has_nothing.unsqueeze(1), persistent=False)
         if has_nothing.any():
             self.nothing = embedding_table(1, self.config, rng)
@@ -277,28 +230,18 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def attention(self) -> Tensor:
         """Weight of each modality for each item, ``[I, M]``, in the order of ``names``."""
-        return self._fuse()[1] if self.names else self.present.to(self.users.dtype)
+        if not self.names:
+            return self.content.present.to(self.users.dtype)
+        if self.config.where == "early":
+            return self._fused(self.content(), self.content.known())[1]
+        views = self._views()
+        if self.late is None:
+            own = slice(len(self.names))
+            return self._fused(views.items[:, own], views.shown[:, own])[1]
+        return self.late.item_weights(views.shown, views.items.dtype)[:, : len(self.names)]
 
-    def _tokens(self) -> Tensor:
-        """Projected modalities ``[I, M, D]``; in a step, those that all its terms read."""
-        if self._shared is not None:
-            return self._shared
-        noisy = self.training and self._noisy
-        contents: Iterable[Callable[[], Tensor]] = self._noisy if noisy else self.contents
-        tokens = [
-            projection(content())
-            for content, projection in zip(contents, self.projections, strict=True)
-        ]
-        stacked = torch.stack(tokens, dim=1)
-        if self.training and self.config.feature_mix:
-            stacked = mixed(stacked, self.present, self.config.feature_mix)
-        return stacked
-
-    def _fuse(self) -> tuple[Tensor, Tensor]:
-        present = self.present
-        if self.training and self.config.modality_dropout:
-            present = modality_mask(present, self.config.modality_dropout)
-        fused: tuple[Tensor, Tensor] = self.fusion(self._tokens(), present)
+    def _fused(self, tokens: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        fused: tuple[Tensor, Tensor] = self.fusion(tokens, known)
         return fused
 
     def _item_nodes(self) -> Tensor:
@@ -306,24 +249,68 @@ class ModalityAttentionGCN(EmbeddingModel):
         if self.config.use_id:
             nodes = nodes + self.items * self.has_id
         if self.names:
-            nodes = nodes + self._fuse()[0]
+            nodes = nodes + self._fused(self.content(), self.content.known())[0]
         if self.has_nothing.any():
             nodes = nodes + self.nothing * self.has_nothing
         return nodes
 
+    def _item_views(self) -> tuple[Tensor, Tensor]:
+        """Where items start in each view, ``[I, V, D]``, and which they have, ``[I, V]``."""
+        starts, shown = self.content(), self.content.known()
+        if self.config.use_id:
+            starts = torch.cat([starts, self.items.unsqueeze(1)], dim=1)
+            shown = torch.cat([shown, self.has_id], dim=1)
+        starts = without_missing(starts, shown)
+        if self.has_nothing.any():  # such an item shows the same in all views
+            starts = starts + (self.nothing * self.has_nothing).unsqueeze(1)
+            shown = shown | self.has_nothing
+        return starts, shown
+
+    def _views(self) -> Views:
+        """Pass messages within each view."""
+        starts, shown = self._item_views()
+        users = self._user_nodes().unflatten(1, (-1, self.config.dim))
+        users = users.expand(-1, starts.shape[1], -1)
+        passed = self._pass_views(torch.cat([users, starts]))
+        users, items = passed.split((self.num_users, self.num_items))
+        if self.config.item_layers:
+            items = items + self._similar(starts.flatten(1)).view_as(items)
+        if self.late is not None and self.config.normalize:
+            users, items = (functional.normalize(each, dim=2) for each in (users, items))
+        return Views(users, items, shown)
+
     def _user_nodes(self) -> Tensor:
-        return self.users if self.user_content is None else self.users + self.user_content()
+        """Where users start, as wide as ``users``: a vector, or one for each view."""
+        if self.user_content is None:
+            return self.users
+        own = self.users.unflatten(1, (-1, self.config.dim))
+        return (own + self.user_content().unsqueeze(1)).flatten(1)
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """Fuse, pass messages, split into users and items, add similar items."""
+        """Fuse, pass messages, split into users and items, add similar items; or fuse later."""
+        if self.config.where != "early":
+            return self._combined(self._views())
         start = self._item_nodes()
         users, items = self.split_nodes(self._pass(torch.cat([self._user_nodes(), start])))
-        if not self.config.item_layers:
-            return users, items
-        similar = start
+        return users, items + self._similar(start) if self.config.item_layers else items
+
+    def _combined(self, views: Views) -> tuple[Tensor, Tensor]:
+        """Vectors whose inner product is the score: fused ones, or those of all views."""
+        if self.late is not None:
+            return self.late(views, self.users)
+        own = slice(len(self.names))
+        everything = views.shown.new_ones(self.num_users, len(self.names))
+        users, _ = self._fused(views.users[:, own], everything)
+        items, _ = self._fused(views.items[:, own], views.shown[:, own])
+        if self.config.use_id:
+            users = users + views.users[:, -1]
+            items = items + views.items[:, -1] * views.shown[:, -1:]
+        return users, items
+
+    def _similar(self, nodes: Tensor) -> Tensor:
         for _ in range(self.config.item_layers):
-            similar = propagate(self.item_graph, similar)
-        return users, items + similar
+            nodes = propagate(self.item_graph, nodes)
+        return nodes
 
     def _pass(self, nodes: Tensor) -> Tensor:
         """Messages between users and items."""
@@ -335,42 +322,64 @@ class ModalityAttentionGCN(EmbeddingModel):
         passed: Tensor = self.layers(graph, nodes)
         return passed
 
-    @property
-    def _encoders(self) -> list[TrainableRows]:
-        return [content for content in self.contents if isinstance(content, TrainableRows)]
+    def _pass_views(self, nodes: Tensor) -> Tensor:
+        """Messages within each view, ``[N, V, D]``; layers that learn are shared in ``sample``."""
+        if self.config.backbone in ("lightgcn", "none"):
+            return self._pass(nodes.flatten(1)).view_as(nodes)
+        if not isinstance(self.layers, nn.ModuleList):
+            return torch.stack([self._pass(each) for each in nodes.unbind(1)], dim=1)
+        graph = self.kept if self.training else self.graph
+        pairs = zip(self.layers, nodes.unbind(1), strict=True)
+        return torch.stack([layers(graph, each) for layers, each in pairs], dim=1)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Views whose scores are combined are normalised by themselves; for votes, as for mean."""
+        return super().vectors() if self.late is None else self.embed()
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """Inner products, or votes."""
+        if self.late is None or self.config.late != "vote":
+            return super().scorer()
+        return self.late.votes(self._views())
 
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Bring the rows of trained encoders up to date; draw edges, columns and noise."""
-        for encoder in self._encoders:
-            encoder.refresh()
+        self.content.refresh()
         if self.config.edge_drop:
             self.kept = self.edges.draw(rng).to(self.users.dtype)
-        if self.config.feature_drop:
-            for projection in self.projections:
-                assert isinstance(projection, Projection)
-                projection.draw(rng)
-        for m, noisy in enumerate(self._noisy):
-            noisy.draw(self.present[:, m], rng)
+        self.content.draw(rng)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The ranking loss; it reaches encoders that are trained through the batch's items."""
-        with ExitStack() as live:
-            for encoder in self._encoders:
-                live.enter_context(encoder.live(batch.items))
-            if not self.config.has_terms:
-                return super().loss(batch)
-            self._shared = tokens = self._tokens()
-            live.callback(setattr, self, "_shared", None)
-            return super().loss(batch) | self.terms(self._step(batch, tokens))
+        if not self.config.has_terms:
+            with self.content.live(batch.items):
+                return self._ranked(batch)
+        with self.content.kept(batch.items) as tokens:
+            return self._ranked(batch) | self.terms(self._step(batch, tokens))
+
+    def _ranked(self, batch: Batch) -> dict[str, Tensor]:
+        """The ranking loss: of the combined scores, of each view alone, or of both."""
+        if not self.config.trains_views:
+            return super().loss(batch)
+        views = self._views()
+        own, pairs = view_losses(views, batch.users, batch.items, self.ranking)
+        if self.config.where == "model":
+            terms = self.ranking_terms(*self._combined(views), batch)
+            names = (f"{self.config.loss}_{name}" for name in self.view_names)
+            return terms | dict(zip(names, own, strict=True))
+        pooled = (own * pairs).sum() / pairs.sum().clamp(min=1)
+        return {self.config.loss: pooled} | self.penalty(batch)
 
     def _step(self, batch: Batch, tokens: Tensor) -> Step:
         ids = self.items if self.config.use_id else None
         users = rows(self._user_nodes(), batch.users)
-        return Step(batch.items, tokens, self.present, ids, self.has_id, users, self.users)
+        return Step(batch.items, tokens, self.content.present, ids, self.has_id, users, self.users)
 
     def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Encoders that are trained have their own multiple of the learning rate."""
-        scaled = [(list(each.parameters()), each.settings.lr_scale) for each in self._encoders]
+        scaled = [
+            (list(each.parameters()), each.settings.lr_scale) for each in self.content.encoders
+        ]
         theirs = {weight for weights, _ in scaled for weight in weights}
         return [([weight for weight in self.parameters() if weight not in theirs], 1.0), *scaled]
 

@@ -3,13 +3,12 @@
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from graphrec.config import SearchRange
+from graphrec.config import Fraction, SearchRange
 from graphrec.graphs import NGCFLayers, bipartite_graph
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
     EmbeddingModel,
-    Fraction,
     Inputs,
     embedding_table,
     rows,

@@ -23,7 +23,7 @@ def trained(epochs: int, lr: float, **settings: Json) -> tuple[ModalityAttention
 def tokens_of(model: ModalityAttentionGCN) -> Tensor:
     """Of the items that have both modalities."""
     with torch.no_grad():
-        return model._tokens()[model.present.all(dim=1)]
+        return model.content()[model.content.present.all(dim=1)]
 
 
 def test_contrast_brings_the_modalities_of_an_item_together() -> None:

@@ -53,8 +53,8 @@ def literal_items(world: World, state: dict[str, Dense], fusion: str, use_id: bo
     rows = []
     for item in range(world.train.num_items):
         tokens = {
-            m: state[f"projections.{m}.weight"] @ world.features[name].values[item]
-            + state[f"projections.{m}.bias"]
+            m: state[f"content.projections.{m}.weight"] @ world.features[name].values[item]
+            + state[f"content.projections.{m}.bias"]
             for m, name in enumerate(names)
             if world.features[name].present[item]
         }

@@ -168,7 +168,7 @@ def test_a_cold_item_starts_at_its_content(backbone: str) -> None:
     model.items.data[WARM_WITH_NOTHING] = 100.0
     assert not torch.equal(torch.cat(model.embed()), before)
     content = model.embed()[1][COLD_WITH_CONTENT]
-    model.projections[0].bias.data += 1.0
+    model.content.projections[0].bias.data += 1.0
     assert not torch.equal(model.embed()[1][COLD_WITH_CONTENT], content)
 
 
@@ -215,9 +215,9 @@ def test_attention_reports_a_weight_for_each_present_modality(world: World, fusi
     weights = model.attention()
     assert weights.shape == (12, 3)
     assert model.names == ("audio", "image", "text")
-    assert torch.equal(weights > 0, model.present)
+    assert torch.equal(weights > 0, model.content.present)
     if fusion not in ("gate", "sum"):
-        sums = model.present.any(dim=1).float()
+        sums = model.content.present.any(dim=1).float()
         torch.testing.assert_close(weights.sum(dim=1), sums)
 
 

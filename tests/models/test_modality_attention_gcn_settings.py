@@ -156,8 +156,8 @@ def test_training_hides_modalities_in_each_step(world: World) -> None:
             items = model.embed()[1].detach()
         present = (weights > 0).numpy()
         seen.add(present.tobytes())
-        assert (present <= model.present.numpy()).all()
-        assert (present.any(axis=1) == model.present.any(dim=1).numpy()).all()
+        assert (present <= model.content.present.numpy()).all()
+        assert (present.any(axis=1) == model.content.present.any(dim=1).numpy()).all()
         hidden = {
             name: Modality(world.features[name].values, present[:, m])
             for m, name in enumerate(model.names)
@@ -165,7 +165,7 @@ def test_training_hides_modalities_in_each_step(world: World) -> None:
         part = replace(world, features=Features(hidden, 12))
         np.testing.assert_allclose(items, literal_items(part, state, "attention", True), atol=1e-5)
     assert len(seen) == 5
-    assert torch.equal(model.eval().attention() > 0, model.present)
+    assert torch.equal(model.eval().attention() > 0, model.content.present)
 
 
 def test_the_published_freedom_without_its_features(world: World) -> None:

@@ -133,8 +133,8 @@ def literal_tokens(world: World, state: dict[str, literal.Dense]) -> literal.Den
     """W_m f_im + b_m, ``[I, M, D]``."""
     return np.stack(
         [
-            world.features[name].values @ state[f"projections.{m}.weight"].T
-            + state[f"projections.{m}.bias"]
+            world.features[name].values @ state[f"content.projections.{m}.weight"].T
+            + state[f"content.projections.{m}.bias"]
             for m, name in enumerate(sorted(world.features))
         ],
         axis=1,
@@ -151,7 +151,7 @@ def test_alignment_is_that_of_projections_and_free_embeddings(
     batch = batch._replace(neg=torch.where(batch.neg == 2, 11, batch.neg))
     settings: Settings = {"align": "infonce", "align_weight": 0.5, "modality_dropout": 0.5}
     model = built(world, backbone=backbone, use_id=use_id, **settings)
-    state, present = shaken(model), model.present.numpy()
+    state, present = shaken(model), model.content.present.numpy()
     views, items = literal_tokens(world, state), np.unique(batch.items)
     assert 11 in items
     if use_id:
@@ -179,7 +179,7 @@ def test_a_modality_alone_is_ranked_by_the_start_of_the_user(
     expected = literal.modality_losses(
         users,
         literal_tokens(world, state),
-        model.present.numpy(),
+        model.content.present.numpy(),
         batch.items.numpy(),
         loss,
         0.7,
@@ -198,17 +198,17 @@ def test_terms_read_the_tokens_that_are_fused(world: World, name: str) -> None:
     model = built(world, feature_mix=1.0, backbone="none", fusion="sum", **settings)
     batch, seen = batch_of(world), []
     model.fusion.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
-    both = list(zip(model.contents, model.projections, strict=True))
+    both = list(zip(model.content.rows, model.content.projections, strict=True))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = model.loss(batch)[name]
         torch.manual_seed(0)
         plain = torch.stack([project(content()) for content, project in both], dim=1)
-        expected = mixed(plain, model.present, 1.0)
+        expected = mixed(plain, model.content.present, 1.0)
     assert len(seen) == 1
     assert torch.equal(seen[0], expected)
     model.config = model.config.model_copy(update={"feature_mix": 0.0})
-    model._tokens = lambda: expected  # type: ignore[method-assign]
+    model.content.forward = lambda: expected  # type: ignore[method-assign]
     assert torch.equal(model.loss(batch)[name], found)
 
 
@@ -258,8 +258,8 @@ def test_terms_reach_encoders_that_are_trained(world: World, name: str) -> None:
     model = built(world, feature_noise=0.1, **settings)
     place = model.names.index("image")
     encoder = Learning(torch.from_numpy(world.features["image"].values))
-    model.contents[place] = encoder
-    model._noisy[place].content = encoder
+    model.content.rows[place] = encoder
+    model.content.noisy[place].content = encoder
     model.begin_epoch(torch.Generator().manual_seed(0))
     batch = batch_of(world)
     batch = batch._replace(pos=batch.pos % 6, neg=batch.neg % 6)

@@ -1,0 +1,117 @@
+"""The modalities of items inside a model, projected to one width."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from graphrec.alignment import NoisyRows, mixed
+from graphrec.features import Modality
+from graphrec.features.rows import TrainableRows
+from graphrec.fusion.settings import FusionConfig
+from graphrec.graphs import Projection, modality_mask
+
+
+class ItemContent(nn.Module):
+    """Tokens x_im = W_m f_im + b_m, ``[I, M, D]``, and which of them are present, ``[I, M]``.
+
+    In training, and never in evaluation: ``feature_drop`` reads ``f_im * c / (1 - share)`` with c
+    in {0, 1}^F the same for all items of modality m (``Projection``), and ``feature_noise`` adds
+    noise, both drawn once an epoch; ``feature_mix`` mixes items (``mixed``) and
+    ``modality_dropout`` hides present modalities in each step (``modality_mask``).
+
+    A modality that is hidden by ``without`` counts as missing for every item.
+    """
+
+    present: Tensor
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        num_items: int,
+        dim: int,
+        settings: FusionConfig,
+        rng: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.names, self.settings = tuple(sorted(modalities)), settings
+        own = [modalities[name] for name in self.names]
+        self.rows = nn.ModuleList(each.rows() for each in own)
+        noise = settings.feature_noise
+        self.noisy = [NoisyRows(each, noise) for each in self.rows] if noise else []
+        self.projections = nn.ModuleList(
+            Projection(each.values.shape[1], dim, settings.feature_drop, rng) for each in own
+        )
+        masks = [torch.from_numpy(each.present) for each in own]
+        present = torch.stack(masks, dim=1) if masks else torch.zeros(num_items, 0).bool()
+        self.register_buffer("present", present, persistent=False)
+        self._kept: Tensor | None = None
+        self._hidden: frozenset[str] = frozenset()
+
+    def forward(self) -> Tensor:
+        """The tokens; within ``kept`` the same for all who ask."""
+        if self._kept is not None:
+            return self._kept
+        disturbed = self.training and self.noisy
+        contents: Iterable[Callable[[], Tensor]] = self.noisy if disturbed else self.rows
+        pairs = zip(contents, self.projections, strict=True)
+        tokens = torch.stack([projection(content()) for content, projection in pairs], dim=1)
+        if self.training and self.settings.feature_mix:
+            tokens = mixed(tokens, self.present, self.settings.feature_mix)
+        return tokens
+
+    def known(self) -> Tensor:
+        """The modalities that each item has, or in a step those that are not dropped."""
+        if self.training and self.settings.modality_dropout:
+            return modality_mask(self.present, self.settings.modality_dropout)
+        if self._hidden:
+            shown = [name not in self._hidden for name in self.names]
+            return self.present & torch.tensor(shown, device=self.present.device)
+        return self.present
+
+    @contextmanager
+    def kept(self, items: Tensor) -> Iterator[Tensor]:
+        """Make the tokens once for a whole step; encoders learn through ``items``."""
+        with self.live(items):
+            self._kept = self()
+            try:
+                yield self._kept
+            finally:
+                self._kept = None
+
+    @contextmanager
+    def live(self, items: Tensor) -> Iterator[None]:
+        """Let encoders that are trained learn through the rows of ``items``."""
+        with ExitStack() as live:
+            for encoder in self.encoders:
+                live.enter_context(encoder.live(items))
+            yield
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """Count these modalities as missing, for evaluation."""
+        self._hidden = frozenset(names)
+        try:
+            yield
+        finally:
+            self._hidden = frozenset()
+
+    @property
+    def encoders(self) -> list[TrainableRows]:
+        """The encoders that are trained."""
+        return [each for each in self.rows if isinstance(each, TrainableRows)]
+
+    def refresh(self) -> None:
+        """Bring the rows of trained encoders up to date."""
+        for encoder in self.encoders:
+            encoder.refresh()
+
+    def draw(self, rng: torch.Generator) -> None:
+        """Draw the columns and the noise of an epoch."""
+        if self.settings.feature_drop:
+            for projection in self.projections:
+                assert isinstance(projection, Projection)
+                projection.draw(rng)
+        for m, noisy in enumerate(self.noisy):
+            noisy.draw(self.present[:, m], rng)
