@@ -11,13 +11,11 @@ from graphrec.config_file import validate
 from graphrec.config_tune import SearchRange
 from graphrec.errors import ConfigError
 from graphrec.fusion import FUSIONS
-from graphrec.names import nearest, resolve
-
-ON_SCORES = ("late", "sample", "model")
-"""Values of ``where`` that combine scores: there ``how`` names a ``late``, else a ``fusion``."""
+from graphrec.fusion.settings import SCORED
+from graphrec.names import resolve
 
 VARIED = ("backbone", "where", "fusion", "late")
-"""The settings of the model that make a cell."""
+"""Settings of the model that make a cell: ``how`` is late where scores are fused, else fusion."""
 
 BACKBONES = ("lightgcn", "none")
 WHERE = ("early", "middle", "late")
@@ -72,24 +70,25 @@ def plan_of(config: RunConfig, axes: Axes, *, tuned: bool) -> Plan:
         ConfigError: the model does not fuse, an axis is empty or has an unknown value, nothing is
             to be trained, or the reference is refused.
     """
-    if not _has(config, "fusion"):
+    missing = [name for name in VARIED if name not in type(config.model).model_fields]
+    if missing:
         raise ConfigError(
-            f"Model {config.model.name!r} has no setting fusion, and graphrec fusion compares "
-            f"ways to fuse. Set model.name = 'modality_attention_gcn'."
+            f"Model {config.model.name!r} has no settings {', '.join(missing)}, which graphrec "
+            f"fusion varies. Set model.name = 'modality_attention_gcn'."
         )
     if not config.tune.final_seeds:
         raise ConfigError("tune.final_seeds = 0 leaves nothing to compare. Set it to 2 or more.")
-    backbones = _values(config, "backbone", "--backbones", axes.backbones, BACKBONES)
-    places = _values(config, "where", "--where", axes.where, WHERE)
-    _require_how(config, axes.how)
-    backbone, where = _own(config, "backbone"), _own(config, "where")
-    how = _own(config, _how_setting(where))
-    assert how is not None
-    reference = _cell(config, backbone, where, how, tuned=tuned)
+    known = {name: _choices(config, name) for name in VARIED} | {"fusion": tuple(FUSIONS)}
+    backbones = _values("--backbones", axes.backbones, BACKBONES, known["backbone"])
+    places = _values("--where", axes.where, WHERE, known["where"])
+    asked = _values("--how", axes.how, (), (*known["fusion"], *known["late"]))
+    own = {name: str(getattr(config.model, name)) for name in VARIED}
+    how = own[_setting_of(own["where"])]
+    reference = _cell(config, own["backbone"], own["where"], how, tuned=tuned)
     cells: list[Cell] = []
     skipped = {}
     for backbone, where in product(backbones, places):
-        for how in dict.fromkeys(axes.how or (LATE_HOW if where in ON_SCORES else FUSION_HOW)):
+        for how in asked or (LATE_HOW if where in SCORED else FUSION_HOW):
             try:
                 cells.append(_cell(config, backbone, where, how, tuned=tuned))
             except ConfigError as error:
@@ -99,64 +98,33 @@ def plan_of(config: RunConfig, axes: Axes, *, tuned: bool) -> Plan:
     return Plan(reference.name, cells, skipped)
 
 
-def _has(config: RunConfig, setting: str) -> bool:
-    return setting in type(config.model).model_fields
-
-
-def _own(config: RunConfig, setting: str) -> str | None:
-    """What the configuration itself says; None where the model has no such setting."""
-    return str(getattr(config.model, setting)) if _has(config, setting) else None
-
-
 def _choices(config: RunConfig, setting: str) -> tuple[str, ...]:
     """The values of a setting that has a list of them."""
-    fields = type(config.model).model_fields
-    return get_args(fields[setting].annotation) if setting in fields else ()
+    return get_args(type(config.model).model_fields[setting].annotation)
 
 
 def _values(
-    config: RunConfig,
-    setting: str,
-    option: str,
-    asked: Sequence[str] | None,
-    default: Sequence[str],
-) -> list[str | None]:
-    """The values on an axis; one None where the model has no such setting."""
-    if not _has(config, setting):
-        if asked is None:
-            return [None]
-        raise ConfigError(f"Model {config.model.name!r} has no setting {setting}. Remove {option}.")
+    option: str, asked: Sequence[str] | None, default: Sequence[str], known: Sequence[str]
+) -> list[str]:
+    """The values on an axis, each once.
+
+    Raises:
+        ConfigError: one is unknown, or there is none.
+    """
     if asked is not None and not asked:
         raise ConfigError(f"{option} is empty, and so is the grid. Name one value or more.")
-    known = _choices(config, setting)
     for value in asked or ():
-        if known and value not in known:
-            raise ConfigError(
-                f"{option}: unknown {setting} {value!r}.{nearest(value, known)} "
-                f"Known: {', '.join(known)}."
-            )
+        resolve(value, dict.fromkeys(known), option)
     return list(dict.fromkeys(asked or default))
 
 
-def _require_how(config: RunConfig, asked: Sequence[str] | None) -> None:
-    """Refuse a ``how`` that no ``where`` knows."""
-    if asked is None:
-        return
-    if not asked:
-        raise ConfigError("--how is empty, and so is the grid. Name one value or more.")
-    late = _choices(config, "late")
-    for value in asked:
-        if value not in late:
-            resolve(value, dict.fromkeys((*FUSIONS, *late)), "--how")
+def _setting_of(where: str) -> str:
+    """The setting that ``how`` names."""
+    return "late" if where in SCORED else "fusion"
 
 
-def _how_setting(where: str | None) -> str:
-    return "late" if where in ON_SCORES else "fusion"
-
-
-def _settings(backbone: str | None, where: str | None, how: str) -> dict[str, str]:
-    given = {"backbone": backbone, "where": where, _how_setting(where): how}
-    return {name: value for name, value in given.items() if value is not None}
+def _settings(backbone: str, where: str, how: str) -> dict[str, str]:
+    return {"backbone": backbone, "where": where, _setting_of(where): how}
 
 
 def _name(settings: Mapping[str, str]) -> str:
@@ -164,9 +132,7 @@ def _name(settings: Mapping[str, str]) -> str:
     return re.sub(r"[^\w.-]+", "-", "-".join(settings.values()))
 
 
-def _cell(
-    base: RunConfig, backbone: str | None, where: str | None, how: str, *, tuned: bool
-) -> Cell:
+def _cell(base: RunConfig, backbone: str, where: str, how: str, *, tuned: bool) -> Cell:
     """Put the configuration under the settings of a cell, without those that these switch off.
 
     Raises:
@@ -175,13 +141,15 @@ def _cell(
     settings = _settings(backbone, where, how)
     name = _name(settings)
     table: dict[str, Json] = base.model_dump(mode="json", exclude={"search"})
-    model, run = table["model"], table["run"]
-    assert isinstance(model, dict)
+    section, run = table["model"], table["run"]
+    assert isinstance(section, dict)
     assert isinstance(run, dict)
-    model |= settings
     run["name"] = name
+    others = _of_other_cells(base, settings)
+    model = {key: value for key, value in section.items() if key not in others} | settings
+    table["model"] = model
     search = dict(base.search) if tuned else {}
-    left_out: list[str] = []
+    left_out = [f"model.{key}" for key in others]
     while True:
         try:
             config = validate(table)
@@ -195,6 +163,19 @@ def _cell(
             model.pop(idle, None)
             search.pop(key, None)
             left_out.append(key)
+
+
+def _of_other_cells(base: RunConfig, settings: Mapping[str, str]) -> list[str]:
+    """Settings of the configuration that belong to another ``how``."""
+    fields = type(base.model).model_fields
+    others = {name for name in VARIED if name not in settings}
+    if settings.get("late") != "weighted":
+        others.add("view_shares")
+    return [
+        name
+        for name in fields
+        if name in others and getattr(base.model, name) != fields[name].default
+    ]
 
 
 def _searched(

@@ -198,8 +198,8 @@ def _drawn(result: GridResult) -> str:
     """A row per cell, cells of one backbone together, a colour for each where."""
     groups: dict[str, list[CellResult]] = {}
     for cell in result.cells:
-        groups.setdefault(cell.settings.get("backbone", ""), []).append(cell)
-    places = list(dict.fromkeys(cell.settings.get("where", "") for cell in result.cells))
+        groups.setdefault(cell.settings["backbone"], []).append(cell)
+    places = list(dict.fromkeys(cell.settings["where"] for cell in result.cells))
     reference = next(each for each in result.cells if each.name == result.reference)
     centre = reference.test[result.metric][0]
     labels: dict[float, str] = {}
@@ -215,7 +215,7 @@ def _drawn(result: GridResult) -> str:
                 labels[at] = " ".join(
                     value for key, value in cell.settings.items() if key != "backbone"
                 ) + ("  *" if cell.name == result.best else "")
-                colour = f"C{places.index(cell.settings.get('where', ''))}"
+                colour = f"C{places.index(cell.settings['where'])}"
                 mean, found = cell.test[result.metric][0], cell.difference
                 if found is not None:
                     ends = [centre + found.low, centre + found.high]

@@ -32,8 +32,7 @@ def write(folder: Path, table: flow.Table) -> Path:
 
 
 def options(how: str = "attention,sum") -> list[str]:
-    places = ["--where", ",".join(grids.PLACES)] if grids.PLACES else []
-    return ["--backbones", "none", *places, "--how", how]
+    return ["--backbones", "none", "--where", "early", "--how", how]
 
 
 def test_a_grid_is_one_table(tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_bad_input_is_one_paragraph(arguments: list[str], message: str, tmp_path
 
 def test_a_model_without_fusion_is_refused(tmp_path: Path) -> None:
     answer = graphrec("fusion", write(tmp_path, small.table_of()), "--out", tmp_path / "g")
-    assert "'mf' has no setting fusion" in flow.refusal(answer)
+    assert "'mf' has no settings" in flow.refusal(answer)
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

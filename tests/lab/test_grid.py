@@ -9,13 +9,11 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
 from unittest import mock
 
 import numpy as np
 import polars as pl
 import pytest
-from pydantic import model_validator
 
 from graphrec import ConfigError, DataError, RunConfig, build_config, read_result
 from graphrec.datasets import SealedTest
@@ -24,8 +22,6 @@ from graphrec.grid_cells import Axes, Cell, plan_of
 from graphrec.grid_report import CellResult, GridResult, append_grid, write_grid
 from graphrec.lab import grid as grid_module
 from graphrec.lab.grid import run_grid
-from graphrec.models import MF, MODELS
-from graphrec.models.base import EmbeddingConfig
 from graphrec.tuning import fit as fit_module
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
@@ -34,33 +30,7 @@ from tests import flow
 from tests.tuning import small
 
 FLAGSHIP = "modality_attention_gcn"
-PLACES = ("early",) if "where" in MODELS[FLAGSHIP].Config.model_fields else None
-AXES = Axes(("lightgcn", "none"), PLACES, ("attention", "sum"))
-
-
-class PlacedConfig(EmbeddingConfig):
-    """Has every axis; refuses what makes no sense."""
-
-    backbone: Literal["lightgcn", "none"] = "lightgcn"
-    where: Literal["early", "middle", "late"] = "early"
-    fusion: str = "attention"
-    late: Literal["mean", "learned"] = "mean"
-
-    @model_validator(mode="after")
-    def _used(self) -> "PlacedConfig":
-        if self.where == "middle" and self.backbone == "none":
-            raise ValueError("where = 'middle' needs messages")
-        if self.where == "late" and self.fusion != "attention":
-            raise ValueError("fusion has no effect while where = 'late'; remove it")
-        if self.where != "late" and self.late != "mean":
-            raise ValueError(f"late has no effect while where = {self.where!r}; remove it")
-        return self
-
-
-class Placed(MF):
-    """A model with every axis, of which only the plan is made."""
-
-    Config = PlacedConfig
+AXES = Axes(("lightgcn", "none"), ("early",), ("attention", "sum"))
 
 
 def table_of(**tune: object) -> flow.Table:
@@ -75,10 +45,6 @@ def table_of(**tune: object) -> flow.Table:
 
 def config_of(*overrides: str, **tune: object) -> RunConfig:
     return build_config(table_of(**tune), overrides)
-
-
-def placed(*overrides: str) -> RunConfig:
-    return build_config(small.table_of("mf"), [f"model.name={__name__}:Placed", *overrides])
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +78,7 @@ def again(folder: Path, *overrides: str, axes: Axes = AXES) -> GridResult:
 
 
 def name_of(backbone: str, how: str) -> str:
-    return "-".join([backbone, *(PLACES or ()), how])
+    return f"{backbone}-early-{how}"
 
 
 NAMES = [
@@ -124,10 +90,9 @@ NAMES = [
 
 
 def test_every_place_is_crossed_with_its_own_how() -> None:
-    plan = plan_of(placed(), Axes(), tuned=True)
-    found = [tuple(cell.settings.items()) for cell in plan.cells]
+    plan = plan_of(config_of(), Axes(), tuned=True)
     fused = ("attention", "concat", "gate", "sum")
-    expected = [
+    assert [tuple(cell.settings.items()) for cell in plan.cells] == [
         (("backbone", backbone), ("where", where), (setting, how))
         for backbone in ("lightgcn", "none")
         for where, setting, hows in (
@@ -135,30 +100,35 @@ def test_every_place_is_crossed_with_its_own_how() -> None:
             ("late", "late", ("mean", "learned")),
         )
         for how in hows
-        if (backbone, where) != ("none", "middle")
     ]  # fmt: skip
-    assert found == expected
     assert plan.reference == "lightgcn-early-attention"
-    assert all(cell.in_grid for cell in plan.cells)
+    assert plan.skipped == {}
     for cell in plan.cells:
         assert {key: getattr(cell.config.model, key) for key in cell.settings} == cell.settings
         assert cell.config.run.name == cell.name
+        assert cell.in_grid
 
 
 def test_a_combination_that_is_refused_is_skipped_with_the_reason() -> None:
-    plan = plan_of(placed(), Axes(how=("attention", "mean")), tuned=True)
-    assert set(plan.skipped) == {
-        "none-middle-attention", "none-middle-mean", "lightgcn-late-attention",
-        "none-late-attention",
+    axes = Axes(("lightgcn",), ("early", "late", "sample"), ("attention", "learned", "weighted"))
+    plan = plan_of(config_of(), axes, tuned=True)
+    assert [cell.name for cell in plan.cells] == [
+        "lightgcn-early-attention", "lightgcn-early-weighted", "lightgcn-late-learned",
+    ]  # fmt: skip
+    reasons = {name.removeprefix("lightgcn-"): reason for name, reason in plan.skipped.items()}
+    assert set(reasons) == {
+        "early-learned", "late-attention", "late-weighted", "sample-attention", "sample-learned",
+        "sample-weighted",
     }  # fmt: skip
-    assert "needs messages" in plan.skipped["none-middle-mean"]
-    assert "model.late" in plan.skipped["none-late-attention"]
-    assert len(plan.cells) + len(plan.skipped) == 2 * 3 * 2
+    assert "Unknown fusion 'learned'" in reasons["early-learned"]
+    assert "model.late" in reasons["late-attention"]
+    assert "view_shares belong together" in reasons["late-weighted"]
+    assert "nothing to learn from" in reasons["sample-learned"]
 
 
 def test_what_has_no_effect_in_a_cell_is_left_out_of_it() -> None:
     axes = Axes(("lightgcn",), ("early", "late"), ("mean",))
-    plan = plan_of(placed("model.fusion=concat"), axes, tuned=True)
+    plan = plan_of(config_of("model.fusion=concat"), axes, tuned=True)
     assert [(cell.name, cell.left_out) for cell in plan.cells] == [
         ("lightgcn-early-concat", []),
         ("lightgcn-early-mean", []),
@@ -168,13 +138,22 @@ def test_what_has_no_effect_in_a_cell_is_left_out_of_it() -> None:
 
 
 def test_the_reference_can_combine_scores() -> None:
-    config = placed("model.where=late", "model.late=learned")
-    plan = plan_of(config, Axes(("none",), ("early",), ("sum",)), tuned=False)
-    assert plan.reference == "lightgcn-late-learned"
-    assert [(cell.name, cell.left_out) for cell in plan.cells] == [
-        ("lightgcn-late-learned", []),
-        ("none-early-sum", ["model.late"]),
-    ]
+    config = config_of(
+        "model.where=late", "model.late=weighted", "model.view_shares={text=1.0, title=2.0}"
+    )
+    axes = Axes(("lightgcn",), ("early", "late"), ("sum", "weighted", "mean"))
+    plan = plan_of(config, axes, tuned=False)
+    others = ["model.late", "model.view_shares"]
+    assert plan.reference == "lightgcn-late-weighted"
+    assert {cell.name: sorted(cell.left_out) for cell in plan.cells} == {
+        "lightgcn-early-sum": others,
+        "lightgcn-early-weighted": others,
+        "lightgcn-early-mean": others,
+        "lightgcn-late-weighted": [],
+        "lightgcn-late-mean": ["model.view_shares"],
+    }
+    assert list(plan.skipped) == ["lightgcn-late-sum"]
+    assert all(cell.in_grid for cell in plan.cells)
 
 
 def by_name(*overrides: str, search: flow.Table | None = None) -> dict[str, Cell]:
@@ -216,17 +195,17 @@ def test_all_cells_have_the_same_space_and_budget() -> None:
         (Axes(how=("nowhere:Fusion",)), r"Cannot import --how"),
         (Axes(how=()), r"--how is empty, and so is the grid"),
         (Axes(backbones=()), r"--backbones is empty, and so is the grid"),
-        (Axes(backbones=("lightgcm",)), r"unknown backbone 'lightgcm'\. Did you mean 'lightgcn'"),
-        (Axes(where=("earl",)), r"unknown where 'earl'\. Did you mean 'early'"),
+        (Axes(backbones=("lightgcm",)), r"Unknown --backbones 'lightgcm'\. Did you .* 'lightgcn'"),
+        (Axes(where=("earl",)), r"Unknown --where 'earl'\. Did you mean 'early'"),
     ],
 )
 def test_unknown_values_and_empty_axes_are_refused(axes: Axes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        plan_of(placed(), axes, tuned=True)
+        plan_of(config_of(), axes, tuned=True)
 
 
 def test_a_model_that_does_not_fuse_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'mf' has no setting fusion.*modality_attention_gcn"):
+    with pytest.raises(ConfigError, match=r"'mf' has no settings .*fusion.*modality_attention_gcn"):
         plan_of(small.config_of(), AXES, tuned=True)
 
 
