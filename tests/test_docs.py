@@ -12,10 +12,13 @@ import pytest
 
 from graphrec import build_config
 from graphrec.features import ENCODERS
+from graphrec.files import write_json
 from tests import flow
+from tests.lab import worlds
 
 DOCS = Path(__file__).parents[1] / "docs"
 FEATURES = (DOCS / "features.md").read_text(encoding="utf-8")
+CONTROLS = (DOCS / "controls.md").read_text(encoding="utf-8")
 TUNING = (DOCS / "tuning.md").read_text(encoding="utf-8")
 
 
@@ -41,6 +44,24 @@ def test_a_block_of_the_guide_to_tuning_is_a_valid_configuration(block: str) -> 
     table = {"data": {"path": "x.csv"}, "model": {"name": "lightgcn"}}
     config = build_config(table | tomllib.loads(block))
     assert config.search or config.tune.model_fields_set
+
+
+def test_the_controls_of_the_guide_are_a_valid_configuration() -> None:
+    (block,) = blocks(CONTROLS, "toml")
+    table = worlds.table_of("image") | tomllib.loads(block)
+    assert build_config(table).controls == {"image": "shuffled"}
+
+
+def test_the_commands_of_the_guide_to_controls_are_accepted(tmp_path: Path) -> None:
+    """Each with all its options, on a small configuration; studies themselves are in tests/lab."""
+    write_json(tmp_path / "shop.json", worlds.table_of("image"))
+    lines = [line for block in blocks(CONTROLS, "bash") for line in block.splitlines() if line]
+    assert len(lines) == 2
+    for line in lines:
+        words = shlex.split(line.replace("shop.toml", str(tmp_path / "shop.json")))
+        assert words[0] == "graphrec"
+        answer = flow.graphrec(*words[1:], "--metric", "none@20", "--out", tmp_path / "s")
+        assert "--metric 'none@20' is not measured" in flow.refusal(answer)
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,72 @@
-"""Comparisons of many runs under one budget: what a setting is worth, by how sure a margin."""
+"""Studies of variants of one experiment: what modalities are worth, and what their lack costs.
+
+Only this file is imported with graphrec: drawings need matplotlib, which is an extra.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphrec.config import RunConfig
+from graphrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from graphrec.lab.missing import Grid
+    from graphrec.lab.record import LabResult
+
+
+def study_modalities(
+    config: RunConfig,
+    out: Path | str,
+    *,
+    seeds: int = 3,
+    workers: int = 1,
+    metric: str | None = None,
+) -> "LabResult":
+    """Compare an experiment with itself without, with only, and with controls of each modality.
+
+    Every variant is trained with ``seeds`` fresh seeds; the test part is opened once, for all. The
+    same call goes on with a study that was stopped.
+
+    Args:
+        out: its folder. metric: on test; by default that of early stopping.
+
+    Raises:
+        ConfigError: the model reads no modality, or the folder holds another study.
+        DataError: the data do not hold what the configuration says.
+    """
+    require_matplotlib("modality")
+    from graphrec.lab.modality import study
+
+    return study(config, Path(out), seeds, workers, metric)
+
+
+def study_missing(
+    config: RunConfig,
+    out: Path | str,
+    grid: "Grid | None" = None,
+    *,
+    seeds: int = 3,
+    workers: int = 1,
+    metric: str | None = None,
+) -> "LabResult":
+    """Take modalities from items at several rates and fill them in several ways.
+
+    Args:
+        grid: rates, mechanisms and strategies. The others as in ``study_modalities``.
+
+    Raises:
+        ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
+    """
+    require_matplotlib("missing")
+    from graphrec.lab.missing import Grid, study
+
+    return study(config, grid or Grid(), Path(out), seeds, workers, metric)
+
+
+def require_matplotlib(study: str) -> None:
+    """Raise ConfigError with its remedy where the extra is missing."""
+    if find_spec("matplotlib") is None:
+        raise ConfigError(
+            f"graphrec {study} needs matplotlib: install with pip install 'graphrec[tune]'."
+        )

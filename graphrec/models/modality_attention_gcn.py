@@ -1,6 +1,6 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 import torch
@@ -50,10 +50,14 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         self.require_fitting_backbone()
         if self.dim % self.heads:
             raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
-        for name, reason in (*self.idle_fusion(), *self.idle_graph()):
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect {reason}; remove it")
+        for name, reason in self.in_vain():
+            raise ValueError(f"{name} has no effect {reason}; remove it")
         return self
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        yield from self.idle_fusion()
+        yield from self.idle_graph()
 
 
 class ModalityAttentionGCN(EmbeddingModel):

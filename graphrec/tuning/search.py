@@ -12,14 +12,15 @@ from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
 from graphrec.files import write_json
+from graphrec.lab.series import train_series
 from graphrec.models import MODELS
 from graphrec.names import resolve
+from graphrec.processes import stoppable
 from graphrec.progress import step, track
 from graphrec.result import environment
 from graphrec.rng import numpy_stream
 from graphrec.run import Prepared, prepare
 from graphrec.run_log import RunLog
-from graphrec.tuning.finals import train_finals
 from graphrec.tuning.objective import Objective, shown
 from graphrec.tuning.record import (
     StudyResult,
@@ -34,7 +35,7 @@ from graphrec.tuning.report import write_report
 from graphrec.tuning.space import Space, Values
 from graphrec.tuning.study import BUDGET, connect, enqueue, is_ready, name_of, study_of
 from graphrec.tuning.trials import counted
-from graphrec.tuning.work import Told, quiet, stoppable, withhold_test, work, work_with
+from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
 
 JOIN_SECONDS = 60
 """A worker waits so long for the study that it is to join."""
@@ -65,7 +66,7 @@ def start(
                 work_with(workers, out, storage, study, told)
         write_trials(out, study)
         settings = _write_winners(out, study, space, log)
-        finals = train_finals(settings, config.tune.final_seeds, out / "final", workers, log)
+        finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log)
         result = summarise(study, config, fingerprints, finals, started_in)
         write_study(out / "study.json", result)
         write_report(out, study, result)
