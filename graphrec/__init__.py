@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from graphrec.config import RunConfig
 from graphrec.config_file import build_config, load_config
 from graphrec.datasets import Dataset, Interactions, Split, load, split
+from graphrec.distillation.compare import distill
 from graphrec.embeddings import item_embeddings
 from graphrec.errors import ConfigError, DataError, GraphRecError, TrainingError
 from graphrec.evaluation import Protocol, evaluate
@@ -44,6 +45,7 @@ __all__ = [
     "Split",
     "TrainingError",
     "build_config",
+    "distill",
     "encode",
     "evaluate",
     "fit",

@@ -30,6 +30,7 @@ from graphrec.config_data import (
     ItemColumn,
     SplitConfig,
 )
+from graphrec.config_distill import DistillConfig
 from graphrec.config_missing import MissingConfig
 from graphrec.config_tune import SearchRange, TuneConfig
 from graphrec.errors import ConfigError
@@ -42,6 +43,7 @@ __all__ = [
     "ColumnRule",
     "Config",
     "DataConfig",
+    "DistillConfig",
     "EvaluationConfig",
     "FeatureConfig",
     "Format",
@@ -227,6 +229,8 @@ class RunConfig(Config):
     """Modalities that items lack, or are made to lack."""
     model: SerializeAsAny[ModelConfig]
     """The model and its settings."""
+    distill: DistillConfig = DistillConfig()
+    """A finished run that teaches the model."""
     training: TrainingConfig = TrainingConfig()
     """The optimisation loop."""
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -1,6 +1,5 @@
 """What a grid leaves: ``fusion.json``, ``fusion.csv``, ``fusion.svg`` and the page with them."""
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,17 +7,18 @@ from html import escape
 from pathlib import Path
 from typing import cast
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from graphrec.config import Json
+from graphrec.drawing import as_svg
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
+from graphrec.page import html_table, inlined, paragraphs, write_page
 from graphrec.report import append_records, to_csv
-from graphrec.tuning.report import STYLE, _table
 
 SCHEMA_VERSION = 1
 SHOWN = ("recall@20", "ndcg@20")
+ROW_INCHES = 0.26
 
 GRID_KEY = (
     "grid", "name", "split", "features", "protocol", "budget_trials", "budget_seconds", "seeds",
@@ -99,13 +99,13 @@ class GridResult:
 def write_grid(out: Path, result: GridResult) -> None:
     """Write the record, the table, the plot and the page."""
     lines = _lines(result)
-    svg = _drawn(result)
+    svg = as_svg(_drawn(result))
     write_json(out / "fusion.json", cast(Json, asdict(result)))
     header = list(lines[0])
     table = to_csv(header, [[line[name] for name in header] for line in lines])
     write_bytes(out / "fusion.csv", f"{table}\n".encode())
     write_bytes(out / "fusion.svg", svg.encode())
-    write_bytes(out / "report.html", _page(result, svg).encode())
+    write_page(out / "report.html", result.name, _parts(result, svg))
 
 
 def append_grid(path: Path, result: GridResult) -> int:
@@ -194,81 +194,79 @@ def _line(result: GridResult, cell: CellResult, metrics: Sequence[str]) -> dict[
     }
 
 
-def _drawn(result: GridResult) -> str:
+def _drawn(result: GridResult) -> Figure:
     """A row per cell, cells of one backbone together, a colour for each where."""
     groups: dict[str, list[CellResult]] = {}
     for cell in result.cells:
         groups.setdefault(cell.settings["backbone"], []).append(cell)
+    rows: list[tuple[str, CellResult | None]] = []
+    for backbone, cells in groups.items():
+        rows += [(backbone, None), *((_label(result, cell), cell) for cell in cells)]
     places = list(dict.fromkeys(cell.settings["where"] for cell in result.cells))
     reference = next(each for each in result.cells if each.name == result.reference)
     centre = reference.test[result.metric][0]
-    labels: dict[float, str] = {}
-    at = 0.0
-    with mpl.rc_context({"svg.hashsalt": "graphrec", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(8, 1.2 + 0.26 * (len(result.cells) + len(groups))))
-        axes = figure.add_subplot()
-        axes.axvline(centre, color="0.6", linewidth=1)
-        for backbone, cells in groups.items():
-            labels[at] = backbone
-            for cell in cells:
-                at += 1
-                labels[at] = " ".join(
-                    value for key, value in cell.settings.items() if key != "backbone"
-                ) + ("  *" if cell.name == result.best else "")
-                colour = f"C{places.index(cell.settings['where'])}"
-                mean, found = cell.test[result.metric][0], cell.difference
-                if found is not None:
-                    ends = [centre + found.low, centre + found.high]
-                    axes.plot(ends, [at, at], color=colour, linewidth=1.5)
-                axes.plot([mean], [at], "o" if found is not None else "D", color=colour)
-            at += 1
-        axes.set_yticks(list(labels), list(labels.values()), fontsize=8)
-        for tick, where in zip(axes.get_yticklabels(), labels, strict=True):
-            tick.set_fontweight("bold" if labels[where] in groups else "normal")
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylim(at - 0.4, -0.6)
-        axes.set_xlabel(
-            f"test {result.metric}; line: the reference; bars: 95% interval of the difference to "
-            f"it;\n* best on valid",
-            fontsize=8,
-        )
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return buffer.getvalue()
+    figure = Figure(figsize=(8.0, 1.2 + ROW_INCHES * len(rows)))
+    axes = figure.add_subplot()
+    axes.axvline(centre, color="0.6", linewidth=1)
+    for at, (_, row) in enumerate(rows):
+        if row is None:
+            continue
+        colour, found = f"C{places.index(row.settings['where'])}", row.difference
+        if found is not None:
+            axes.plot([centre + found.low, centre + found.high], [at, at], color=colour)
+        axes.plot([row.test[result.metric][0]], [at], "D" if found is None else "o", color=colour)
+    axes.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=8)
+    for tick, (_, row) in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if row is None else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel(
+        f"test {result.metric}; line: the reference; bars: 95% interval of the difference to it;\n"
+        f"* best on valid",
+        fontsize=8,
+    )
+    return figure
 
 
-def _page(result: GridResult, svg: str) -> str:
-    """One HTML file that needs no other."""
-    header, rows = table_of(result)
+def _label(result: GridResult, cell: CellResult) -> str:
+    words = [value for key, value in cell.settings.items() if key != "backbone"]
+    return " ".join([*words, *(["*"] if cell.name == result.best else [])])
+
+
+def _parts(result: GridResult, svg: str) -> list[str]:
+    """The pieces of the page."""
     means = [
         [f"{each.setting} = {each.value}", each.cells, f"{each.valid:.4f}", f"{each.test:.4f}"]
         for each in result.means
     ]
     found = [
-        [cell.name, ", ".join(f"{k} = {v}" for k, v in cell.best_params.items()),
-         ", ".join(cell.left_out)]
+        [
+            cell.name,
+            ", ".join(f"{key} = {value}" for key, value in cell.best_params.items()),
+            ", ".join(cell.left_out),
+        ]
         for cell in result.cells
-    ]  # fmt: skip
+    ]
     parts = [
         f"<h1>Fusion: {escape(result.name)}</h1>",
-        *(f"<p>{escape(line)}</p>" for line in _facts(result)),
-        svg[svg.index("<svg") :],
-        _table(header, rows),
+        paragraphs(_facts(result)),
+        inlined(svg),
+        html_table(*table_of(result)),
         "<h2>Means along each axis</h2>",
-        "<p>Over the cells of the grid that were run: values that other ones skipped are not "
-        "averaged over the same cells.</p>",
-        _table(["", "cells", f"valid {result.metric}", f"test {result.metric}"], means),
+        paragraphs(
+            [
+                "Over the cells of the grid that were run. Where cells are missing, two means of "
+                "an axis are not over the same values of the others."
+            ]
+        ),
+        html_table(["", "cells", f"valid {result.metric}", f"test {result.metric}"], means),
         "<h2>Settings of each cell</h2>",
-        _table(["cell", "found by tuning", "left out, without effect"], found),
+        html_table(["cell", "found by tuning", "left out, without effect"], found),
     ]
     if result.skipped:
         skipped = [[name, reason] for name, reason in result.skipped.items()]
-        parts += ["<h2>Skipped</h2>", _table(["cell", "reason"], skipped)]
-    head = (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        f"<title>{escape(result.name)}</title><style>{STYLE}</style></head><body>"
-    )
-    return "\n".join([head, *parts, "</body></html>\n"])
+        parts += ["<h2>Skipped</h2>", html_table(["cell", "reason"], skipped)]
+    return parts
 
 
 def _facts(result: GridResult) -> list[str]:

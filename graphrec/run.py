@@ -17,6 +17,7 @@ from graphrec.checks import device_of, require_cut_offs, require_readers, requir
 from graphrec.config import FeatureConfig, Json, ModelConfig, RunConfig
 from graphrec.config_file import config_hash, differing_settings
 from graphrec.datasets import Dataset, Interactions, Split, load, split
+from graphrec.distillation import Teacher, taught, with_teacher
 from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
 from graphrec.features import Features, Modality, encode
@@ -48,7 +49,8 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
 
     Raises:
         ConfigError: ``out`` holds another run, or settings contradict each other.
-        DataError: the data do not hold what the configuration says, or ``out`` is not writable.
+        DataError: the data do not hold what the configuration says, the teacher is one of other
+            data, or ``out`` is not writable.
         TrainingError: the loss is not finite, or the checkpoint is damaged.
     """
     out = Path(out)
@@ -56,18 +58,18 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
         return read_result(out)
     log = RunLog()
     log.event("start", f"Run folder {out}", {"config_hash": config_hash(config), "resume": resume})
-    prepared = prepare(config, log)
+    prepared = with_teacher(prepare(config, log), log)
     with log.stage("build"):
         model = build(config.model, prepared)
+        learner = taught(model, prepared)
     for left_by_a_kill in out.glob(".*.part"):
         left_by_a_kill.unlink()
     write_json(out / "config.json", config.model_dump(mode="json"))
     log.write_to(out / "log.jsonl")
     with log.stage("fit"):
         going_on = resume and (out / CHECKPOINT).exists()
-        fitted = fit_model(
-            model, prepared, log, CheckpointPolicy(out / CHECKPOINT, prepared.identity, going_on)
-        )
+        policy = CheckpointPolicy(out / CHECKPOINT, prepared.identity, going_on)
+        fitted = fit_model(learner, prepared, log, policy)
     with log.stage("baselines"):
         baselines = fit_baselines(prepared, log)
     with log.stage("evaluate"):
@@ -114,6 +116,8 @@ class Prepared:
     device: torch.device
     environment: dict[str, Json]
     """Versions and git state at the start: the checkout may move on while a run goes on."""
+    teacher: Teacher | None = None
+    """Who teaches the model; a run that is finished does without."""
 
     @property
     def backend(self) -> Backend:
@@ -124,12 +128,14 @@ class Prepared:
     def fingerprints(self) -> dict[str, str]:
         """sha256 of everything that a number depends on, besides the model."""
         users = {"user_features": self.user_features.fingerprint} if self.user_features else {}
+        teacher = {"teacher": self.teacher.fingerprint} if self.teacher else {}
         return {
             "dataset": self.dataset.fingerprint,
             "split": self.split.fingerprint,
             "features": self.features.fingerprint,
             "protocol": self.protocol.fingerprint,
             **users,
+            **teacher,
         }
 
     @property

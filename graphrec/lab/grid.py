@@ -4,28 +4,27 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-
 from graphrec.config import RunConfig, TuneConfig
 from graphrec.config_file import differing_settings, read_table, validate
 from graphrec.errors import ConfigError, DataError, TrainingError
 from graphrec.evaluation import METRICS, parse_metric
 from graphrec.evaluation.metrics import expand
-from graphrec.evaluation.significance import Values, compare, holm
+from graphrec.evaluation.significance import compare, holm
 from graphrec.files import write_json
 from graphrec.grid_cells import Axes, Cell, Plan, plan_of
 from graphrec.grid_report import AxisMean, CellResult, GridResult, write_grid
+from graphrec.lab.series import train_series
+from graphrec.lab.study import per_user
+from graphrec.processes import stoppable
 from graphrec.progress import track
 from graphrec.report import require_comparable
 from graphrec.result import Result, environment
 from graphrec.run import Prepared, build, prepare
 from graphrec.run_log import RunLog
-from graphrec.tuning.finals import train_finals
 from graphrec.tuning.objective import objectives_of
 from graphrec.tuning.record import StudyResult, read_study, spread
 from graphrec.tuning.search import require_valid, start
-from graphrec.tuning.work import stoppable, withhold_test
+from graphrec.tuning.work import withhold_test
 
 FINISHED = ("complete", "pruned", "failed")
 """States of the trials that count for the budget."""
@@ -66,7 +65,7 @@ def run_grid(
             for cell in plan.cells
             if cell.name not in plan.skipped
         }
-        finals = train_finals(settings, config.tune.final_seeds, out / "final", workers, log)
+        finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log, whole)
     require_comparable([each for results in finals.values() for each in results])
     some = finals[plan.reference]
     cells = _measured(plan, studies, finals, out, metric)
@@ -227,10 +226,7 @@ def _measured(
     metric: str,
 ) -> list[CellResult]:
     """The record of every cell, and its difference to the reference."""
-    values = {
-        name: _per_user([out / "final" / f"{name}-seed{each.seed}" for each in results], metric)
-        for name, results in finals.items()
-    }
+    _, values = per_user(finals, metric, out / "final")
     theirs = values[plan.reference]
     differences = {
         name: compare(ours, theirs) for name, ours in values.items() if name != plan.reference
@@ -259,12 +255,6 @@ def _measured(
             )
         )
     return found
-
-
-def _per_user(folders: Sequence[Path], metric: str) -> Values:
-    """``[S, n]``, users in the order of their ids."""
-    tables = [pl.read_parquet(each / "per_user.parquet") for each in folders]
-    return np.stack([table.sort("user")[metric].to_numpy() for table in tables]).astype(np.float64)
 
 
 def _means(cells: Sequence[CellResult], metric: str) -> Iterator[AxisMean]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from graphrec.checks import require_no_teacher
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
@@ -50,8 +51,9 @@ def require_modalities(config: RunConfig, study: str) -> None:
     """Refuse an experiment without modalities, and a protocol that trains on test.
 
     Raises:
-        ConfigError: it is one.
+        ConfigError: it is one, or has a teacher.
     """
+    require_no_teacher(config, study)
     model = resolve(config.model.name, MODELS, "model")
     if not model.uses_modalities:
         readers = ", ".join(name for name, each in MODELS.items() if each.uses_modalities)
@@ -190,7 +192,7 @@ def _rows(
 ) -> tuple[list[Row], int]:
     """Compare each variant with its rival, each pair of run folders once; also count the users."""
     folder = {each.label: each.folder for each in variants if each.settings is not None}
-    users, values = _per_user(results, metric, out)
+    users, values = per_user(results, metric, out)
     pairs: dict[tuple[str, str], Comparison] = {}
     for label, other in track(rival.items(), "Comparing"):
         if label in folder and other in folder and folder[label] != folder[other]:
@@ -211,7 +213,7 @@ def _rows(
     return rows, users
 
 
-def _per_user(
+def per_user(
     results: Mapping[str, Sequence[Result]], metric: str, out: Path
 ) -> tuple[int, dict[str, Values]]:
     """The metric of every user, ``[seeds, users]`` for each folder."""

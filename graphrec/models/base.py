@@ -102,6 +102,10 @@ class Model(nn.Module, ABC):
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Prepare for an epoch, for example by drawing an augmented graph."""
 
+    def lasting(self) -> "Model":
+        """The model that is kept after training, without what serves training only."""
+        return self
+
 
 class VectorModel(Model):
     """Ranks by the inner product of user and item vectors; how these learn is its own affair."""
@@ -113,6 +117,11 @@ class VectorModel(Model):
     def vectors(self) -> tuple[Tensor, Tensor]:
         """The vectors whose inner products are the scores, shaped as those of ``embed``."""
         return self.embed()
+
+    @property
+    def ranks_by_products(self) -> bool:
+        """Whether scores are the inner products of ``vectors()``: yes, unless a setting says no."""
+        return True
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """One ``embed()``, then a matrix product for each block of users."""
@@ -142,6 +151,8 @@ class EmbeddingModel(VectorModel):
 
     Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
     config: EmbeddingConfig
+    on_vectors: Callable[[Tensor, Tensor, Batch], dict[str, Tensor]] | None = None
+    """More terms of a step, on its ``vectors()``."""
     search = {
         "training.lr": SearchRange(low=1e-4, high=1e-2, log=True),
         "model.reg": SearchRange(low=1e-6, high=1.0, log=True),
@@ -164,11 +175,10 @@ class EmbeddingModel(VectorModel):
 
     def ranking_terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms of vectors ``[U, D]`` and ``[I, D]``, whose inner products are the scores."""
-        vectors = rows(users, batch.users)
-        chosen = rows(items, batch.items)
-        scores = single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
+        scores = pair_scores(users, items, batch.users, batch.items)
         own = self.ranking(scores[:, 0], scores[:, 1:])
-        return {self.config.loss: own} | self.penalty(batch)
+        more = {} if self.on_vectors is None else self.on_vectors(users, items, batch)
+        return {self.config.loss: own} | self.penalty(batch) | more
 
     def ranking(self, pos: Tensor, neg: Tensor) -> Tensor:
         """The chosen ranking loss of scores ``[B]`` and ``[B, n]``, a scalar."""
@@ -196,6 +206,13 @@ class EmbeddingModel(VectorModel):
 def rows(table: Tensor, ids: Tensor) -> Tensor:
     """``table[ids]``, ``[..., D]``, with a gradient several times faster on CPU than indexing's."""
     return table.index_select(0, ids.flatten()).unflatten(0, ids.shape)
+
+
+def pair_scores(users: Tensor, items: Tensor, who: Tensor, what: Tensor) -> Tensor:
+    """Inner products of users ``who`` ``[B]`` with items ``what`` ``[B, n]``: ``[B, n]``."""
+    vectors = rows(users, who)
+    chosen = rows(items, what)
+    return single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
 
 
 def embedding_table(

@@ -340,9 +340,14 @@ class ModalityAttentionGCN(EmbeddingModel):
         """Views whose scores are combined are normalised by themselves; for votes, as for mean."""
         return super().vectors() if self.late is None else self.embed()
 
+    @property
+    def ranks_by_products(self) -> bool:
+        """Unless views vote."""
+        return self.late is None or self.config.late != "vote"
+
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """Inner products, or votes."""
-        if self.late is None or self.config.late != "vote":
+        if self.late is None or self.ranks_by_products:
             return super().scorer()
         return self.late.votes(self._views())
 

@@ -8,6 +8,7 @@ import optuna
 import polars as pl
 from optuna.trial import FrozenTrial, TrialState
 
+from graphrec.checks import require_no_teacher
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
@@ -97,6 +98,7 @@ def join(config: RunConfig, storage: str) -> None:
 
 def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str, str]]:
     """Load what trials need, once per worker: everything but the test part."""
+    require_no_teacher(config, "tune")
     space, prepared = space_of(config), prepare(config, log)
     require_valid(prepared)
     return Objective(withhold_test(prepared), space, log), space, prepared.fingerprints

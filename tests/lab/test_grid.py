@@ -20,9 +20,9 @@ from graphrec.datasets import SealedTest
 from graphrec.evaluation.significance import compare, holm
 from graphrec.grid_cells import Axes, Cell, plan_of
 from graphrec.grid_report import CellResult, GridResult, append_grid, write_grid
+from graphrec.lab import fit as fit_module
 from graphrec.lab import grid as grid_module
 from graphrec.lab.grid import run_grid
-from graphrec.tuning import fit as fit_module
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning.record import read_study
@@ -319,7 +319,7 @@ def test_a_grid_grows_by_what_is_new_only(tmp_path: Path, monkeypatch: pytest.Mo
         trained.append(folder.name)
         return real(folder, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("graphrec.tuning.finals.fit_in", spy)
+    monkeypatch.setattr("graphrec.lab.series.fit_in", spy)
     axes = replace(AXES, backbones=("lightgcn",), how=("attention", "mean"))
     result = again(tmp_path / "grid", axes=axes)
     old, new = name_of("lightgcn", "attention"), name_of("lightgcn", "mean")
