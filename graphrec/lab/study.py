@@ -192,7 +192,7 @@ def _rows(
 ) -> tuple[list[Row], int]:
     """Compare each variant with its rival, each pair of run folders once; also count the users."""
     folder = {each.label: each.folder for each in variants if each.settings is not None}
-    users, values = _per_user(results, metric, out)
+    users, values = per_user(results, metric, out)
     pairs: dict[tuple[str, str], Comparison] = {}
     for label, other in track(rival.items(), "Comparing"):
         if label in folder and other in folder and folder[label] != folder[other]:
@@ -213,7 +213,7 @@ def _rows(
     return rows, users
 
 
-def _per_user(
+def per_user(
     results: Mapping[str, Sequence[Result]], metric: str, out: Path
 ) -> tuple[int, dict[str, Values]]:
     """The metric of every user, ``[seeds, users]`` for each folder."""

@@ -20,7 +20,7 @@ from graphrec.processes import stoppable
 from graphrec.progress import step, track
 from graphrec.result import environment
 from graphrec.rng import numpy_stream
-from graphrec.run import prepare
+from graphrec.run import Prepared, prepare
 from graphrec.run_log import RunLog
 from graphrec.tuning.objective import Objective, shown
 from graphrec.tuning.record import (
@@ -100,6 +100,12 @@ def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str
     """Load what trials need, once per worker: everything but the test part."""
     require_no_teacher(config, "tune")
     space, prepared = space_of(config), prepare(config, log)
+    require_valid(prepared)
+    return Objective(withhold_test(prepared), space, log), space, prepared.fingerprints
+
+
+def require_valid(prepared: Prepared) -> None:
+    """Refuse an experiment in which nothing can be chosen on valid."""
     selection = prepared.protocol.selection
     if selection != "valid":
         raise ConfigError(
@@ -108,7 +114,6 @@ def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str
         )
     if not len(prepared.split.valid):
         raise ConfigError("tune needs a validation part. Use split.kind with a valid share.")
-    return Objective(withhold_test(prepared), space, log), space, prepared.fingerprints
 
 
 def space_of(config: RunConfig) -> Space:
