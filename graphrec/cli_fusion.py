@@ -11,11 +11,11 @@ from graphrec import console as show
 from graphrec.cli_data import JsonFlag
 from graphrec.cli_tune import INTERRUPTED
 from graphrec.config_file import load_config
-from graphrec.grid_cells import Axes
-from graphrec.tuning import require_optuna
+from graphrec.lab import study_fusions
+from graphrec.lab.grid_cells import Axes
 
 if TYPE_CHECKING:
-    from graphrec.grid_report import GridResult
+    from graphrec.lab.grid_record import GridResult
 
 OUT_ROOT = Path("studies")
 
@@ -65,17 +65,15 @@ def command(
     settings = load_config(config, changes)
     axes = Axes(_listed(backbones), _listed(where), _listed(how))
     folder = out or OUT_ROOT / f"{settings.run.name or config.stem}-fusion"
-    require_optuna()
-    from graphrec.grid_report import append_grid
-    from graphrec.lab.grid import run_grid
-
     try:
         with show.showing(show.stderr()):
-            result = run_grid(settings, axes, folder, tuned=trials != 0, workers=workers)
+            result = study_fusions(settings, folder, axes, tuned=trials != 0, workers=workers)
     except KeyboardInterrupt:
         show.stderr().print("Stopped. The same command goes on with the grid.")
         raise typer.Exit(INTERRUPTED) from None
     if append is not None:
+        from graphrec.lab.grid_record import append_grid
+
         append_grid(append, result)
     if as_json:
         print(json.dumps(asdict(result)))  # noqa: T201
@@ -92,7 +90,7 @@ def _listed(text: str | None) -> tuple[str, ...] | None:
 
 def _print(result: "GridResult", folder: Path) -> None:
     """The cells, the means along the axes, and what was skipped."""
-    from graphrec.grid_report import table_of
+    from graphrec.lab.grid_record import table_of
 
     console = show.stdout()
     header, rows = table_of(result)

@@ -1,4 +1,4 @@
-"""Studies of variants of one experiment: what modalities are worth, and what their lack costs.
+"""Studies of one experiment: what modalities are worth, what their lack costs, how to fuse them.
 
 Only this file is imported with graphrec: drawings need matplotlib, which is an extra.
 """
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from graphrec.config import RunConfig
 from graphrec.errors import ConfigError
+from graphrec.tuning import require_optuna
 
 if TYPE_CHECKING:
+    from graphrec.lab.grid_cells import Axes
+    from graphrec.lab.grid_record import GridResult
     from graphrec.lab.missing import Grid
     from graphrec.lab.record import LabResult
 
@@ -62,6 +65,30 @@ def study_missing(
     from graphrec.lab.missing import Grid, study
 
     return study(config, grid or Grid(), Path(out), seeds, workers, metric)
+
+
+def study_fusions(
+    config: RunConfig,
+    out: Path | str,
+    axes: "Axes | None" = None,
+    *,
+    tuned: bool = True,
+    workers: int = 1,
+) -> "GridResult":
+    """Compare backbone x where x how of the fusion, each cell tuned by the budget of ``[tune]``.
+
+    Args:
+        axes: what is crossed; tuned: without it every cell keeps the settings of ``config``. The
+            others as in ``study_modalities``; ``tune.final_seeds`` is the number of seeds.
+
+    Raises:
+        ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
+    """
+    require_optuna()
+    from graphrec.lab.grid import run_grid
+    from graphrec.lab.grid_cells import Axes
+
+    return run_grid(config, axes or Axes(), Path(out), tuned=tuned, workers=workers)
 
 
 def require_matplotlib(study: str) -> None:

@@ -11,8 +11,8 @@ from graphrec.evaluation import METRICS, parse_metric
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import compare, holm
 from graphrec.files import write_json
-from graphrec.grid_cells import Axes, Cell, Plan, plan_of
-from graphrec.grid_report import AxisMean, CellResult, GridResult, write_grid
+from graphrec.lab.grid_cells import Axes, Cell, Plan, plan_of
+from graphrec.lab.grid_record import AxisMean, CellResult, GridResult, write_grid
 from graphrec.lab.series import train_series
 from graphrec.lab.study import per_user
 from graphrec.processes import stoppable

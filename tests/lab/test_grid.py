@@ -18,11 +18,11 @@ import pytest
 from graphrec import ConfigError, DataError, RunConfig, build_config, read_result
 from graphrec.datasets import SealedTest
 from graphrec.evaluation.significance import compare, holm
-from graphrec.grid_cells import Axes, Cell, plan_of
-from graphrec.grid_report import CellResult, GridResult, append_grid, write_grid
 from graphrec.lab import fit as fit_module
 from graphrec.lab import grid as grid_module
 from graphrec.lab.grid import run_grid
+from graphrec.lab.grid_cells import Axes, Cell, plan_of
+from graphrec.lab.grid_record import CellResult, GridResult, append_grid, write_grid
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning.record import read_study
