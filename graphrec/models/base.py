@@ -147,7 +147,7 @@ class EmbeddingModel(Model):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The chosen ranking loss and ``reg * l2``."""
-        users, items = self._final()
+        users, items = self.final()
         return self.ranking_terms(users, items, batch)
 
     def ranking_terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -170,7 +170,7 @@ class EmbeddingModel(Model):
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """One ``embed()``, then a matrix product for each block of users."""
-        users, items = self._final()
+        users, items = self.final()
         return lambda batch: users[batch] @ items.T
 
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,7 +178,8 @@ class EmbeddingModel(Model):
         users, items = nodes.split((self.num_users, self.num_items))
         return users, items
 
-    def _final(self) -> tuple[Tensor, Tensor]:
+    def final(self) -> tuple[Tensor, Tensor]:
+        """The vectors whose inner products are the scores: those of ``embed()``, or of norm 1."""
         users, items = self.embed()
         if self.config.normalize:
             return functional.normalize(users, dim=1), functional.normalize(items, dim=1)
