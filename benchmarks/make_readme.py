@@ -24,6 +24,11 @@ TUNED = """Each line of `results/tuning/` is one study of `graphrec tune`, all u
 `own` is the configuration as it stood, `best` the winner. Valid is the score searched for,
 with one seed; test is the mean over seeds that the search had not seen. Seconds: of all trials.
 """
+STUDIES = """Each line of `results/fusion/modality.csv` and `missing.csv` is one variant of a study
+of `graphrec modality` or `graphrec missing`, each line of `grid.csv` one cell of `graphrec fusion`:
+means over fresh seeds on test, the difference to another line with its 95% interval over users and
+seeds, and p of a paired test over users by Holm's method. What they say: `docs/fusion.md`.
+"""
 SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
@@ -34,6 +39,16 @@ def page() -> str:
         parts.append(f"## {path.stem}\n\n{table(_rows(path))}\n")
     for path in sorted((HERE / "results" / "tuning").glob("*.csv")):
         parts.append(f"## Tuned: {path.stem}\n\n{TUNED}\n{tuning_table(_rows(path))}\n")
+    fusion = HERE / "results" / "fusion"
+    parts.append(f"## Fusion\n\n{STUDIES}")
+    for path, made in (
+        (fusion / "modality.csv", study_table),
+        (fusion / "missing.csv", study_table),
+    ):
+        for name, rows in _by_name(_rows(path)).items():
+            parts.append(f"### {path.stem.capitalize()}: {name}\n\n{made(rows)}\n")
+    for name, rows in _by_name(_rows(fusion / "grid.csv"), "grid").items():
+        parts.append(f"### Grid: {name}\n\n{grid_table(rows)}\n")
     ran = {row["name"] for path in (HERE / "results").glob("*.csv") for row in _rows(path)}
     configs = sorted((HERE.parent / "paper_configs").glob("*.toml"))
     papers = [path.stem for path in configs if "paper" in tomllib.loads(path.read_text("utf-8"))]
@@ -48,11 +63,16 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def table(rows: Sequence[dict[str, str]]) -> str:
-    """One line per configuration: seeds, best epochs, test metrics, published values."""
+def _by_name(rows: Sequence[dict[str, str]], key: str = "name") -> dict[str, list[dict[str, str]]]:
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
-        groups.setdefault(row["name"], []).append(row)
+        groups.setdefault(row[key], []).append(row)
+    return groups
+
+
+def table(rows: Sequence[dict[str, str]]) -> str:
+    """One line per configuration: seeds, best epochs, test metrics, published values."""
+    groups = _by_name(rows)
     lines = [
         ["configuration", "seeds", "best epoch", *SHOWN, "published", "verdict"],
         ["---", "---:", "---:", *["---:"] * len(SHOWN), "---", "---"],
@@ -93,6 +113,54 @@ def tuning_table(rows: Sequence[dict[str, str]]) -> str:
             valid = f"{float(row[which]):.4f}"
             lines.append([f"{row['name']}, {which}", *cost, valid, seeds, *figures])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def study_table(rows: Sequence[dict[str, str]]) -> str:
+    """One line per variant, beside the one it is compared with."""
+    metric = rows[0]["metric"]
+    lines = [
+        ["variant", "seeds", metric, "compared with", "difference", "95% interval", "p"],
+        ["---", "---:", "---:", "---", "---:", "---", "---:"],
+    ]
+    for row in rows:
+        if row["skipped"]:
+            lines.append([row["variant"], "", "skipped", "", "", "", ""])
+            continue
+        seeds = str(len(row["seeds"].split()))
+        mean = f"{float(row['mean']):.4f} ± {float(row['deviation']):.4f}"
+        lines.append([row["variant"], seeds, mean, row["against"], *_difference(row, "p")])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def grid_table(rows: Sequence[dict[str, str]]) -> str:
+    """One line per cell, beside the reference; those that were skipped follow with the reason."""
+    metric = rows[0]["metric"]
+    lines = [
+        ["cell", "seeds", "parameters", f"valid {metric}", f"test {metric}", "to reference"],
+        ["---", "---:", "---:", "---:", "---:", "---:", "---", "---:"],
+    ]
+    lines[0] += ["95% interval", "p"]
+    skipped = []
+    for row in rows:
+        if row["skipped"]:
+            skipped.append(f"- {row['name']}: {row['skipped']}")
+            continue
+        figures = [
+            " ± ".join(f"{float(value):.4f}" for value in row[f"{part} {metric}"].split())
+            for part in ("valid", "test")
+        ]
+        name = f"{row['name']} ({row['mark']})" if row["mark"] else row["name"]
+        seeds, parameters = str(len(row["seeds"].split())), f"{int(row['parameters']):,}"
+        lines.append([name, seeds, parameters, *figures, *_difference(row, "p_holm")])
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join([table, *(["", "Skipped:", "", *skipped] if skipped else [])])
+
+
+def _difference(row: dict[str, str], p: str) -> list[str]:
+    if not row["difference"]:
+        return ["", "", ""]
+    difference, low, high = (float(row[name]) for name in ("difference", "low", "high"))
+    return [f"{difference:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{float(row[p]):.2g}"]
 
 
 def _figure(members: Sequence[dict[str, str]], metric: str) -> str:

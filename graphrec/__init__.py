@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from graphrec.config import RunConfig
 from graphrec.config_file import build_config, load_config
 from graphrec.datasets import Dataset, Interactions, Split, load, split
+from graphrec.distillation.compare import distill
+from graphrec.embeddings import item_embeddings
 from graphrec.errors import ConfigError, DataError, GraphRecError, TrainingError
 from graphrec.evaluation import Protocol, evaluate
 from graphrec.features import Features, encode
@@ -43,9 +45,11 @@ __all__ = [
     "Split",
     "TrainingError",
     "build_config",
+    "distill",
     "encode",
     "evaluate",
     "fit",
+    "item_embeddings",
     "load",
     "load_config",
     "read_result",

@@ -73,7 +73,7 @@ def attribute(
         change = _changes(model, ranking)
         if passes_linearly(model):
             neighbours, parts = _largest(linear_contributions(model, train), ranking)
-        elif few and model.config.backbone != "none" and not _votes(model):
+        elif few and model.config.backbone != "none" and model.ranks_by_products:
             neighbours, parts = _largest(gradient_contributions(model, train), ranking)
         else:
             neighbours, parts = None, None
@@ -96,11 +96,7 @@ def require_attribution(model: Model) -> None:
 def passes_linearly(model: ModalityAttentionGCN) -> bool:
     """Whether users are linear in what items start at, and scores in users."""
     config = model.config
-    return config.backbone == "lightgcn" and config.where != "middle" and not _votes(model)
-
-
-def _votes(model: ModalityAttentionGCN) -> bool:
-    return model.late is not None and model.late.kind == "vote"
+    return config.backbone == "lightgcn" and config.where != "middle" and model.ranks_by_products
 
 
 def _pairs(model: ModalityAttentionGCN, ranking: Ranking) -> tuple[Tensor, Tensor]:
@@ -133,11 +129,11 @@ def _changes(model: ModalityAttentionGCN, ranking: Ranking) -> dict[str, FloatAr
 def _scores(model: ModalityAttentionGCN, ranking: Ranking) -> Tensor:
     """Scores of these pairs, ``[n, K]``, without those of all others unless there are votes."""
     users, items = _pairs(model, ranking)
-    if _votes(model):
+    if not model.ranks_by_products:
         votes = model.scorer()
         blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
         return torch.cat([votes(who).gather(1, what) for who, what in blocks])
-    vectors, targets = model.final()
+    vectors, targets = model.vectors()
     blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
     return torch.cat(
         [torch.einsum("bd,bkd->bk", vectors[who], targets[what]) for who, what in blocks]
@@ -209,7 +205,7 @@ def gradient_contributions(model: ModalityAttentionGCN, train: Interactions) -> 
 
 def _factors(model: ModalityAttentionGCN, heard: Tensor) -> tuple[Tensor, Tensor]:
     """The factors c ``[U, V]`` between the vectors of users that score and x_u, and all y_i."""
-    users, items = model.final()
+    users, items = model.vectors()
     ratio = (users.view_as(heard) * heard).sum(dim=2)
     return ratio / heard.square().sum(dim=2).clamp(min=torch.finfo(heard.dtype).tiny), items
 

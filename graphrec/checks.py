@@ -10,12 +10,13 @@ from graphrec.errors import ConfigError
 from graphrec.evaluation import Protocol, parse_metric
 from graphrec.evaluation.metrics import expand
 from graphrec.features.pretrained import PretrainedConfig
-from graphrec.models import MODELS, Model
+from graphrec.models import MODELS, EmbeddingModel, Model
 from graphrec.result import require_measured
 
 
 def require_readers(config: RunConfig, model_class: type[Model]) -> None:
-    """Refuse features that the model would ignore."""
+    """Refuse features that the model would ignore, and a teacher that it cannot learn from."""
+    _require_student(config, model_class)
     if config.features and not model_class.uses_modalities:
         raise ConfigError(
             f"Model {config.model.name!r} reads no features, but the configuration has "
@@ -47,6 +48,26 @@ def require_token_readers(config: RunConfig, models: Mapping[str, type[Model]]) 
                 f"missing.strategy = 'token' is a row that learns, and model {name!r} takes rows "
                 f"as they are. Use another strategy or another model."
             )
+
+
+def _require_student(config: RunConfig, model_class: type[Model]) -> None:
+    if config.distill.teacher is None or issubclass(model_class, EmbeddingModel):
+        return
+    why = "is solved in closed form" if model_class.closed_form else "has another kind of loss"
+    known = ", ".join(name for name, each in MODELS.items() if issubclass(each, EmbeddingModel))
+    raise ConfigError(
+        f"distill.teacher: model {config.model.name!r} {why} and cannot be taught. Remove "
+        f"[distill] or choose a model that learns embeddings: {known}."
+    )
+
+
+def require_no_teacher(config: RunConfig, command: str) -> None:
+    """Refuse a teacher where models are trained in series, all of them alone."""
+    if config.distill.teacher is not None:
+        raise ConfigError(
+            f"graphrec {command} trains without a teacher. Remove [distill]; teach what comes out "
+            f"of it with graphrec distill."
+        )
 
 
 def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from graphrec import cli_tune
+from graphrec import cli_distill, cli_embed, cli_fusion, cli_lab, cli_tune
 from graphrec import console as show
 from graphrec import report as reports
 from graphrec.cite import citable, citation
@@ -42,6 +42,11 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command("tune")(cli_tune.command)
+app.command("distill")(cli_distill.command)
+app.command("embed")(cli_embed.command)
+app.command("fusion")(cli_fusion.command)
+app.command("modality")(cli_lab.modality)
+app.command("missing")(cli_lab.missing)
 
 Overrides = Annotated[
     list[str] | None,

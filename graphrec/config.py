@@ -5,7 +5,7 @@ relative to the working directory and are stored absolute, so that the ``config.
 can be run again from anywhere. ``config_file`` reads and overrides them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Fraction, Json, absolute
+from graphrec.config_controls import Control, require_controlled
 from graphrec.config_data import (
     CleanConfig,
     ColumnRule,
@@ -29,6 +30,7 @@ from graphrec.config_data import (
     ItemColumn,
     SplitConfig,
 )
+from graphrec.config_distill import DistillConfig
 from graphrec.config_missing import MissingConfig
 from graphrec.config_tune import SearchRange, TuneConfig
 from graphrec.errors import ConfigError
@@ -41,6 +43,7 @@ __all__ = [
     "ColumnRule",
     "Config",
     "DataConfig",
+    "DistillConfig",
     "EvaluationConfig",
     "FeatureConfig",
     "Format",
@@ -82,6 +85,36 @@ class ModelConfig(Config):
 
     name: str
     """A name of ``MODELS`` (``graphrec list models``) or ``"package.module:Class"``."""
+
+    def idle(self) -> Iterable[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        return ()
+
+    def in_vain(self) -> list[tuple[str, str]]:
+        """Settings that are not at their default and have no effect, and why."""
+        return [each for each in self.idle() if getattr(self, each[0]) != self._default(each[0])]
+
+    def at_defaults(self, names: Iterable[str]) -> Self:
+        """These settings with some at their defaults, and with them all that is idle then."""
+        left, gone = self, list(names)
+        while gone:
+            left = left.model_copy(update={name: self._default(name) for name in gone})
+            gone = [name for name, _ in left.in_vain()]
+        return left
+
+    def _default(self, name: str) -> object:
+        return type(self).model_fields[name].default
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """These settings where only some modalities are left, without what needs the others.
+
+        Args:
+            matrices: modalities with rows. lists: modalities that are lists of neighbours.
+
+        Raises:
+            ConfigError: nothing would be left to learn from.
+        """
+        return self
 
 
 class TrainingConfig(Config):
@@ -189,10 +222,15 @@ class RunConfig(Config):
     """``[features.NAME]``: one table per modality."""
     user_features: dict[str, SerializeAsAny[FeatureConfig]] = {}
     """``[user_features.NAME]``: the same for users, of whom the training part alone can tell."""
+    controls: dict[str, Control] = {}
+    """``NAME = "shuffled"`` deals the rows of ``[features.NAME]`` out among the items that have
+    one, ``"noise"`` replaces them by noise of equal moments; both follow from ``run.seed``."""
     missing: MissingConfig = MissingConfig()
     """Modalities that items lack, or are made to lack."""
     model: SerializeAsAny[ModelConfig]
     """The model and its settings."""
+    distill: DistillConfig = DistillConfig()
+    """A finished run that teaches the model."""
     training: TrainingConfig = TrainingConfig()
     """The optimisation loop."""
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -265,6 +303,7 @@ class RunConfig(Config):
         from graphrec.evaluation.metrics import parse_metric
         from graphrec.evaluation.protocol import protocol_of
 
+        require_controlled(self.controls, self.features)
         self.missing.require_features(self.features)
         protocol_of(self.evaluation)
         for metric in (*self.evaluation.metrics, *self.published):

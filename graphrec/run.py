@@ -5,7 +5,7 @@ valid -> the test part is opened -> Result.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from graphrec.checks import device_of, require_cut_offs, require_readers, require_token_readers
-from graphrec.config import Json, ModelConfig, RunConfig
+from graphrec.config import FeatureConfig, Json, ModelConfig, RunConfig
 from graphrec.config_file import config_hash, differing_settings
 from graphrec.datasets import Dataset, Interactions, Split, load, split
+from graphrec.distillation import Teacher, taught, with_teacher
 from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
-from graphrec.features import Features, encode
+from graphrec.features import Features, Modality, encode
+from graphrec.features.controls import controlled
 from graphrec.features.interactions import Side
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
@@ -47,7 +49,8 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
 
     Raises:
         ConfigError: ``out`` holds another run, or settings contradict each other.
-        DataError: the data do not hold what the configuration says, or ``out`` is not writable.
+        DataError: the data do not hold what the configuration says, the teacher is one of other
+            data, or ``out`` is not writable.
         TrainingError: the loss is not finite, or the checkpoint is damaged.
     """
     out = Path(out)
@@ -55,18 +58,18 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
         return read_result(out)
     log = RunLog()
     log.event("start", f"Run folder {out}", {"config_hash": config_hash(config), "resume": resume})
-    prepared = prepare(config, log)
+    prepared = with_teacher(prepare(config, log), log)
     with log.stage("build"):
         model = build(config.model, prepared)
+        learner = taught(model, prepared)
     for left_by_a_kill in out.glob(".*.part"):
         left_by_a_kill.unlink()
     write_json(out / "config.json", config.model_dump(mode="json"))
     log.write_to(out / "log.jsonl")
     with log.stage("fit"):
         going_on = resume and (out / CHECKPOINT).exists()
-        fitted = fit_model(
-            model, prepared, log, CheckpointPolicy(out / CHECKPOINT, prepared.identity, going_on)
-        )
+        policy = CheckpointPolicy(out / CHECKPOINT, prepared.identity, going_on)
+        fitted = fit_model(learner, prepared, log, policy)
     with log.stage("baselines"):
         baselines = fit_baselines(prepared, log)
     with log.stage("evaluate"):
@@ -95,6 +98,10 @@ def conclude(
     return result
 
 
+Encoded = tuple[FeatureConfig, Modality]
+"""A modality as it was encoded, and the settings by which it was."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """All that the models of one experiment share; built once."""
@@ -102,12 +109,16 @@ class Prepared:
     config: RunConfig
     dataset: Dataset
     split: Split
+    encoded: Mapping[str, Encoded]
+    """Modalities of items before controls and removal; kept for other settings of the rest."""
     features: Features
     user_features: Features
     protocol: Protocol
     device: torch.device
     environment: dict[str, Json]
     """Versions and git state at the start: the checkout may move on while a run goes on."""
+    teacher: Teacher | None = None
+    """Who teaches the model; a run that is finished does without."""
 
     @property
     def backend(self) -> Backend:
@@ -118,12 +129,14 @@ class Prepared:
     def fingerprints(self) -> dict[str, str]:
         """sha256 of everything that a number depends on, besides the model."""
         users = {"user_features": self.user_features.fingerprint} if self.user_features else {}
+        teacher = {"teacher": self.teacher.fingerprint} if self.teacher else {}
         return {
             "dataset": self.dataset.fingerprint,
             "split": self.split.fingerprint,
             "features": self.features.fingerprint,
             "protocol": self.protocol.fingerprint,
             **users,
+            **teacher,
         }
 
     @property
@@ -186,22 +199,75 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         )
     require_cut_offs(config, protocol, len(dataset.item_ids))
     with log.stage("encode"):
-        features, users = encode_content(config, dataset, parts.train, log)
-    return Prepared(config, dataset, parts, features, users, protocol, device, started_in)
+        encoded = _encode_items(config, dataset, parts.train, {}, log)
+        features = _changed(config, encoded, dataset, parts.train, log)
+        users = _encode_users(config, dataset, parts.train, log)
+    return Prepared(config, dataset, parts, encoded, features, users, protocol, device, started_in)
 
 
-def encode_content(
-    config: RunConfig, dataset: Dataset, train: Interactions, log: RunLog
-) -> tuple[Features, Features]:
-    """Encode the features of items and of users; remove and fill what ``[missing]`` says."""
-    features = encode(dataset, config.features, train)
-    users = encode(dataset, config.user_features, train, side="users")
+def with_settings(prepared: Prepared, config: RunConfig, log: RunLog) -> Prepared:
+    """The same data under other settings; only content whose settings differ is encoded anew.
+
+    Raises:
+        ConfigError: the content is not what the new settings need.
+    """
+    before, data, train = prepared.config, prepared.dataset, prepared.split.train
+    if _what_content_follows_from(config) != _what_content_follows_from(before):
+        encoded = _encode_items(config, data, train, prepared.encoded, log)
+        features = _changed(config, encoded, data, train, log)
+        prepared = replace(prepared, encoded=encoded, features=features)
+    if config.user_features != before.user_features:
+        users = _encode_users(config, data, train, log)
+        prepared = replace(prepared, user_features=users)
+    return replace(prepared, config=config)
+
+
+def _what_content_follows_from(config: RunConfig) -> tuple[object, ...]:
+    seed = config.run.seed if config.controls else None
+    return config.features, config.controls, config.missing, seed
+
+
+def _encode_items(
+    config: RunConfig,
+    dataset: Dataset,
+    train: Interactions,
+    known: Mapping[str, Encoded],
+    log: RunLog,
+) -> dict[str, Encoded]:
+    """Encode the modalities that are not known yet; the others stay known, in use or not."""
+    fresh = {
+        name: settings
+        for name, settings in config.features.items()
+        if name not in known or known[name][0] != settings
+    }
+    features = encode(dataset, fresh, train)
     _log_features(log, "Features", features, "items")
+    return {**known, **{name: (fresh[name], modality) for name, modality in features.items()}}
+
+
+def _encode_users(
+    config: RunConfig, dataset: Dataset, train: Interactions, log: RunLog
+) -> Features:
+    users = encode(dataset, config.user_features, train, side="users")
     _log_features(log, "User features", users, "users")
+    return users
+
+
+def _changed(
+    config: RunConfig,
+    encoded: Mapping[str, Encoded],
+    dataset: Dataset,
+    train: Interactions,
+    log: RunLog,
+) -> Features:
+    """Apply ``[controls]``, then remove and fill what ``[missing]`` says."""
+    chosen = {name: encoded[name][1] for name in config.features}
+    features = Features(chosen, len(dataset.item_ids))
+    features = controlled(features, config.controls, config.run.seed)
     features, changes = remove_and_fill(features, train, config.missing)
     for change in changes:
         log.event("missing", str(change), change.details)
-    return features, users
+    return features
 
 
 def _log_features(log: RunLog, title: str, features: Features, side: Side) -> None:

@@ -76,6 +76,10 @@ def table_of(folder: Path, model: str = "modality_attention_gcn") -> Table:
         table["features"] = {
             "text": {"encoder": "tfidf", "columns": ["text"], "dim": 4, "min_df": 1}
         }
+    if model == "joint_embedding":
+        table["features"] |= {
+            "words": {"encoder": "bow", "columns": ["text"], "dim": 3, "min_df": 2}
+        }
     return table
 
 

@@ -205,7 +205,7 @@ def literal_parts(model: ModalityAttentionGCN, world: World, u: int, i: int) -> 
     weights = np.ones(starts.shape[1])
     if model.late is not None and model.late.kind == "user":
         weights = model.late.user_weights(model.users)[u].detach().double().numpy()
-    target = model.final()[1][i].detach().double().numpy().reshape(-1, width)
+    target = model.vectors()[1][i].detach().double().numpy().reshape(-1, width)
     parts = np.zeros(len(nodes))
     for view, weight in enumerate(weights):
         x = sum(a[u, node] * nodes[node, view] for node in range(len(nodes)))
@@ -273,7 +273,7 @@ def test_elsewhere_a_contribution_is_the_slope_of_the_score(
     with torch.no_grad():
         own, found = gradient_contributions(model, world.train)(3, np.arange(12))
         starts, step = model.item_starts()[0], 1e-6
-        users, targets = model.final()
+        users, targets = model.vectors()
         width = model.hear(starts).shape[2]
         heard = model.hear(starts)[3].flatten()
         factor = (users[3].view(-1, width) / heard.view(-1, width)).mean(dim=1, keepdim=True)
@@ -367,7 +367,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         for each in (found.attention, found.change)
     )
     with torch.no_grad():
-        vectors, targets = (each.unflatten(1, (3, 16)).double() for each in model.final())
+        vectors, targets = (each.unflatten(1, (3, 16)).double() for each in model.vectors())
         parts = torch.einsum("uvd,ukvd->ukv", vectors, targets[ranking.items]).numpy()
     return Planted(attention, change, model.content.present.numpy()[ranking.items], parts)
 

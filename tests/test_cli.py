@@ -42,7 +42,7 @@ ALL = commands()
 def test_the_commands_are_these() -> None:
     """A command is a promise: removing or renaming one breaks scripts."""
     wanted = {"run", "list", "data list", "data info", "data get", "recommend", "report", "check"}
-    assert wanted | {"cite", "doctor", "encode"} <= set(ALL)
+    assert wanted | {"cite", "doctor", "embed", "encode"} <= set(ALL)
 
 
 @pytest.mark.parametrize("words", ALL)

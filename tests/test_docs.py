@@ -12,10 +12,14 @@ import pytest
 
 from graphrec import build_config
 from graphrec.features import ENCODERS
+from graphrec.files import write_json
 from tests import flow
+from tests.lab import worlds
 
 DOCS = Path(__file__).parents[1] / "docs"
 FEATURES = (DOCS / "features.md").read_text(encoding="utf-8")
+DISTILLATION = (DOCS / "distillation.md").read_text(encoding="utf-8")
+CONTROLS = (DOCS / "controls.md").read_text(encoding="utf-8")
 TUNING = (DOCS / "tuning.md").read_text(encoding="utf-8")
 
 
@@ -43,11 +47,29 @@ def test_a_block_of_the_guide_to_tuning_is_a_valid_configuration(block: str) -> 
     assert config.search or config.tune.model_fields_set
 
 
+def test_the_controls_of_the_guide_are_a_valid_configuration() -> None:
+    (block,) = blocks(CONTROLS, "toml")
+    table = worlds.table_of("image") | tomllib.loads(block)
+    assert build_config(table).controls == {"image": "shuffled"}
+
+
+def test_the_commands_of_the_guide_to_controls_are_accepted(tmp_path: Path) -> None:
+    """Each with all its options, on a small configuration; studies themselves are in tests/lab."""
+    write_json(tmp_path / "shop.json", worlds.table_of("image"))
+    lines = [line for block in blocks(CONTROLS, "bash") for line in block.splitlines() if line]
+    assert len(lines) == 2
+    for line in lines:
+        words = shlex.split(line.replace("shop.toml", str(tmp_path / "shop.json")))
+        assert words[0] == "graphrec"
+        answer = flow.graphrec(*words[1:], "--metric", "none@20", "--out", tmp_path / "s")
+        assert "--metric 'none@20' is not measured" in flow.refusal(answer)
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the configurations that the guide to tuning talks about."""
+    """A folder with the configurations that the guides talk about."""
     folder = tmp_path_factory.mktemp("shop")
-    for name, model in (("shop", "lightgcn"), ("mf", "mf")):
+    for name, model in (("shop", "lightgcn"), ("mf", "mf"), ("small", "mf")):
         data = flow.data()
         (folder / f"{name}.toml").write_text(
             f'[data]\npath = "{data}/pairs.csv"\nuser = "who"\nitem = "what"\ntime = "when"\n'
@@ -99,3 +121,25 @@ def test_the_script_for_job_arrays_runs_with_two_workers(shop: Path) -> None:
     ]
     assert [task.wait(300) for task in tasks] == [0, 0]
     assert "maximize" in (shop / "array/mf/study.json").read_text()
+
+
+@pytest.mark.parametrize("block", blocks(DISTILLATION, "toml"))
+def test_a_block_of_the_guide_to_distillation_is_a_valid_configuration(block: str) -> None:
+    table = {"data": {"path": "x.csv"}, "model": {"name": "mf"}}
+    config = build_config(table | tomllib.loads(block))
+    assert config.distill.teacher is not None
+
+
+def test_the_commands_of_the_guide_to_distillation_run(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop)
+    lines = [line for block in blocks(DISTILLATION, "bash") for line in block.splitlines() if line]
+    assert len(lines) == 3
+    for line in lines:
+        line = line.replace("@20", "@10")  # the catalogue has 18 items
+        answer = flow.graphrec(*shlex.split(line)[1:])
+        assert answer.code == 0, f"{line}: {answer.err}"
+    (example,) = blocks(DISTILLATION, "python")
+    exec(example.replace("ndcg@20", "ndcg@10"), {})
+    assert (shop / "distilled/python/distill.json").exists()

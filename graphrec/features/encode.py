@@ -19,6 +19,7 @@ from graphrec.features.interactions import InteractionEncoder, Side
 from graphrec.features.neighbours import NeighbourEncoder
 from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
 from graphrec.features.spectra import LogmelEncoder, MfccEncoder, StftEncoder
+from graphrec.features.spectral import SpectralEncoder
 from graphrec.features.text import TextEncoder
 from graphrec.features.tfidf import BowEncoder, TfidfEncoder
 from graphrec.features.video import VideoEncoder
@@ -102,6 +103,7 @@ ENCODERS = EncoderTable(
         "file": FileEncoder,
         "interactions": InteractionEncoder,
         "neighbours": NeighbourEncoder,
+        "spectral": SpectralEncoder,
         "tfidf": TfidfEncoder,
         "word2vec": Word2VecEncoder,
         "logmel": LogmelEncoder,

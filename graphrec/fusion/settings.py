@@ -1,17 +1,25 @@
 """Settings of what becomes of the modalities of items."""
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Literal, Self
 
 from pydantic import NonNegativeFloat
 
 from graphrec.alignment import AlignmentConfig
 from graphrec.config import Fraction
+from graphrec.errors import ConfigError
 from graphrec.fusion import FUSIONS
 from graphrec.names import resolve
 
 SCORED = ("late", "sample", "model")
 """Places of fusion that combine scores, not vectors."""
+
+
+def shares_of(
+    shares: Mapping[str, float] | None, names: Collection[str]
+) -> dict[str, float] | None:
+    """The shares of some modalities, if any are given."""
+    return None if shares is None else {name: shares[name] for name in shares if name in names}
 
 
 class FusionConfig(AlignmentConfig):
@@ -79,3 +87,18 @@ class FusionConfig(AlignmentConfig):
         for name, needed in (("feature_drop", 1), ("modality_dropout", 2)):
             if getattr(self, name):
                 yield name, needed
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without the shares of other modalities, and without what needs more of them.
+
+        Raises:
+            ConfigError: nothing would be left to learn from.
+        """
+        if not (matrices or self.use_id):
+            raise ConfigError("model.use_id = false leaves nothing to learn from without features.")
+        left = super().reduced(matrices, lists)
+        for key in ("modality_shares", "view_shares"):
+            shares = shares_of(getattr(left, key), {*matrices, "id"})
+            left = left.model_copy(update={key: shares})
+        gone = [key for key, needed in left.needed_modalities() if needed > len(matrices)]
+        return left.at_defaults([*gone, "late", "view_shares"] if "where" in gone else gone)

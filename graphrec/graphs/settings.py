@@ -1,7 +1,7 @@
 """Settings of message passing: between users and items, and among similar items."""
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -59,3 +59,12 @@ class GraphConfig(ModelConfig):
         if not self.item_layers:
             for name in ("knn_k", "knn_edges", "knn_shares"):
                 yield name, "while item_layers = 0"
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without the shares of other modalities, and without a graph of none."""
+        left = super().reduced(matrices, lists)
+        shares = dict.fromkeys((*matrices, *lists), 1.0)
+        if self.knn_shares is not None:
+            shares = {name: self.knn_shares[name] for name in self.knn_shares if name in shares}
+            left = left.model_copy(update={"knn_shares": shares})
+        return left if any(shares.values()) else left.at_defaults(["item_layers"])

@@ -9,9 +9,9 @@ from graphrec.config_base import Json
 from graphrec.config_missing import FROM_OTHERS, MissingConfig
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
+from graphrec.features.controls import why_fixed
 from graphrec.features.features import Features, Modality
 from graphrec.features.neighbours import GivenNeighbours
-from graphrec.features.pretrained import EncodedModality
 from graphrec.missing.gan import by_gan
 from graphrec.missing.gap import Filling, Gap
 from graphrec.missing.neighbours import by_neighbours
@@ -108,11 +108,7 @@ def _problem(modality: Modality) -> str:
     """Why a modality is not a matrix that may be changed; empty if it is one."""
     if isinstance(modality, GivenNeighbours):
         return "it holds lists of neighbours and no rows"
-    if isinstance(modality, EncodedModality) and modality.trainable is not None:
-        return "its encoder is trained with the recommender (fine_tune)"
-    if isinstance(modality.values, np.memmap):
-        return "its matrix is larger than its memory_mb and lies on disk"
-    return ""
+    return why_fixed(modality)
 
 
 def _fill(gap: Gap, config: MissingConfig) -> tuple[Modality, int]:

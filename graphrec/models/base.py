@@ -102,6 +102,32 @@ class Model(nn.Module, ABC):
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Prepare for an epoch, for example by drawing an augmented graph."""
 
+    def lasting(self) -> "Model":
+        """The model that is kept after training, without what serves training only."""
+        return self
+
+
+class VectorModel(Model):
+    """Ranks by the inner product of user and item vectors; how these learn is its own affair."""
+
+    @abstractmethod
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """The vectors whose inner products are the scores, shaped as those of ``embed``."""
+        return self.embed()
+
+    @property
+    def ranks_by_products(self) -> bool:
+        """Whether scores are the inner products of ``vectors()``: yes, unless a setting says no."""
+        return True
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """One ``embed()``, then a matrix product for each block of users."""
+        users, items = self.vectors()
+        return lambda batch: users[batch] @ items.T
+
 
 class EmbeddingConfig(ModelConfig):
     """Settings of models that rank by the inner product of user and item vectors."""
@@ -120,11 +146,13 @@ class EmbeddingConfig(ModelConfig):
     """Weight of half the squared norm of the batch's own embeddings, per training pair."""
 
 
-class EmbeddingModel(Model):
-    """Ranks by the inner product of final user and item embeddings."""
+class EmbeddingModel(VectorModel):
+    """Learns its user and item embeddings by a ranking loss."""
 
     Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
     config: EmbeddingConfig
+    on_vectors: Callable[[Tensor, Tensor, Batch], dict[str, Tensor]] | None = None
+    """More terms of a step, on its ``vectors()``."""
     search = {
         "training.lr": SearchRange(low=1e-4, high=1e-2, log=True),
         "model.reg": SearchRange(low=1e-6, high=1.0, log=True),
@@ -138,25 +166,19 @@ class EmbeddingModel(Model):
         self.config = config
 
     @abstractmethod
-    def embed(self) -> tuple[Tensor, Tensor]:
-        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
-
-    @abstractmethod
     def penalised(self, batch: Batch) -> list[Tensor]:
         """The rows whose squared norm is the ``reg`` term; first dimension B."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The chosen ranking loss and ``reg * l2``."""
-        users, items = self.final()
-        return self.ranking_terms(users, items, batch)
+        return self.ranking_terms(*self.vectors(), batch)
 
     def ranking_terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms of vectors ``[U, D]`` and ``[I, D]``, whose inner products are the scores."""
-        vectors = rows(users, batch.users)
-        chosen = rows(items, batch.items)
-        scores = single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
+        scores = pair_scores(users, items, batch.users, batch.items)
         own = self.ranking(scores[:, 0], scores[:, 1:])
-        return {self.config.loss: own} | self.penalty(batch)
+        more = {} if self.on_vectors is None else self.on_vectors(users, items, batch)
+        return {self.config.loss: own} | self.penalty(batch) | more
 
     def ranking(self, pos: Tensor, neg: Tensor) -> Tensor:
         """The chosen ranking loss of scores ``[B]`` and ``[B, n]``, a scalar."""
@@ -168,18 +190,13 @@ class EmbeddingModel(Model):
             return {}
         return {"reg": self.config.reg * losses.l2(*self.penalised(batch))}
 
-    def scorer(self) -> Callable[[Tensor], Tensor]:
-        """One ``embed()``, then a matrix product for each block of users."""
-        users, items = self.final()
-        return lambda batch: users[batch] @ items.T
-
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Split ``[N, D]`` into users and items; its gradient is one concatenation."""
         users, items = nodes.split((self.num_users, self.num_items))
         return users, items
 
-    def final(self) -> tuple[Tensor, Tensor]:
-        """The vectors whose inner products are the scores: those of ``embed()``, or of norm 1."""
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """The final embeddings, scaled to length 1 with ``normalize``."""
         users, items = self.embed()
         if self.config.normalize:
             return functional.normalize(users, dim=1), functional.normalize(items, dim=1)
@@ -189,6 +206,13 @@ class EmbeddingModel(Model):
 def rows(table: Tensor, ids: Tensor) -> Tensor:
     """``table[ids]``, ``[..., D]``, with a gradient several times faster on CPU than indexing's."""
     return table.index_select(0, ids.flatten()).unflatten(0, ids.shape)
+
+
+def pair_scores(users: Tensor, items: Tensor, who: Tensor, what: Tensor) -> Tensor:
+    """Inner products of users ``who`` ``[B]`` with items ``what`` ``[B, n]``: ``[B, n]``."""
+    vectors = rows(users, who)
+    chosen = rows(items, what)
+    return single(torch.bmm(chosen, vectors.unsqueeze(2)).squeeze(2))
 
 
 def embedding_table(

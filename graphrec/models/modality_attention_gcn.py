@@ -48,10 +48,14 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         self.require_fitting_backbone()
         if self.dim % self.heads:
             raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
-        for name, reason in (*self.idle_fusion(), *self.idle_graph()):
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect {reason}; remove it")
+        for name, reason in self.in_vain():
+            raise ValueError(f"{name} has no effect {reason}; remove it")
         return self
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        yield from self.idle_fusion()
+        yield from self.idle_graph()
 
 
 class ModalityAttentionGCN(EmbeddingModel):
@@ -307,13 +311,18 @@ class ModalityAttentionGCN(EmbeddingModel):
         pairs = zip(layers, nodes.unbind(1), strict=True)
         return torch.stack([each(graph, view) for each, view in pairs], dim=1)
 
-    def final(self) -> tuple[Tensor, Tensor]:
-        """Views whose scores are combined are normalised by themselves."""
-        return super().final() if self.late is None else self.embed()
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Views whose scores are combined are normalised by themselves; for votes, as for mean."""
+        return super().vectors() if self.late is None else self.embed()
+
+    @property
+    def ranks_by_products(self) -> bool:
+        """Unless views vote."""
+        return self.late is None or self.config.late != "vote"
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """Inner products, or votes."""
-        if self.late is None or self.config.late != "vote":
+        if self.late is None or self.ranks_by_products:
             return super().scorer()
         return self.late.votes(self._views())
 

@@ -121,7 +121,7 @@ def fit(
 
 def _finish(model: Model, best: Mapping[str, Tensor], result: FitResult) -> FitResult:
     """Leave the model with its best weights, ready to score."""
-    model.load_state_dict(best)
+    model.lasting().load_state_dict(best)
     model.eval()
     return result
 
@@ -224,7 +224,8 @@ def _note(record: Mapping[str, float], key: str, result: FitResult) -> str:
 
 
 def _weights(model: Model) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    state = model.lasting().state_dict()
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
 def _save(

@@ -12,7 +12,7 @@ import optuna
 from graphrec.config import RunConfig
 from graphrec.errors import ConfigError, GraphRecError
 from graphrec.evaluation import METRICS, parse_metric
-from graphrec.run import Prepared, build, encode_content, fit_model, measure_valid
+from graphrec.run import Prepared, build, fit_model, measure_valid, with_settings
 from graphrec.run_log import RunLog
 from graphrec.tuning.space import Space, Values
 
@@ -135,15 +135,6 @@ class Objective:
         """The same experiment; content of other settings is kept until the next change."""
         self._last = with_settings(self._last, config, self._log)
         return self._last
-
-
-def with_settings(prepared: Prepared, config: RunConfig, log: RunLog) -> Prepared:
-    """The same data under other settings; content is encoded anew if its settings differ."""
-    before = prepared.config
-    if (config.features, config.user_features) != (before.features, before.user_features):
-        features, users = encode_content(config, prepared.dataset, prepared.split.train, log)
-        prepared = replace(prepared, features=features, user_features=users)
-    return replace(prepared, config=config)
 
 
 def shown(values: Values) -> str:

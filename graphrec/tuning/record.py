@@ -169,13 +169,13 @@ def summarise(
         fingerprints=dict(fingerprints),
         environment=environment,
         seeds=[result.seed for result in some],
-        valid={name: _spread(results, "valid") for name, results in finals.items() if results},
-        test={name: _spread(results, "test") for name, results in finals.items() if results},
+        valid={name: spread(results, "valid") for name, results in finals.items() if results},
+        test={name: spread(results, "test") for name, results in finals.items() if results},
         test_openings=some[0].test_openings if some else [],
     )
 
 
-def _spread(results: Sequence[Result], part: str) -> dict[str, list[float]]:
+def spread(results: Sequence[Result], part: str) -> dict[str, list[float]]:
     """Mean and standard deviation of every metric over the seeds."""
     found = {}
     for name in results[0].metrics[part]:

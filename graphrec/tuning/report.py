@@ -1,11 +1,9 @@
 """The page of a study: one HTML file with its plots inside, and the plots beside it."""
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import optuna
@@ -14,7 +12,9 @@ from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as draw
 
+from graphrec.drawing import as_svg
 from graphrec.files import write_bytes
+from graphrec.page import html_table, inlined, paragraphs, write_page
 from graphrec.tuning.record import StudyResult, trial_table
 from graphrec.tuning.trials import counted
 
@@ -24,14 +24,6 @@ Plot = Callable[[], object]
 """Draws, and returns axes or an array of them."""
 
 METRICS_SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto }
-td, th { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: right }
-td, th { white-space: nowrap }
-td:first-child, th:first-child { text-align: left }
-svg { max-width: 100%; height: auto }
-"""
 
 
 def write_report(out: Path, study: optuna.Study, result: StudyResult) -> None:
@@ -40,18 +32,10 @@ def write_report(out: Path, study: optuna.Study, result: StudyResult) -> None:
     for title, plot in _plots(study, result).items():
         svg = _svg(plot)
         write_bytes(out / "plots" / f"{title.lower().replace(' ', '-')}.svg", svg.encode())
-        parts.append(f"<h2>{title}</h2>\n{svg[svg.index('<svg') :]}")
+        parts.append(f"<h2>{title}</h2>\n{inlined(svg)}")
     table = trial_table(study).drop("worker")
-    parts.append("<h2>Trials</h2>" + _table(table.columns, table.rows()))
-    page = "\n".join(
-        [
-            "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-            f"<title>{escape(result.name)}</title><style>{STYLE}</style></head><body>",
-            *parts,
-            "</body></html>\n",
-        ]
-    )
-    write_bytes(out / "report.html", page.encode())
+    parts.append("<h2>Trials</h2>" + html_table(table.columns, table.rows()))
+    write_page(out / "report.html", result.name, parts)
 
 
 def _plots(study: optuna.Study, result: StudyResult) -> dict[str, Plot]:
@@ -84,20 +68,17 @@ def _plots(study: optuna.Study, result: StudyResult) -> dict[str, Plot]:
 
 def _svg(plot: Plot) -> str:
     """Draw on a figure that belongs to nobody else."""
-    with mpl.rc_context({"svg.hashsalt": "graphrec", "svg.fonttype": "none"}):
-        try:
-            axes: list[Axes] = list(np.atleast_1d(np.asarray(plot(), dtype=object)))
-            figure = axes[0].get_figure(root=True)
-            assert figure is not None
-            figure.set_size_inches(max(8.0, 2.4 * len(axes)), 4.5)
-            legend = axes[0].get_legend()
-            if legend is not None and len(legend.get_texts()) > LEGEND_LINES:
-                legend.remove()  # one line per trial would leave no room for the curves
-            buffer = io.StringIO()
-            figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-        finally:
-            plt.close("all")
-    return buffer.getvalue()
+    try:
+        axes: list[Axes] = list(np.atleast_1d(np.asarray(plot(), dtype=object)))
+        figure = axes[0].get_figure(root=True)
+        assert figure is not None
+        figure.set_size_inches(max(8.0, 2.4 * len(axes)), 4.5)
+        legend = axes[0].get_legend()
+        if legend is not None and len(legend.get_texts()) > LEGEND_LINES:
+            legend.remove()  # one line per trial would leave no room for the curves
+        return as_svg(figure)
+    finally:
+        plt.close("all")
 
 
 def _facts(result: StudyResult) -> str:
@@ -111,7 +92,7 @@ def _facts(result: StudyResult) -> str:
         + ", ".join(f"{name} = {value}" for name, value in result.best_params.items()),
         f"Test part opened: {'; '.join(result.test_openings) or 'never'}.",
     ]
-    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return paragraphs(lines)
 
 
 def _finals(result: StudyResult) -> str:
@@ -125,16 +106,4 @@ def _finals(result: StudyResult) -> str:
         for setting, metrics in found.items():
             figures = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in (metrics[n] for n in names)]
             rows.append([f"{setting}, {label}", *figures])
-    return f"<h2>Trained with {len(result.seeds)} fresh seeds</h2>" + _table(["", *names], rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    def line(cells: Sequence[object], tag: str) -> str:
-        shown = ("" if each is None else _short(each) for each in cells)
-        return "<tr>" + "".join(f"<{tag}>{escape(each)}</{tag}>" for each in shown) + "</tr>"
-
-    return f"<table>{line(header, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"<h2>Trained with {len(result.seeds)} fresh seeds</h2>" + html_table(["", *names], rows)

@@ -8,18 +8,20 @@ import optuna
 import polars as pl
 from optuna.trial import FrozenTrial, TrialState
 
+from graphrec.checks import require_no_teacher
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
 from graphrec.files import write_json
+from graphrec.lab.series import train_series
 from graphrec.models import MODELS
 from graphrec.names import resolve
+from graphrec.processes import stoppable
 from graphrec.progress import step, track
 from graphrec.result import environment
 from graphrec.rng import numpy_stream
-from graphrec.run import prepare
+from graphrec.run import Prepared, prepare
 from graphrec.run_log import RunLog
-from graphrec.tuning.finals import train_finals
 from graphrec.tuning.objective import Objective, shown
 from graphrec.tuning.record import (
     StudyResult,
@@ -34,7 +36,7 @@ from graphrec.tuning.report import write_report
 from graphrec.tuning.space import Space, Values
 from graphrec.tuning.study import BUDGET, connect, enqueue, is_ready, name_of, study_of
 from graphrec.tuning.trials import counted
-from graphrec.tuning.work import Told, quiet, stoppable, withhold_test, work, work_with
+from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
 
 JOIN_SECONDS = 60
 """A worker waits so long for the study that it is to join."""
@@ -65,7 +67,7 @@ def start(
                 work_with(workers, out, storage, study, told)
         write_trials(out, study)
         settings = _write_winners(out, study, space, log)
-        finals = train_finals(settings, config.tune.final_seeds, out / "final", workers, log)
+        finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log)
         result = summarise(study, config, fingerprints, finals, started_in)
         write_study(out / "study.json", result)
         write_report(out, study, result)
@@ -96,7 +98,14 @@ def join(config: RunConfig, storage: str) -> None:
 
 def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str, str]]:
     """Load what trials need, once per worker: everything but the test part."""
+    require_no_teacher(config, "tune")
     space, prepared = space_of(config), prepare(config, log)
+    require_valid(prepared)
+    return Objective(withhold_test(prepared), space, log), space, prepared.fingerprints
+
+
+def require_valid(prepared: Prepared) -> None:
+    """Refuse an experiment in which nothing can be chosen on valid."""
     selection = prepared.protocol.selection
     if selection != "valid":
         raise ConfigError(
@@ -105,7 +114,6 @@ def _prepare(config: RunConfig, log: RunLog) -> tuple[Objective, Space, dict[str
         )
     if not len(prepared.split.valid):
         raise ConfigError("tune needs a validation part. Use split.kind with a valid share.")
-    return Objective(withhold_test(prepared), space, log), space, prepared.fingerprints
 
 
 def space_of(config: RunConfig) -> Space:

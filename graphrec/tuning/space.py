@@ -49,15 +49,7 @@ class Space:
     @classmethod
     def default(cls, config: RunConfig, ranges: Mapping[str, SearchRange]) -> "Space":
         """The default space of a model: what applies, widened to the configuration's own values."""
-        given = cls(config, {})
-        kept = {
-            key: span
-            for key, span in ranges.items()
-            if all(
-                parent in ranges or given._current(parent) in wanted
-                for parent, wanted in span.when.items()
-            )
-        }
+        given, kept = cls(config, {}), applying(config, ranges)
         return cls(config, {key: _widened(span, given._current(key)) for key, span in kept.items()})
 
     @cached_property
@@ -289,6 +281,19 @@ class Space:
             elif span.when:
                 node.pop(last, None)
         return table
+
+
+def applying(config: RunConfig, ranges: Mapping[str, SearchRange]) -> dict[str, SearchRange]:
+    """The ranges whose conditions can hold: on other ranges, or on what the configuration is."""
+    given = Space(config, {})
+    return {
+        key: span
+        for key, span in ranges.items()
+        if all(
+            parent in ranges or given._current(parent) in wanted
+            for parent, wanted in span.when.items()
+        )
+    }
 
 
 def _widened(span: SearchRange, value: Json) -> SearchRange:

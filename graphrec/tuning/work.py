@@ -1,33 +1,22 @@
 """Workers: one takes trials until the budget is used up; several are processes of their own."""
 
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from graphrec.config_tune import TuneConfig
 from graphrec.errors import DataError
+from graphrec.processes import POLL_SECONDS, run_processes
 from graphrec.run import Prepared
 from graphrec.tuning.objective import Objective
 from graphrec.tuning.study import HERE, reclaim, storage_errors, try_again
 from graphrec.tuning.trials import counted, is_lost, seconds_left
-
-POLL_SECONDS = 1.0
-"""Between two looks at what other workers do."""
-
-STOP_SECONDS = 30
-"""Given to workers to put their trial back when the study is stopped."""
 
 Told = Callable[[Sequence[FrozenTrial]], None]
 """Is told the counted trials whenever they may have changed."""
@@ -113,24 +102,6 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, also where the process was started in the background."""
-    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
 def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: Told) -> None:
     """Start workers on this machine, as on any other, and wait until they are done.
 
@@ -153,48 +124,3 @@ def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: To
     if len(failed) == count:
         names = ", ".join(map(str, failed))
         raise DataError(f"All workers ended early; see {names}. The same command goes on.")
-
-
-def run_processes(
-    words: Mapping[Path, Sequence[str]], at_once: int, look: Callable[[], None]
-) -> list[Path]:
-    """Run ``python -m WORDS`` for each log file; return the logs of those that failed.
-
-    ``look`` is called while they run. Cores are shared out among those that run at once. When this
-    process is stopped, they are.
-    """
-    threads = str(max(1, (os.cpu_count() or 1) // at_once))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}
-    waiting, running = list(words), dict[Path, subprocess.Popen[bytes]]()
-    failed = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                path = waiting.pop(0)
-                with path.open("a") as log:
-                    command = [sys.executable, "-m", *words[path]]
-                    running[path] = subprocess.Popen(
-                        command, stdout=log, stderr=log, env=environment
-                    )
-            time.sleep(POLL_SECONDS)
-            look()
-            for path, process in list(running.items()):
-                if process.poll() is not None:
-                    del running[path]
-                    failed += [path] if process.returncode else []
-    finally:
-        _stop(list(running.values()))
-    return failed
-
-
-def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask those that are still at work to put their trial back, and wait for them."""
-    for worker in workers:
-        if worker.poll() is None:
-            worker.send_signal(signal.SIGTERM)
-    for worker in workers:
-        try:
-            worker.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()

@@ -19,7 +19,7 @@ from graphrec.features.interactions import interaction_statistics
 from graphrec.fusion import FUSIONS
 from graphrec.graphs import DirectedGraph, Graph
 from graphrec.graphs.backends import import_dgl
-from graphrec.models import MODELS, Batch, EmbeddingModel, Inputs, Model
+from graphrec.models import MODELS, Batch, Inputs, Model, VectorModel
 from graphrec.rng import torch_stream
 from graphrec.training import FitResult, fit
 
@@ -226,6 +226,8 @@ EVERY_CASE = [
     Case("modality_attention_gcn", (("use_id", False),)),
     Case("modality_attention_gcn", user_features=True),
     Case("modality_attention_gcn", (("item_layers", 1), ("knn_k", 3))),
+    Case("joint_embedding", (("rank_weight", 0.5), ("loss", "softmax"), ("temperature", 0.1))),
+    Case("joint_embedding", (("align", "mmd"), ("rank_weight", 2.0))),
     Case("mf", (("loss", "softmax"), ("normalize", True), ("temperature", 0.2))),
     Case("lightgcn", (("loss", "bce"),)),
 ]
@@ -249,6 +251,11 @@ def similar_nodes(model: Model) -> Tensor:
 def has_layers(case: Case) -> bool:
     fields = case.model_class.Config.model_fields
     return "num_layers" in fields and ("backbone", "none") not in case.settings
+
+
+def content_reaches_users(case: Case) -> bool:
+    """Whether a user's vector depends on the content of its items: by messages, or as a profile."""
+    return has_layers(case) or case.name == "joint_embedding"
 
 
 def free_rows(model: Model) -> list[tuple[nn.Parameter, int]]:
@@ -286,6 +293,6 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-5) -> N
 
 def embed(model: Model) -> tuple[Tensor, Tensor]:
     """Users and items, without a gradient."""
-    assert isinstance(model, EmbeddingModel)
+    assert isinstance(model, VectorModel)
     with torch.no_grad():
         return model.embed()

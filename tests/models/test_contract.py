@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphrec.datasets.interactions import Interactions
 from graphrec.features import Features, Modality
-from graphrec.models import MODELS, EmbeddingModel, Model
+from graphrec.models import MODELS, Model, VectorModel
 from tests.models.cases import (
     EVERY_CASE,
     EVERY_MODEL,
@@ -29,7 +29,7 @@ from tests.models.cases import (
 
 every_case = pytest.mark.parametrize("case", EVERY_CASE, ids=str)
 embedding = pytest.mark.parametrize(
-    "case", [case for case in EVERY_CASE if issubclass(case.model_class, EmbeddingModel)], ids=str
+    "case", [case for case in EVERY_CASE if issubclass(case.model_class, VectorModel)], ids=str
 )
 
 
@@ -49,7 +49,7 @@ def test_embed_gives_one_vector_per_user_and_item(case: Case) -> None:
     """Users and items cut from the node table at the wrong place: shapes still broadcast."""
     world = planted_world()
     model = case.ready(world)
-    assert isinstance(model, EmbeddingModel)
+    assert isinstance(model, VectorModel)
     users, items = model.embed()
     assert len(users) == world.train.num_users
     assert len(items) == world.train.num_items
@@ -69,7 +69,7 @@ def test_a_vector_moves_its_neighbours_and_nobody_else(case: Case, num_layers: i
     """
     world = path_world()
     model = case.ready(world, more={"num_layers": num_layers} if has_layers(case) else {})
-    assert isinstance(model, EmbeddingModel)
+    assert isinstance(model, VectorModel)
     users, length = world.train.num_users, 2 * world.train.num_users
     place = torch.empty(length)  # along the path: user 0, item 0, user 1, item 1, ...
     place[:users], place[users:] = torch.arange(users) * 2, torch.arange(users) * 2 + 1

@@ -8,6 +8,7 @@ from graphrec.features import Features, Modality
 from tests.models.cases import (
     EVERY_CASE,
     Case,
+    content_reaches_users,
     embed,
     has_layers,
     path_world,
@@ -33,7 +34,7 @@ def test_content_travels_along_the_graph(case: Case) -> None:
     more = {"num_layers": 1} if has_layers(case) else {}
     users, _ = embed(case.ready(world, more=more))
     moved, _ = embed(case.ready(world, more=more, features=changed))
-    neighbours = world.train.users[(world.train.items == item) & has_layers(case)]
+    neighbours = world.train.users[(world.train.items == item) & content_reaches_users(case)]
     assert np.flatnonzero((users != moved).any(dim=1)).tolist() == sorted(neighbours.tolist())
 
 

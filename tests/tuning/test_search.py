@@ -2,6 +2,7 @@
 
 import gc
 import json
+import sys
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from graphrec import ConfigError, DataError, Model, build_config, read_result, run, tune
 from graphrec.datasets import SealedTest
+from graphrec.features import Features
 from graphrec.models import MF
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
@@ -20,6 +22,8 @@ from graphrec.tuning.record import read_study
 from graphrec.tuning.work import withhold_test
 from tests import flow
 from tests.tuning import small
+
+run_module = sys.modules[run.__module__]
 
 
 @pytest.fixture(autouse=True)
@@ -275,14 +279,14 @@ def test_features_can_be_searched_and_are_encoded_when_they_change(
     table = small.table_of("modality_attention_gcn", trials=4, final_seeds=0, sampler="grid")
     table["search"] = {"features.text.dim": [2, 4], "training.lr": [0.01, 0.02]}
     widths = []
-    real = objective_module.encode_content
+    real = run_module.encode
 
-    def spy(*given: object) -> object:
-        features, users = real(*given)  # type: ignore[arg-type]
-        widths.append(features["text"].values.shape[1])
-        return features, users
+    def spy(*given: object, **more: object) -> Features:
+        features: Features = real(*given, **more)
+        widths.extend(features["text"].values.shape[1] for name in features if name == "text")
+        return features
 
-    monkeypatch.setattr(objective_module, "encode_content", spy)
+    monkeypatch.setattr(run_module, "encode", spy)
     result = tune(build_config(table), tmp_path)
     assert result.trials["complete"] == 4
     assert {2, 4} <= set(widths)

@@ -1,14 +1,14 @@
-"""Train the configuration in a folder and stop there: python -m graphrec.tuning.fit FOLDER."""
+"""Train the configuration in a folder and stop there: python -m graphrec.lab.fit FOLDER."""
 
 import sys
 from pathlib import Path
 
 from graphrec.config_file import load_config
 from graphrec.models import Model
+from graphrec.processes import stoppable
 from graphrec.run import CHECKPOINT, Prepared, build, fit_model, prepare
 from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult
-from graphrec.tuning.work import stoppable
 
 LOG = "log.jsonl"
 

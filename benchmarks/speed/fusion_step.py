@@ -1,0 +1,111 @@
+"""Step time of every fusion and place of fusion against one modality of the same total width.
+
+    python benchmarks/speed/fusion_step.py [--backbone lightgcn] [--rounds 15]
+
+The data are drawn: as many users, items and pairs as Amazon Baby, three modalities as wide as its
+images (4,096), its texts (384) and an audio of 128, against one as wide as all of them. The models
+take their steps in turn, in one process; the table holds the median of the ratios.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from graphrec.config import Json
+from graphrec.datasets.interactions import Interactions
+from graphrec.datasets.sampling import NegativeSampler
+from graphrec.features import Features, Modality
+from graphrec.fusion import FUSIONS
+from graphrec.models import Batch, Inputs
+from graphrec.models.modality_attention_gcn import (
+    ModalityAttentionGCN,
+    ModalityAttentionGCNConfig,
+)
+
+USERS, ITEMS, PAIRS = 19_445, 7_050, 118_551
+WIDTHS = {"audio": 128, "image": 4096, "text": 384}
+PLACES: tuple[dict[str, Json], ...] = (
+    {"where": "middle"},
+    {"where": "late"},
+    {"where": "late", "late": "user"},
+    {"where": "sample"},
+    {"where": "model"},
+)
+
+
+def drawn(rng: np.random.Generator) -> Interactions:
+    """Pairs whose items are as unevenly popular as in shops."""
+    popularity = 1 / np.arange(1, ITEMS + 1)
+    users = rng.integers(0, USERS, 2 * PAIRS)
+    items = rng.choice(ITEMS, 2 * PAIRS, p=popularity / popularity.sum())
+    pairs = np.unique(np.stack([users, items], axis=1), axis=0)
+    pairs = pairs[rng.permutation(len(pairs))[:PAIRS]].astype(np.int32)
+    return Interactions(pairs[:, 0], pairs[:, 1], USERS, ITEMS)
+
+
+def modality(rng: np.random.Generator, width: int) -> Modality:
+    """A tenth of the items lacks it."""
+    present = rng.random(ITEMS) < 0.9
+    values = rng.normal(size=(ITEMS, width)) * present[:, None]
+    return Modality(values.astype(np.float32), present)
+
+
+def stepper(
+    train: Interactions, features: Features, settings: dict[str, Json], sampler: NegativeSampler
+) -> Callable[[], float]:
+    """A function that takes a step and returns its seconds."""
+    config = ModalityAttentionGCNConfig.model_validate(
+        {"name": "modality_attention_gcn", **settings}
+    )
+    rng = torch.Generator().manual_seed(0)
+    model = ModalityAttentionGCN(config, Inputs(train, rng, features)).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    model.begin_epoch(rng)
+
+    def step() -> float:
+        chosen = torch.randint(PAIRS, (2048,), generator=rng).numpy()
+        users = torch.from_numpy(train.users[chosen]).long()
+        pos = torch.from_numpy(train.items[chosen]).long()
+        started = time.perf_counter()
+        batch = Batch(users, pos, sampler.sample(users, 1, rng))
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(model.loss(batch).values())).sum().backward()
+        optimizer.step()
+        return time.perf_counter() - started
+
+    return step
+
+
+def main() -> None:
+    """Time all in turn and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="lightgcn")
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args()
+    rng = np.random.default_rng(0)
+    train = drawn(rng)
+    sampler = NegativeSampler(train, "uniform", torch.device("cpu"))
+    several = Features({name: modality(rng, width) for name, width in WIDTHS.items()}, ITEMS)
+    one = Features({"all": modality(rng, sum(WIDTHS.values()))}, ITEMS)
+    own: dict[str, Json] = {"backbone": given.backbone}
+    base = stepper(train, one, {**own, "fusion": "sum"}, sampler)
+    cases = {f"early, {name}": {**own, "fusion": name} for name in FUSIONS}
+    cases |= {", ".join(map(str, place.values())): {**own, **place} for place in PLACES}
+    ratios: dict[str, list[float]] = {}
+    for name, settings in cases.items():
+        step = stepper(train, several, settings, sampler)
+        for index in range(given.rounds + 2):
+            ratio = step() / base()
+            if index >= 2:  # the first ones allocate
+                ratios.setdefault(name, []).append(ratio)
+    print(f"| backbone {given.backbone} | step time against one modality |\n| --- | ---: |")
+    for name, found in ratios.items():
+        print(f"| {name} | {statistics.median(found):.2f} |")
+
+
+if __name__ == "__main__":
+    main()

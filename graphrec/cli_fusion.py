@@ -1,0 +1,109 @@
+"""The command that compares ways to fuse."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphrec import console as show
+from graphrec.cli_data import JsonFlag
+from graphrec.cli_tune import INTERRUPTED
+from graphrec.config_file import load_config
+from graphrec.lab import study_fusions
+from graphrec.lab.grid_cells import Axes
+
+if TYPE_CHECKING:
+    from graphrec.lab.grid_record import GridResult
+
+OUT_ROOT = Path("studies")
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
+    backbones: Annotated[
+        str | None, typer.Option(help="Values of model.backbone, separated by commas.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Values of model.where, separated by commas.")
+    ] = None,
+    how: Annotated[
+        str | None,
+        typer.Option(help="Values of model.fusion; of model.late where scores are combined."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=0, help="Trials of each cell (tune.trials); 0 tunes nothing."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Final seeds of each cell (tune.final_seeds).")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the grid; by default under studies/.")
+    ] = None,
+    append: Annotated[
+        Path | None, typer.Option(help="Also add one line per cell to this CSV file.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare backbone x where x how of the fusion, each combination tuned by the same budget.
+
+    The same command goes on with a grid that was interrupted.
+
+    Example: graphrec fusion shop.toml --how attention,concat --trials 10 --seeds 5
+    """
+    changes = list(overrides or [])
+    if trials:
+        changes.append(f"tune.trials={trials}")
+    if seeds is not None:
+        changes.append(f"tune.final_seeds={seeds}")
+    settings = load_config(config, changes)
+    axes = Axes(_listed(backbones), _listed(where), _listed(how))
+    folder = out or OUT_ROOT / f"{settings.run.name or config.stem}-fusion"
+    try:
+        with show.showing(show.stderr()):
+            result = study_fusions(settings, folder, axes, tuned=trials != 0, workers=workers)
+    except KeyboardInterrupt:
+        show.stderr().print("Stopped. The same command goes on with the grid.")
+        raise typer.Exit(INTERRUPTED) from None
+    if append is not None:
+        from graphrec.lab.grid_record import append_grid
+
+        append_grid(append, result)
+    if as_json:
+        print(json.dumps(asdict(result)))  # noqa: T201
+    else:
+        _print(result, folder)
+
+
+def _listed(text: str | None) -> tuple[str, ...] | None:
+    """Names separated by commas; None if the option was not given."""
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _print(result: "GridResult", folder: Path) -> None:
+    """The cells, the means along the axes, and what was skipped."""
+    from graphrec.lab.grid_record import table_of
+
+    console = show.stdout()
+    header, rows = table_of(result)
+    title = f"{result.dataset}: means ± deviations over {len(result.seeds)} seeds"
+    console.print(show.table(title, header, rows))
+    means = [
+        [f"{each.setting} = {each.value}", str(each.cells), f"{each.valid:.4f}", f"{each.test:.4f}"]
+        for each in result.means
+    ]
+    header = ["", "cells", f"valid {result.metric}", f"test {result.metric}"]
+    console.print(show.table("Means along each axis", header, means))
+    for name, reason in result.skipped.items():
+        console.print(f"Skipped {name}: {reason}", soft_wrap=True, markup=False)
+    console.print(
+        f"\nFolder of the grid, with report.html and fusion.csv: {folder}", soft_wrap=True
+    )

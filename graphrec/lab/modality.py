@@ -1,0 +1,60 @@
+"""Which modalities help: the experiment against itself without one, or with one that is idle."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from graphrec.config import RunConfig
+from graphrec.lab.record import LabResult, Row, Verdict, write_result
+from graphrec.lab.report import draw_differences, write_report
+from graphrec.lab.study import Plan, carry_out, require_modalities
+from graphrec.lab.variants import FULL, modality_variants
+
+JUDGES = {"without": "without it", "shuffled": "with its content shuffled among items"}
+"""The full model must win against both: it may gain by a modality as it would by parameters."""
+
+
+def study(config: RunConfig, out: Path, seeds: int, workers: int, metric: str | None) -> LabResult:
+    """Train all variants and judge every modality; see ``graphrec.lab.study_modalities``."""
+    require_modalities(config, "modality")
+    variants = modality_variants(config)
+    rivals = {each.label: FULL for each in variants[1:]}
+    result = carry_out(Plan("modality", config, variants, rivals, metric), out, seeds, workers)
+    rows = {(row.facets["modality"], row.facets["change"]): row for row in result.rows}
+    verdicts = [
+        judged(name, result.metric, {change: rows[name, change] for change in JUDGES})
+        for name in config.features
+    ]
+    result = replace(result, verdicts=verdicts)
+    write_result(out, result)
+    write_report(out, result, draw_differences(result))
+    return result
+
+
+def judged(name: str, metric: str, rows: Mapping[str, Row]) -> Verdict:
+    """Judge a modality by the rows of ``JUDGES``, which are compared with the full model.
+
+    It helps if both are worse and hurts if both are better, by adjusted test and by interval. One
+    that could not be trained is left out, and the sentence says so.
+    """
+    trained = {change: row for change, row in rows.items() if row.p is not None}
+    gone = [
+        f" Not tried {JUDGES[each]}: {row.skipped}" for each, row in rows.items() if row.skipped
+    ]
+    if not trained:
+        return Verdict(name, "not judged", f"{name} is not judged.{''.join(gone)}")
+    verdict = "does not help"
+    if all(row.worse for row in trained.values()):
+        verdict = "helps"
+    elif all(row.better for row in trained.values()):
+        verdict = "hurts"
+    figures = "; ".join(_figures(JUDGES[change], row) for change, row in trained.items())
+    return Verdict(name, verdict, f"{name} {verdict}: {metric} {figures}.{''.join(gone)}")
+
+
+def _figures(what: str, row: Row) -> str:
+    way = "is lower" if row.worse else "is higher" if row.better else "is not shown to differ"
+    return (
+        f"{way} {what}, by {row.difference:+.4f} [{row.low:+.4f}, {row.high:+.4f}] "
+        f"(adjusted p = {row.p:.2g})"
+    )

@@ -1,0 +1,209 @@
+"""What a study of variants leaves: ``<study>.json``, ``<study>.csv``, lines of a results file."""
+
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from graphrec.config import Json
+from graphrec.evaluation.significance import Comparison
+from graphrec.files import write_bytes, write_json
+from graphrec.report import append_records
+
+SCHEMA_VERSION = 1
+
+ALPHA = 0.05
+"""Of adjusted p-values; intervals are of 95%."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant.
+
+    Attributes:
+        facets: what tells it from the others: for ``modality`` modality and change, for
+            ``missing`` mechanism, modality, rate and strategy.
+        folder: start of the names of its run folders.
+        values: the metric on test, one per seed; mean and deviation of them.
+        against: label of the variant it is compared with; difference: this one minus that one,
+            with the interval low to high; p: of the test over users, adjusted by Holm's method
+            over all comparisons of the study.
+        skipped: why it was not trained.
+    """
+
+    label: str
+    facets: dict[str, Json]
+    folder: str = ""
+    values: list[float] = field(default_factory=list)
+    mean: float | None = None
+    deviation: float | None = None
+    against: str | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    skipped: str = ""
+
+    @property
+    def better(self) -> bool:
+        """Better than ``against`` by test and interval."""
+        return self.p is not None and self.low is not None and self.p < ALPHA and self.low > 0
+
+    @property
+    def worse(self) -> bool:
+        """Worse than ``against`` by test and interval."""
+        return self.p is not None and self.high is not None and self.p < ALPHA and self.high < 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says of one modality.
+
+    Attributes:
+        verdict: helps, does not help, hurts, or not judged.
+        sentence: the same with its figures.
+    """
+
+    modality: str
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class LabResult:
+    """All of ``<study>.json``. Field names are a stable surface.
+
+    Attributes:
+        study: ``modality`` or ``missing``.
+        metric: what rows measure, on test.
+        seeds: of every variant.
+        users: how many are averaged.
+        fingerprints: of data set, split and protocol, which all variants share.
+        test_openings: every reason for which the test part was opened.
+    """
+
+    study: str
+    name: str
+    model: str
+    dataset: str
+    metric: str
+    seeds: list[int]
+    users: int
+    rows: list[Row]
+    fingerprints: dict[str, str]
+    environment: dict[str, Json]
+    verdicts: list[Verdict] = field(default_factory=list)
+    test_openings: list[str] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+
+def row_of(
+    label: str,
+    facets: Mapping[str, Json],
+    folder: str,
+    values: Sequence[float],
+    against: tuple[str, Comparison, float] | None,
+) -> Row:
+    """A row of a trained variant; ``against`` is a label, the comparison and its adjusted p."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    row = Row(label, dict(facets), folder, list(values), statistics.fmean(values), deviation)
+    if against is None:
+        return row
+    other, found, p = against
+    return replace(
+        row, against=other, difference=found.difference, low=found.low, high=found.high, p=p
+    )
+
+
+def write_result(out: Path, result: LabResult) -> None:
+    """Write ``<study>.json`` and ``<study>.csv``."""
+    write_json(out / f"{result.study}.json", cast(Json, asdict(result)))
+    table = pl.DataFrame(
+        [
+            {"label": row.label, **row.facets, **_figures(row), "skipped": row.skipped}
+            for row in result.rows
+        ],
+        infer_schema_length=None,
+    )
+    buffer = io.BytesIO()
+    table.write_csv(buffer)
+    write_bytes(out / f"{result.study}.csv", buffer.getvalue())
+
+
+def _figures(row: Row) -> dict[str, float | str | None]:
+    return {
+        "mean": row.mean,
+        "deviation": row.deviation,
+        "against": row.against,
+        "difference": row.difference,
+        "low": row.low,
+        "high": row.high,
+        "p": row.p,
+    }
+
+
+def cells(result: LabResult) -> tuple[list[str], list[list[str]]]:
+    """Header and text of the table of variants; reasons are told by ``reasons``."""
+    header = ["variant", result.metric, "compared with", "difference", "95% interval", "adjusted p"]
+    return header, [[row.label, *_shown(row)] for row in result.rows]
+
+
+def _shown(row: Row) -> list[str]:
+    if row.mean is None:
+        return ["skipped", "", "", "", ""]
+    mean = f"{row.mean:.4f}" + (f" ± {row.deviation:.4f}" if len(row.values) > 1 else "")
+    if row.difference is None:
+        return [mean, "", "", "", ""]
+    interval = f"[{row.low:+.4f}, {row.high:+.4f}]"
+    return [mean, row.against or "", f"{row.difference:+.4f}", interval, f"{row.p:.2g}"]
+
+
+def reasons(result: LabResult) -> list[str]:
+    """One line for each reason, with the variants that were skipped for it."""
+    found: dict[str, list[str]] = {}
+    for row in result.rows:
+        if row.skipped:
+            found.setdefault(row.skipped, []).append(row.label)
+    return [f"Skipped {', '.join(labels)}: {reason}" for reason, labels in found.items()]
+
+
+KEY = ("study", "name", "variant", "metric", "seeds", "split", "protocol", "commit")
+"""Columns of a results file that identify a row."""
+
+
+def append_rows(path: Path, result: LabResult) -> int:
+    """Add a line per variant to a results file, unless it stands there; return how many.
+
+    Raises:
+        DataError: the file has other columns, or cannot be written.
+    """
+    return append_records(path, [_line(result, row) for row in result.rows], KEY)
+
+
+def _line(result: LabResult, row: Row) -> dict[str, str]:
+    versions, git = result.environment["versions"], result.environment["git"]
+    assert isinstance(versions, dict)
+    assert isinstance(git, dict)
+    figures = {
+        name: f"{value:.6g}" if isinstance(value, float) else value or ""
+        for name, value in _figures(row).items()
+    }
+    return {
+        "study": result.study,
+        "name": result.name,
+        "dataset": result.dataset,
+        "model": result.model,
+        "variant": row.label,
+        "metric": result.metric,
+        "seeds": " ".join(map(str, result.seeds)),
+        **figures,
+        "skipped": row.skipped,
+        **{key: result.fingerprints[key][:16] for key in ("split", "protocol")},
+        "graphrec": str(versions["graphrec"]),
+        "torch": str(versions["torch"]),
+        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+    }
