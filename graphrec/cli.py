@@ -17,6 +17,7 @@ from graphrec import console as show
 from graphrec import report as reports
 from graphrec.cite import citable, citation
 from graphrec.cli_data import JsonFlag, data_app
+from graphrec.cli_explain import explained
 from graphrec.config import Json, RunConfig
 from graphrec.config_file import config_hash, differing_settings, load_config
 from graphrec.datasets import CATALOG, load, split
@@ -231,6 +232,7 @@ def recommend(
     user: Annotated[list[str], typer.Option(help="External user id; may be repeated.")],
     k: Annotated[int, typer.Option(help="Items per user.")] = 10,
     include_seen: Annotated[bool, typer.Option(help="Also items the user already had.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why (flagship only).")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Recommend items to users with the model of a run.
@@ -238,9 +240,12 @@ def recommend(
     Example: graphrec recommend runs/first --user 12347 --user 12348 --k 5
     """
     with show.showing(show.stderr()):
-        found = recommend_from(run_dir, user, k, include_seen=include_seen)
+        found = recommend_from(run_dir, user, k, include_seen=include_seen, explain=explain)
     if as_json:
         print(json.dumps(found.to_dicts()))  # noqa: T201
+        return
+    if explain:
+        show.stdout().print(explained(found, f"Recommendations of {run_dir}"))
         return
     rows = [
         [escape(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
+from graphrec.attribution import NUM_NEIGHBOURS, Attribution, attribute
 from graphrec.config import Json
 from graphrec.config_file import config_hash
 from graphrec.datasets import Dataset, Interactions
@@ -28,18 +29,27 @@ EXAMPLE_USERS = 3
 EXAMPLE_ITEMS = 5
 
 
-def write_tables(out: Path, dataset: Dataset, test: Evaluation) -> None:
+def write_tables(out: Path, prepared: "Prepared", model: Model, test: Evaluation) -> None:
     """Write ``per_user.parquet`` and ``recommendations.parquet`` with external ids."""
+    dataset = prepared.dataset
     per_user = pl.DataFrame({"user": dataset.user_ids.gather(test.users)} | dict(test.per_user))
     write_parquet(out / "per_user.parquet", per_user)
-    write_parquet(out / "recommendations.parquet", recommendation_table(dataset, test.ranking))
+    reasons = attribute(model, prepared.split.train, test.ranking)
+    table = recommendation_table(dataset, test.ranking, reasons).drop("contributions", strict=False)
+    write_parquet(out / "recommendations.parquet", table)
 
 
-def recommendation_table(dataset: Dataset, ranking: Ranking) -> pl.DataFrame:
-    """One row per recommended item: user, item (external ids), rank (from 1) and score."""
+def recommendation_table(
+    dataset: Dataset, ranking: Ranking, reasons: Attribution | None = None
+) -> pl.DataFrame:
+    """One row per recommended item: user, item (external ids), rank (from 1) and score.
+
+    ``reasons`` add attention_m and change_m for each modality, the items of the user that speak
+    for it (because) and their contributions.
+    """
     num_users, length = ranking.items.shape
     filled = ranking.items.ravel() >= 0
-    return pl.DataFrame(
+    table = pl.DataFrame(
         {
             "user": dataset.user_ids.gather(np.repeat(ranking.users, length)[filled]),
             "item": dataset.item_ids.gather(ranking.items.ravel()[filled]),
@@ -47,6 +57,27 @@ def recommendation_table(dataset: Dataset, ranking: Ranking) -> pl.DataFrame:
             "score": ranking.scores.ravel()[filled],
         }
     )
+    if reasons is None:
+        return table
+    figures = {f"attention_{name}": each for name, each in reasons.attention.items()}
+    figures |= {f"change_{name}": each for name, each in reasons.change.items()}
+    table = table.with_columns(pl.Series(name, x.ravel()[filled]) for name, x in figures.items())
+    if reasons.neighbours is None or reasons.contributions is None:
+        return table
+    because = reasons.neighbours.reshape(-1, NUM_NEIGHBOURS)[filled]
+    parts = reasons.contributions.reshape(-1, NUM_NEIGHBOURS)[filled]
+    ids = dataset.item_ids.gather(because.ravel().clip(min=0))
+    return table.with_columns(
+        _lists(ids, because >= 0).alias("because"),
+        _lists(pl.Series(parts.ravel()), because >= 0).alias("contributions"),
+    )
+
+
+def _lists(values: pl.Series, shown: npt.NDArray[np.bool_]) -> pl.Series:
+    """One list per row of ``shown [R, n]``, of those of the R n values that are."""
+    chosen = pl.DataFrame({"value": values, "shown": shown.ravel()})
+    column = chosen.select(pl.when("shown").then("value")).to_series()
+    return column.reshape(shown.shape).arr.to_list().list.drop_nulls()
 
 
 def examples(prepared: "Prepared", test: Evaluation) -> list[Example]:

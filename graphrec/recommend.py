@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from graphrec.attribution import attribute, require_attribution
 from graphrec.config_file import build_config, config_hash, read_table
 from graphrec.errors import DataError
 from graphrec.evaluation import rank
@@ -52,20 +53,29 @@ def load_run(run_dir: Path) -> tuple[Prepared, Model]:
 
 
 def recommend(
-    run_dir: Path | str, users: Sequence[str], k: int = 10, *, include_seen: bool = False
+    run_dir: Path | str,
+    users: Sequence[str],
+    k: int = 10,
+    *,
+    include_seen: bool = False,
+    explain: bool = False,
 ) -> pl.DataFrame:
     """Rank the catalogue for users given by external id.
 
     Items of the user's train and valid parts are left out unless ``include_seen``.
 
     Returns:
-        One row per recommendation: user, item, rank, score, and title where items have one.
+        One row per recommendation: user, item, rank, score, and title where items have one. With
+        ``explain`` also attention_m and change_m of each modality m, and the lists because (up to
+        three items of the user), contributions and because_titles; see ``graphrec.attribution``.
 
     Raises:
         DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
-        ConfigError: ``k`` is larger than the catalogue.
+        ConfigError: ``k`` is larger than the catalogue, or the model cannot be explained.
     """
     prepared, model = load_run(Path(run_dir))
+    if explain:
+        require_attribution(model)
     known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}
     for user in users:
         if user not in known:
@@ -80,8 +90,14 @@ def recommend(
             parts.train.num_items,
             prepared.device,
         )
-    table = recommendation_table(prepared.dataset, ranking)
+    reasons = attribute(model, parts.train, ranking, few=True) if explain else None
+    table = recommendation_table(prepared.dataset, ranking, reasons)
     if prepared.dataset.item_title is None:
         return table
-    names = {"item": prepared.dataset.item_ids, "title": prepared.dataset.item_names}
-    return table.join(pl.DataFrame(names), on="item", how="left", maintain_order="left")
+    titles = prepared.dataset.item_names
+    names = pl.DataFrame({"item": prepared.dataset.item_ids, "title": titles})
+    table = table.join(names, on="item", how="left", maintain_order="left")
+    if "because" not in table.columns:
+        return table
+    named = pl.element().replace_strict(names["item"], titles, return_dtype=pl.String)
+    return table.with_columns(pl.col("because").list.eval(named).alias("because_titles"))

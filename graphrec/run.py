@@ -91,7 +91,8 @@ def conclude(
     with log.stage("evaluate"):
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
-    write_tables(out, prepared.dataset, test)
+    with log.stage("tables"):
+        write_tables(out, prepared, model, test)
     result = summarise(prepared, model, fitted, valid, test, truth, beside, log)
     write_result(out / "result.json", result)
     return result

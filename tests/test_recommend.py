@@ -9,14 +9,16 @@ from graphrec import ConfigError, DataError, build_config, recommend, run
 from graphrec.models import MODELS
 from tests import flow
 
+COLUMNS = ["user", "item", "rank", "score"]
+
 
 @pytest.mark.parametrize("model", MODELS)
 def test_they_are_those_of_the_run(model: str) -> None:
     folder = flow.finished(model)
-    stored = pl.read_parquet(folder / "recommendations.parquet")
+    stored = pl.read_parquet(folder / "recommendations.parquet").select(COLUMNS)
     users = ["u03", "u20", "u00"]
     found = recommend(folder, users, 5)
-    assert found.columns == ["user", "item", "rank", "score", "title"]
+    assert found.columns == [*COLUMNS, "title"]
     for user in users:
         mine, wanted = (table.filter(user=user).drop("user") for table in (found, stored))
         assert mine.drop("title").equals(wanted)
@@ -42,7 +44,7 @@ def test_seen_items_are_left_out_unless_asked_for() -> None:
 def test_without_titles_there_is_no_title_column(tmp_path: Path) -> None:
     run(build_config(flow.given_table(tmp_path, "popular")), tmp_path / "run")
     found = recommend(tmp_path / "run", ["u01"], 2)
-    assert found.columns == ["user", "item", "rank", "score"]
+    assert found.columns == COLUMNS
 
 
 def test_an_unknown_user_is_named_with_the_nearest_known() -> None:
@@ -66,4 +68,39 @@ def test_statistics_of_users_and_items_are_computed_again() -> None:
     )
     stored = pl.read_parquet(folder / "recommendations.parquet").filter(user="u03")
     found = recommend(folder, ["u03"], 5)
-    assert found.drop("title").equals(stored)
+    assert found.drop("title").equals(stored.select(COLUMNS))
+
+
+def test_reasons_are_those_of_the_run() -> None:
+    folder = flow.finished()
+    stored = pl.read_parquet(folder / "recommendations.parquet").filter(user="u03")
+    assert stored.columns == [*COLUMNS, "attention_text", "change_text", "because"]
+    found = recommend(folder, ["u03"], 5, explain=True)
+    assert found.select(stored.columns).equals(stored)
+    assert found.columns == [*stored.columns, "contributions", "title", "because_titles"]
+    pairs = pl.read_csv(flow.data() / "pairs.csv").filter(who="u03")
+    for row in found.iter_rows(named=True):
+        assert set(row["because"]) <= set(pairs["what"])
+        assert row["because_titles"] == [f"Title {int(item[1:])}" for item in row["because"]]
+        assert sorted(row["contributions"], reverse=True) == row["contributions"]
+        assert len(row["contributions"]) == len(row["because"]) <= 3
+        assert min(row["contributions"], default=1) > 0
+
+
+def test_reasons_that_need_a_gradient_are_given_when_asked_for() -> None:
+    folder = flow.finished("modality_attention_gcn", "model.backbone=gat")
+    stored = pl.read_parquet(folder / "recommendations.parquet")
+    assert stored.columns == [*COLUMNS, "attention_text", "change_text"]
+    found = recommend(folder, ["u03"], 5, explain=True)
+    assert found["because"].list.len().sum() > 0
+
+
+def test_reasons_of_nobody_are_an_empty_table() -> None:
+    found = recommend(flow.finished(), [], 5, explain=True)
+    assert found.is_empty()
+    assert found.schema["because"] == pl.List(pl.String)
+
+
+def test_a_model_without_reasons_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Recommendations of MF cannot be explained"):
+        recommend(flow.finished("mf"), ["u03"], 5, explain=True)

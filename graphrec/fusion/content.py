@@ -66,8 +66,8 @@ class ItemContent(nn.Module):
         if self.training and self.settings.modality_dropout:
             return modality_mask(self.present, self.settings.modality_dropout)
         if self._hidden:
-            shown = [name not in self._hidden for name in self.names]
-            return self.present & torch.tensor(shown, device=self.present.device)
+            shown = torch.tensor([name not in self._hidden for name in self.names]).bool()
+            return self.present & shown.to(self.present.device)
         return self.present
 
     @contextmanager
@@ -90,12 +90,13 @@ class ItemContent(nn.Module):
 
     @contextmanager
     def without(self, *names: str) -> Iterator[None]:
-        """Count these modalities as missing, for evaluation."""
-        self._hidden = frozenset(names)
+        """Count these modalities as missing too, for evaluation."""
+        before = self._hidden
+        self._hidden = before | set(names)
         try:
             yield
         finally:
-            self._hidden = frozenset()
+            self._hidden = before
 
     @property
     def encoders(self) -> list[TrainableRows]:

@@ -1,6 +1,7 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -22,14 +23,11 @@ from graphrec.graphs import (
     EdgeDrop,
     GATLayers,
     NGCFLayers,
-    Rule,
     bipartite_graph,
     layer_mean,
-    neighbours_of,
-    propagate,
-    similarity_graph,
 )
 from graphrec.graphs.settings import GraphConfig
+from graphrec.graphs.similar import SimilarItems
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
@@ -38,7 +36,7 @@ from graphrec.models.base import (
     embedding_table,
     rows,
 )
-from graphrec.names import resolve
+from graphrec.names import nearest, resolve
 
 
 class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
@@ -131,6 +129,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         features: Mapping[str, Modality] = inputs.features or {}
         valued = {name: each for name, each in features.items() if each.values.shape[1]}
         self.names = tuple(sorted(valued))
+        self.modalities = tuple(sorted(features))
         if not self.names and not config.use_id:
             raise ConfigError(
                 "modality_attention_gcn without features and with use_id = false has nothing to "
@@ -143,7 +142,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         self.content = ItemContent(valued, self.num_items, config.dim, config, inputs.rng)
         self._build_fusion(inputs.rng)
         self._build_ids(inputs.train, inputs.rng)
-        self._build_item_graph(features, inputs)
+        self.similar = SimilarItems(features, config, inputs.backend, inputs.graphs)
         self._build_layers(inputs)
         self.user_content = (
             ProjectedSum(inputs.user_features, config.dim, inputs.rng)
@@ -207,31 +206,6 @@ class ModalityAttentionGCN(EmbeddingModel):
         if has_nothing.any():
             self.nothing = embedding_table(1, self.config, rng)
 
-    def _build_item_graph(self, features: Mapping[str, Modality], inputs: Inputs) -> None:
-        config = self.config
-        if not config.item_layers:
-            lists = [name for name in features if name not in self.names]
-            if lists:
-                raise ConfigError(
-                    f"[features.{lists[0]}] holds neighbours, which nothing reads while "
-                    f"model.item_layers = 0. Set it to 1, or remove the table."
-                )
-            return
-        if not features:
-            raise ConfigError(
-                "model.item_layers needs item content to tell similar items. Add a "
-                "[features.NAME] table or set model.item_layers = 0."
-            )
-        self.item_graph = similarity_graph(
-            {
-                name: neighbours_of(modality, config.knn_k, inputs.graphs)
-                for name, modality in features.items()
-            },
-            config.knn_shares,
-            rule=Rule(edges=config.knn_edges),
-            backend=inputs.backend,
-        )
-
     def attention(self) -> Tensor:
         """Weight of each modality for each item, ``[I, M]``, in the order of ``names``."""
         if not self.names:
@@ -258,8 +232,11 @@ class ModalityAttentionGCN(EmbeddingModel):
             nodes = nodes + self.nothing * self.has_nothing
         return nodes
 
-    def _item_views(self) -> tuple[Tensor, Tensor]:
-        """Where items start in each view, ``[I, V, D]``, and which they have, ``[I, V]``."""
+    def item_starts(self) -> tuple[Tensor, Tensor]:
+        """Where items start in each view, ``[I, V, D]``, and which they have; early has one."""
+        if self.config.where == "early":
+            nodes = self._item_nodes().unsqueeze(1)
+            return nodes, nodes.new_ones(nodes.shape[:2], dtype=torch.bool)
         starts, shown = self.content(), self.content.known()
         if self.config.use_id:
             starts = torch.cat([starts, self.items.unsqueeze(1)], dim=1)
@@ -272,16 +249,26 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def _views(self) -> Views:
         """Pass messages within each view."""
-        starts, shown = self._item_views()
-        users = self._user_nodes().unflatten(1, (-1, self.config.dim))
-        users = users.expand(-1, starts.shape[1], -1)
-        passed = self._pass_views(torch.cat([users, starts]))
-        users, items = passed.split((self.num_users, self.num_items))
+        starts, shown = self.item_starts()
+        users, items = self._passed(starts)
         if self.config.item_layers:
-            items = items + self._similar(starts.flatten(1)).view_as(items)
+            items = items + self.similar(starts.flatten(1)).view_as(items)
         if self.late is not None and self.config.normalize:
             users, items = (functional.normalize(each, dim=2) for each in (users, items))
         return Views(users, items, shown)
+
+    def _passed(self, starts: Tensor) -> tuple[Tensor, Tensor]:
+        users = self._user_nodes().unflatten(1, (-1, self.config.dim))
+        users = users.expand(-1, starts.shape[1], -1)
+        return self.split_nodes(self._pass(torch.cat([users, starts])))
+
+    def hear(self, starts: Tensor) -> Tensor:
+        """Users after messages of items that start there, ``[U, V, D]``; middle fuses them to one.
+
+        What ``embed`` makes of them by ``normalize`` and by weights of views is left to the caller.
+        """
+        users, _ = self._passed(starts)
+        return self._fused_users(users).unsqueeze(1) if self.config.where == "middle" else users
 
     def _user_nodes(self) -> Tensor:
         """Where users start, as wide as ``users``: a vector, or one for each view."""
@@ -292,49 +279,37 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def embed(self) -> tuple[Tensor, Tensor]:
         """Fuse, pass messages, split into users and items, add similar items; or fuse later."""
-        if self.config.where != "early":
-            return self._combined(self._views())
-        start = self._item_nodes()
-        users, items = self.split_nodes(self._pass(torch.cat([self._user_nodes(), start])))
-        return users, items + self._similar(start) if self.config.item_layers else items
+        views = self._views()
+        if self.config.where == "early":
+            return views.users.flatten(1), views.items.flatten(1)
+        return self._combined(views)
 
     def _combined(self, views: Views) -> tuple[Tensor, Tensor]:
         """Vectors whose inner product is the score: fused ones, or those of all views."""
         if self.late is not None:
             return self.late(views, self.users)
         own = slice(len(self.names))
-        everything = views.shown.new_ones(self.num_users, len(self.names))
-        users, _ = self._fused(views.users[:, own], everything)
         items, _ = self._fused(views.items[:, own], views.shown[:, own])
         if self.config.use_id:
-            users = users + views.users[:, -1]
             items = items + views.items[:, -1] * views.shown[:, -1:]
-        return users, items
+        return self._fused_users(views.users), items
 
-    def _similar(self, nodes: Tensor) -> Tensor:
-        for _ in range(self.config.item_layers):
-            nodes = propagate(self.item_graph, nodes)
-        return nodes
+    def _fused_users(self, views: Tensor) -> Tensor:
+        everything = self.has_id.new_ones(self.num_users, len(self.names))
+        users, _ = self._fused(views[:, : len(self.names)], everything)
+        return users + views[:, -1] if self.config.use_id else users
 
     def _pass(self, nodes: Tensor) -> Tensor:
-        """Messages between users and items."""
+        """Messages within each view, ``[N, V, D]``; layers that learn are shared in ``sample``."""
         if self.config.backbone == "none":
             return nodes
         graph = self.kept if self.training else self.graph
         if self.config.backbone == "lightgcn":
-            return layer_mean(graph, nodes, self.config.num_layers)
-        passed: Tensor = self.layers(graph, nodes)
-        return passed
-
-    def _pass_views(self, nodes: Tensor) -> Tensor:
-        """Messages within each view, ``[N, V, D]``; layers that learn are shared in ``sample``."""
-        if self.config.backbone in ("lightgcn", "none"):
-            return self._pass(nodes.flatten(1)).view_as(nodes)
-        if not isinstance(self.layers, nn.ModuleList):
-            return torch.stack([self._pass(each) for each in nodes.unbind(1)], dim=1)
-        graph = self.kept if self.training else self.graph
-        pairs = zip(self.layers, nodes.unbind(1), strict=True)
-        return torch.stack([layers(graph, each) for layers, each in pairs], dim=1)
+            return layer_mean(graph, nodes.flatten(1), self.config.num_layers).view_as(nodes)
+        shared = [self.layers] * nodes.shape[1]
+        layers = self.layers if isinstance(self.layers, nn.ModuleList) else shared
+        pairs = zip(layers, nodes.unbind(1), strict=True)
+        return torch.stack([each(graph, view) for each, view in pairs], dim=1)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Views whose scores are combined are normalised by themselves; for votes, as for mean."""
@@ -350,6 +325,29 @@ class ModalityAttentionGCN(EmbeddingModel):
         if self.late is None or self.ranks_by_products:
             return super().scorer()
         return self.late.votes(self._views())
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """Score as if no item had these of the ``modalities``, for evaluation.
+
+        An item with nothing else starts at the learned vector, or at 0 if there is none.
+
+        Raises:
+            ConfigError: a name is unknown.
+        """
+        for name in names:
+            if name not in self.modalities:
+                known = ", ".join(self.modalities)
+                hint = nearest(name, self.modalities)
+                raise ConfigError(f"No modality {name!r} to hide.{hint} Known: {known}.")
+        before = self.has_nothing
+        with self.content.without(*names), self.similar.without(*names):
+            if before.any():  # else the model has not learned such a vector
+                self.has_nothing = ~(self.has_id | self.content.known().any(dim=1, keepdim=True))
+            try:
+                yield
+            finally:
+                self.has_nothing = before
 
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Bring the rows of trained encoders up to date; draw edges, columns and noise."""

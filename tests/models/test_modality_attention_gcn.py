@@ -86,7 +86,8 @@ def test_given_neighbours_stand_in_for_a_modality(world: World) -> None:
     for features in (lists, only_image):
         model = Case(NAME, (("item_layers", 1), ("knn_k", 3))).build(world, features=features)
         assert isinstance(model, ModalityAttentionGCN)
-        graphs.append(model.item_graph.product(torch.eye(world.train.num_items)))
+        assert model.similar.graph is not None
+        graphs.append(model.similar.graph.product(torch.eye(world.train.num_items)))
     assert torch.equal(*graphs)
 
 

@@ -1,0 +1,85 @@
+"""The graph of similar items inside a model; modalities can be taken out of it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from graphrec.errors import ConfigError
+from graphrec.features.features import Modality
+from graphrec.graphs.neighbour_files import neighbours_of
+from graphrec.graphs.propagation import DirectedGraph, propagate
+from graphrec.graphs.settings import GraphConfig
+from graphrec.graphs.similarity import Rule, similarity_graph
+
+
+class SimilarItems(nn.Module):
+    """h -> S^L h, S the graph of similar items and L = ``item_layers``; with L = 0 there is no S.
+
+    A modality that is hidden by ``without`` counts as one in which no item has neighbours.
+
+    Raises:
+        ConfigError: no modality can tell similar items, or with L = 0 one is good for that only.
+    """
+
+    graph: DirectedGraph | None
+
+    def __init__(
+        self,
+        features: Mapping[str, Modality],
+        settings: GraphConfig,
+        backend: str,
+        folder: Path | None,
+    ) -> None:
+        super().__init__()
+        self.settings, self.backend = settings, backend
+        self.graph = None
+        self._hidden: frozenset[str] = frozenset()
+        if not settings.item_layers:
+            lists = [name for name, each in features.items() if not each.values.shape[1]]
+            if lists:
+                raise ConfigError(
+                    f"[features.{lists[0]}] holds neighbours, which nothing reads while "
+                    f"model.item_layers = 0. Set it to 1, or remove the table."
+                )
+            return
+        if not features:
+            raise ConfigError(
+                "model.item_layers needs item content to tell similar items. Add a "
+                "[features.NAME] table or set model.item_layers = 0."
+            )
+        self.neighbours = {
+            name: neighbours_of(each, settings.knn_k, folder) for name, each in features.items()
+        }
+        self.graph = self._mixed(settings.knn_shares)
+
+    def _mixed(self, shares: Mapping[str, float] | None) -> DirectedGraph:
+        shown = {name: x for name, x in self.neighbours.items() if name not in self._hidden}
+        rule = Rule(edges=self.settings.knn_edges)
+        return similarity_graph(shown, shares, rule=rule, backend=self.backend)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """S^L h of ``[I, D]``; 0 where no modality is left."""
+        if self.graph is None:
+            return torch.zeros_like(nodes)
+        for _ in range(self.settings.item_layers):
+            nodes = propagate(self.graph, nodes)
+        return nodes
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """Mix S from the other modalities, for evaluation."""
+        whole, hidden = self.graph, self._hidden
+        if whole is None:
+            yield
+            return
+        self._hidden = hidden | set(names)
+        given = self.settings.knn_shares or dict.fromkeys(self.neighbours, 1.0)
+        shares = {name: share for name, share in given.items() if name not in self._hidden}
+        try:
+            self.graph = self._mixed(shares).to(whole.values) if any(shares.values()) else None
+            yield
+        finally:
+            self.graph, self._hidden = whole, hidden
