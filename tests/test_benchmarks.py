@@ -71,3 +71,17 @@ def test_the_guide_to_tuning_shows_the_studies_on_record(generator: ModuleType) 
     assert table in guide
     for figure in (ROOT / "docs" / "figures").glob("*.svg"):
         assert f"figures/{figure.name}" in guide
+
+
+def test_the_guide_to_fusion_shows_the_studies_on_record(generator: ModuleType) -> None:
+    guide = (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8")
+    for name, made in (
+        ("modality", generator.study_table),
+        ("missing", generator.study_table),
+        ("grid", generator.grid_table),
+    ):
+        with (BENCHMARKS / "results" / "fusion" / f"{name}.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        key = "grid" if name == "grid" else "name"
+        for study in dict.fromkeys(row[key] for row in rows):
+            assert made([row for row in rows if row[key] == study]) in guide, (name, study)

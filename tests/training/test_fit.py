@@ -15,6 +15,7 @@ from graphrec.models import MODELS, Batch
 from graphrec.rng import torch_stream
 from graphrec.training import CheckpointPolicy, FitResult, fit, read_checkpoint
 from graphrec.training.fit import learning_rate
+from tests.models.cases import random_features
 
 CPU = torch.device("cpu")
 PAIRS = Interactions(
@@ -323,7 +324,8 @@ def test_best_weights_are_those_of_a_fit_that_ended_there(name: str) -> None:
 
     def build() -> Model:
         config = MODELS[name].Config.model_validate({"name": name, "dim": 4})
-        return MODELS[name](config, Inputs(PAIRS, torch_stream(0, "init")))
+        features = random_features(PAIRS.num_items, 0) if MODELS[name].uses_modalities else None
+        return MODELS[name](config, Inputs(PAIRS, torch_stream(0, "init"), features))
 
     long, short = build(), build()
     result = train(long, scores(0.1, 0.9, 0.2, 0.3), max_epochs=4)
