@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from graphrec.graphs import Neighbours
 
 
-class NeighbourConfig(FeatureConfig):
-    """An .npz file with the nearest items of each item."""
+class NeighbourFile(FeatureConfig):
+    """An .npz file with the nearest items of each item, whatever is made of it."""
 
-    encoder: str = "neighbours"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
     path: AbsolutePath
     """Holds ``<array>_nbr [n, K]``, rows of other items, and ``<array>_cos [n, K]``."""
     array: str
     """What the names of the two arrays start with."""
     ids: AbsolutePath | None = None
     """Table of external ids and rows, separated by tabs; by default row r is the item r."""
+
+
+class NeighbourConfig(NeighbourFile):
+    """An .npz file with the nearest items of each item."""
+
+    encoder: str = "neighbours"
+    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,7 @@ class NeighbourEncoder:
 
     Config: ClassVar[type[FeatureConfig]] = NeighbourConfig
 
-    def __init__(self, config: NeighbourConfig) -> None:
+    def __init__(self, config: NeighbourFile) -> None:
         self.config = config
 
     def encode(self, items: pl.DataFrame | None, item_ids: pl.Series) -> GivenNeighbours:

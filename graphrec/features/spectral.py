@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from graphrec.config import FeatureConfig
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.features import Modality
-from graphrec.features.neighbours import NeighbourConfig, NeighbourEncoder
+from graphrec.features.neighbours import NeighbourEncoder, NeighbourFile
 from graphrec.rng import numpy_stream
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Vector = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]
 
 
-class SpectralConfig(NeighbourConfig):
+class SpectralConfig(NeighbourFile):
     """An .npz file with the nearest items of each item, and how they become values."""
 
     encoder: str = "spectral"

@@ -139,3 +139,14 @@ def test_names_that_would_share_a_folder_are_refused() -> None:
     table["features"] = {"a b": image, "a-b": image, "c": image}
     with pytest.raises(ConfigError, match="Rename one of the modalities"):
         modality_variants(build_config(table))
+
+
+def test_lists_that_became_values_are_values() -> None:
+    """The encoder spectral reads the same files as lists of neighbours."""
+    table = worlds.table_of("image", "lists", modality_dropout=0.2)
+    table["features"]["lists"] |= {"encoder": "spectral", "dim": 2}
+    config = build_config(table)
+    assert modality_variants(config)[0].settings.model.modality_dropout == 0.2
+    without = {each.label: each for each in modality_variants(config)}["without image"]
+    assert without.settings.model.modality_dropout == 0
+    assert missing_variants(config, Grid(strategies=("mean",)))[1].settings is not None
