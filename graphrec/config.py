@@ -86,14 +86,6 @@ class ModelConfig(Config):
     name: str
     """A name of ``MODELS`` (``graphrec list models``) or ``"package.module:Class"``."""
 
-    def idle(self) -> Iterable[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
-        return ()
-
-    def in_vain(self) -> list[tuple[str, str]]:
-        """Settings that are not at their default and have no effect, and why."""
-        return [each for each in self.idle() if getattr(self, each[0]) != self._default(each[0])]
-
     def at_defaults(self, names: Iterable[str]) -> Self:
         """These settings with some at their defaults, and with them all that is idle then."""
         left, gone = self, list(names)
@@ -101,9 +93,6 @@ class ModelConfig(Config):
             left = left.model_copy(update={name: self._default(name) for name in gone})
             gone = [name for name, _ in left.in_vain()]
         return left
-
-    def _default(self, name: str) -> object:
-        return type(self).model_fields[name].default
 
     def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """These settings where only some modalities are left, without what needs the others.

@@ -1,5 +1,6 @@
 """What every configuration table is made of."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -32,3 +33,23 @@ class Config(BaseModel):
         validate_default=True,
         allow_inf_nan=False,
     )
+
+    def idle(self) -> Iterable[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        return ()
+
+    def in_vain(self) -> list[tuple[str, str]]:
+        """Settings that are not at their default and have no effect, and why."""
+        return [each for each in self.idle() if getattr(self, each[0]) != self._default(each[0])]
+
+    def require_effect(self) -> None:
+        """Refuse a setting that would be ignored.
+
+        Raises:
+            ValueError: there is one; it is named with the reason.
+        """
+        for name, reason in self.in_vain():
+            raise ValueError(f"{name} has no effect {reason}; remove it")
+
+    def _default(self, name: str) -> object:
+        return type(self).model_fields[name].default

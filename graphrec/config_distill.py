@@ -33,12 +33,10 @@ class DistillConfig(Config):
                 "score_weight and embedding_weight are both 0, so the teacher teaches nothing; "
                 "raise one or remove the table"
             )
-        for name, reason in self._idle():
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect {reason}; remove it")
+        self.require_effect()
         return self
 
-    def _idle(self) -> list[tuple[str, str]]:
+    def idle(self) -> list[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         if self.teacher is None:
             others = [name for name in type(self).model_fields if name != "teacher"]

@@ -1,6 +1,6 @@
 """The table ``[missing]``."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -47,6 +47,13 @@ class MissingConfig(Config):
 
     @model_validator(mode="after")
     def _used(self) -> Self:
+        self.require_effect()
+        if self.mechanism == "modality" and len(self.modalities or ()) != 1:
+            raise ValueError("mechanism = 'modality' needs modalities = [the one that is removed]")
+        return self
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
         used = {
             "mechanism": self.rate > 0,
             "modalities": self.active,
@@ -54,15 +61,8 @@ class MissingConfig(Config):
             "hidden": self.strategy in NETWORKS,
             "steps": self.strategy in NETWORKS,
         }
-        for name, has_effect in used.items():
-            if not has_effect and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(
-                    f"{name} has no effect while rate = {self.rate} and "
-                    f"strategy = {self.strategy!r}; remove it"
-                )
-        if self.mechanism == "modality" and len(self.modalities or ()) != 1:
-            raise ValueError("mechanism = 'modality' needs modalities = [the one that is removed]")
-        return self
+        reason = f"while rate = {self.rate} and strategy = {self.strategy!r}"
+        yield from ((name, reason) for name, has_effect in used.items() if not has_effect)
 
     def require_features(self, names: Collection[str]) -> None:
         """Check the table against the names of the ``[features.NAME]`` beside it.

@@ -44,12 +44,11 @@ class JointEmbeddingConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _used(self) -> Self:
-        for name, reason in self._idle():
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect {reason}; remove it")
+        self.require_effect()
         return self
 
-    def _idle(self) -> Iterator[tuple[str, str]]:
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
         if self.align != "infonce":
             yield "align_temperature", f"on align = {self.align!r}"
         if not self.rank_weight:

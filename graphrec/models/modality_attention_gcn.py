@@ -48,8 +48,7 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         self.require_fitting_backbone()
         if self.dim % self.heads:
             raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
-        for name, reason in self.in_vain():
-            raise ValueError(f"{name} has no effect {reason}; remove it")
+        self.require_effect()
         return self
 
     def idle(self) -> Iterator[tuple[str, str]]:
