@@ -127,7 +127,8 @@ def study_table(rows: Sequence[dict[str, str]]) -> str:
             lines.append([row["variant"], "", "skipped", "", "", "", ""])
             continue
         seeds = str(len(row["seeds"].split()))
-        mean = f"{float(row['mean']):.4f} ± {float(row['deviation']):.4f}"
+        mean = f"{float(row['mean']):.4f}"
+        mean += f" ± {float(row['deviation']):.4f}" if row["deviation"] else ""
         lines.append([row["variant"], seeds, mean, row["against"], *_difference(row, "p")])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
