@@ -126,10 +126,10 @@ def study_table(rows: Sequence[dict[str, str]]) -> str:
         if row["skipped"]:
             lines.append([row["variant"], "", "skipped", "", "", "", ""])
             continue
-        seeds = str(len(row["seeds"].split()))
+        seeds = len(row["seeds"].split())
         mean = f"{float(row['mean']):.4f}"
-        mean += f" ± {float(row['deviation']):.4f}" if row["deviation"] else ""
-        lines.append([row["variant"], seeds, mean, row["against"], *_difference(row, "p")])
+        mean += f" ± {float(row['deviation']):.4f}" if seeds > 1 else ""
+        lines.append([row["variant"], str(seeds), mean, row["against"], *_difference(row, "p")])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
