@@ -9,10 +9,10 @@ import typer
 
 from graphrec import console as show
 from graphrec.cli_data import JsonFlag
-from graphrec.cli_tune import INTERRUPTED
 from graphrec.config_file import load_config
 from graphrec.lab import study_fusions
 from graphrec.lab.grid_cells import Axes
+from graphrec.names import listed
 
 if TYPE_CHECKING:
     from graphrec.lab.grid_record import GridResult
@@ -63,14 +63,10 @@ def command(
     if seeds is not None:
         changes.append(f"tune.final_seeds={seeds}")
     settings = load_config(config, changes)
-    axes = Axes(_listed(backbones), _listed(where), _listed(how))
+    axes = Axes(*(None if each is None else listed(each) for each in (backbones, where, how)))
     folder = out or OUT_ROOT / f"{settings.run.name or config.stem}-fusion"
-    try:
-        with show.showing(show.stderr()):
-            result = study_fusions(settings, folder, axes, tuned=trials != 0, workers=workers)
-    except KeyboardInterrupt:
-        show.stderr().print("Stopped. The same command goes on with the grid.")
-        raise typer.Exit(INTERRUPTED) from None
+    with show.interruptible("grid"):
+        result = study_fusions(settings, folder, axes, tuned=trials != 0, workers=workers)
     if append is not None:
         from graphrec.lab.grid_record import append_grid
 
@@ -79,13 +75,6 @@ def command(
         print(json.dumps(asdict(result)))  # noqa: T201
     else:
         _print(result, folder)
-
-
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    """Names separated by commas; None if the option was not given."""
-    if text is None:
-        return None
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _print(result: "GridResult", folder: Path) -> None:

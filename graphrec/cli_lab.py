@@ -15,12 +15,12 @@ from graphrec.config import RunConfig
 from graphrec.config_file import load_config
 from graphrec.errors import ConfigError
 from graphrec.lab import study_missing, study_modalities
+from graphrec.names import listed
 
 if TYPE_CHECKING:
     from graphrec.lab.record import LabResult
 
 OUT_ROOT = Path("studies")
-INTERRUPTED = 130
 
 ConfigPath = Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")]
 Changes = Annotated[
@@ -92,19 +92,14 @@ def missing(
         from graphrec.lab.missing import Grid
 
         grid = Grid(
-            rates=tuple(_rate(each) for each in _listed(rates)),
-            mechanisms=_listed(mechanisms),
-            strategies=_listed(strategies),
-            modalities=None if modalities is None else _listed(modalities),
+            rates=tuple(_rate(each) for each in listed(rates)),
+            mechanisms=listed(mechanisms),
+            strategies=listed(strategies),
+            modalities=None if modalities is None else listed(modalities),
         )
         return study_missing(settings, folder, grid, seeds=seeds, workers=workers, metric=metric)
 
     _run("missing", study, config, overrides, out, append, as_json)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    """Names between commas, each once."""
-    return tuple(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
 
 
 def _rate(text: str) -> float:
@@ -125,12 +120,8 @@ def _run(
 ) -> None:
     settings = load_config(config, overrides or [])
     folder = out or OUT_ROOT / f"{settings.run.name or config.stem}-{name}"
-    try:
-        with show.showing(show.stderr()):
-            result = study(settings, folder)
-    except KeyboardInterrupt:
-        show.stderr().print("Stopped. The same command goes on with the study.")
-        raise typer.Exit(INTERRUPTED) from None
+    with show.interruptible("study"):
+        result = study(settings, folder)
     if append is not None:
         from graphrec.lab.record import append_rows
 

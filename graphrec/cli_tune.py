@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 OUT_ROOT = Path("studies")
 SHOWN = ("recall@20", "ndcg@20")
-INTERRUPTED = 130
 
 
 def command(
@@ -62,17 +61,13 @@ def command(
     if only_join and storage is None:
         raise ConfigError("--join needs the --storage of the study.")
     results = []
-    try:
-        with show.showing(show.stderr()):
-            for path, config in settings.items():
-                folder = out / (config.run.name or path.stem)
-                if only_join:
-                    join(config, str(storage))
-                else:
-                    results.append(tune(config, folder, workers=workers, storage=storage))
-    except KeyboardInterrupt:
-        show.stderr().print("Stopped. The same command goes on with the study.")
-        raise typer.Exit(INTERRUPTED) from None
+    with show.interruptible("study"):
+        for path, config in settings.items():
+            folder = out / (config.run.name or path.stem)
+            if only_join:
+                join(config, str(storage))
+            else:
+                results.append(tune(config, folder, workers=workers, storage=storage))
     if append is not None:
         from graphrec.tuning.record import append_studies
 

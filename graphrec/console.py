@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
@@ -25,6 +26,9 @@ from graphrec.progress import Reporter, reporting
 
 FILE_WIDTH = 500
 """Columns of a table that goes to a file or pipe, where nothing should be cut off."""
+
+INTERRUPTED = 130
+"""Exit code of a command that was stopped."""
 
 PLAIN_SECONDS = 5.0
 """Seconds between two lines of a plain progress log."""
@@ -93,6 +97,17 @@ def showing(console: Console) -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
+
+
+@contextmanager
+def interruptible(what: str) -> Iterator[None]:
+    """Show progress of what the same command can go on with after Ctrl-C or SIGTERM."""
+    try:
+        with showing(stderr()):
+            yield
+    except KeyboardInterrupt:
+        stderr().print(f"Stopped. The same command goes on with the {what}.")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager
