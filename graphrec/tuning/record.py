@@ -17,7 +17,7 @@ from graphrec.errors import DataError
 from graphrec.files import write_bytes, write_json, write_parquet
 from graphrec.report import append_records
 from graphrec.result import Result
-from graphrec.tuning.trials import counted, is_lost, seconds_of
+from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
 SCHEMA_VERSION = 1
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -93,7 +93,7 @@ def trial_table(study: optuna.Study) -> pl.DataFrame:
     """One row per trial, lost ones included: state, values, settings, costs, worker, error."""
     objectives = study.user_attrs["objectives"]
     rows = []
-    for trial in study.get_trials(deepcopy=False):
+    for trial in without_surplus(study):
         told = trial.user_attrs
         values = trial.values if _complete(trial) else None
         last = trial.last_step
@@ -144,7 +144,7 @@ def summarise(
     environment: dict[str, Json],
 ) -> StudyResult:
     """Gather the record of a study."""
-    trials = study.get_trials(deepcopy=False)
+    trials = without_surplus(study)
     states = {name: sum(t.state == state for t in counted(study)) for name, state in STATES.items()}
     best = best_of(study)
     names = list(study.user_attrs["objectives"])

@@ -16,7 +16,7 @@ from graphrec.processes import POLL_SECONDS, run_processes
 from graphrec.run import Prepared
 from graphrec.tuning.objective import Objective
 from graphrec.tuning.study import HERE, reclaim, storage_errors, try_again
-from graphrec.tuning.trials import counted, is_lost, seconds_left
+from graphrec.tuning.trials import SURPLUS, counted, is_lost, seconds_left, without_surplus
 
 Told = Callable[[Sequence[FrozenTrial]], None]
 """Is told the counted trials whenever they may have changed."""
@@ -46,7 +46,8 @@ def work(
     def trial_of(trial: optuna.Trial) -> Sequence[float]:
         trial.set_user_attr("worker", HERE)
         if sum(each.number < trial.number for each in counted(study)) >= budget:
-            raise _SurplusError  # another worker took the last one at the same moment
+            trial.set_user_attr(SURPLUS, True)
+            raise _SurplusError
         try:
             return objective.measure(trial, seconds_left(study, tune.seconds))
         except optuna.TrialPruned:
@@ -79,7 +80,7 @@ def _one_trial(study: optuna.Study, trial_of: Callable[[optuna.Trial], Sequence[
     try:
         study.optimize(trial_of, n_trials=1, catch=(Exception,))
     except KeyboardInterrupt:
-        own = [each for each in study.get_trials(deepcopy=False) if _is_own_lost(each)]
+        own = [each for each in without_surplus(study) if _is_own_lost(each)]
         if own:
             try_again(study, own[-1])
         raise

@@ -5,19 +5,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import optuna
 import polars as pl
 import pytest
 
 from graphrec import ConfigError, tune
+from graphrec.config_tune import TuneConfig
 from graphrec.files import write_json
 from graphrec.tuning import join
 from graphrec.tuning import search as search_module
-from graphrec.tuning.record import read_study
+from graphrec.tuning.objective import Objective
+from graphrec.tuning.record import read_study, trial_table
 from graphrec.tuning.trials import counted
+from graphrec.tuning.work import work
 from tests.tuning import small
 
 SLOW = ["training.max_epochs=150", "training.patience=150", "tune.pruner=none"]
@@ -124,6 +128,21 @@ def test_workers_that_all_end_early_are_an_error(tmp_path: Path) -> None:
     assert whole.returncode == 2
     assert "All workers ended early" in told
     assert "worker-0.log" in told
+
+
+def test_a_trial_beyond_the_budget_is_given_back() -> None:
+    """Another worker may take the last one between this worker's look and its own start."""
+    study, objective = optuna.create_study(), Mock(spec=Objective)
+
+    def another_is_faster(trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+        if not trials:
+            study.add_trial(optuna.trial.create_trial(value=1.0))
+
+    work(study, objective, TuneConfig(trials=1), "memory", another_is_faster)
+    objective.measure.assert_not_called()
+    study.set_user_attr("objectives", ["ndcg@5"])
+    assert len(study.trials) == 2
+    assert trial_table(study)["state"].to_list() == ["complete"]
 
 
 def test_two_workers_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
