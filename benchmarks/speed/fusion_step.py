@@ -3,14 +3,17 @@
     python benchmarks/speed/fusion_step.py [--backbone lightgcn] [--rounds 15]
 
 The data are drawn: as many users, items and pairs as Amazon Baby, three modalities as wide as its
-images (4,096), its texts (384) and an audio of 128, against one as wide as all of them. The models
-take their steps in turn, in one process; the table holds the median of the ratios.
+images (4,096), its texts (384) and an audio of 128, against one as wide as all of them. Places
+after messages pass them for four vectors of 64, three modalities and an id; so they are also held
+against one modality whose vectors are as wide as these together. The models take their steps in
+turn, in one process; the table holds the medians of the ratios.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from operator import truediv
 
 import numpy as np
 import torch
@@ -91,20 +94,22 @@ def main() -> None:
     sampler = NegativeSampler(train, "uniform", torch.device("cpu"))
     several = Features({name: modality(rng, width) for name, width in WIDTHS.items()}, ITEMS)
     one = Features({"all": modality(rng, sum(WIDTHS.values()))}, ITEMS)
-    own: dict[str, Json] = {"backbone": given.backbone}
-    base = stepper(train, one, {**own, "fusion": "sum"}, sampler)
-    cases = {f"early, {name}": {**own, "fusion": name} for name in FUSIONS}
-    cases |= {", ".join(map(str, place.values())): {**own, **place} for place in PLACES}
-    ratios: dict[str, list[float]] = {}
-    for name, settings in cases.items():
+    backbone: dict[str, Json] = {"backbone": given.backbone}
+    base = stepper(train, one, {**backbone, "fusion": "sum"}, sampler)
+    wide = stepper(
+        train, one, {**backbone, "fusion": "sum", "dim": 64 * (len(WIDTHS) + 1)}, sampler
+    )
+    cases = {f"early, {name}": ({**backbone, "fusion": name}, [base]) for name in FUSIONS}
+    places = {", ".join(map(str, place.values())): {**backbone, **place} for place in PLACES}
+    cases |= {name: (settings, [base, wide]) for name, settings in places.items()}
+    print(f"| backbone {given.backbone} | against one modality | and as wide as all views |")
+    print("| --- | ---: | ---: |")
+    for name, (settings, others) in cases.items():
         step = stepper(train, several, settings, sampler)
-        for index in range(given.rounds + 2):
-            ratio = step() / base()
-            if index >= 2:  # the first ones allocate
-                ratios.setdefault(name, []).append(ratio)
-    print(f"| backbone {given.backbone} | step time against one modality |\n| --- | ---: |")
-    for name, found in ratios.items():
-        print(f"| {name} | {statistics.median(found):.2f} |")
+        rounds = [(step(), *(other() for other in others)) for _ in range(given.rounds + 2)]
+        own, *columns = zip(*rounds[2:], strict=True)  # the first ones allocate
+        ratios = [f"{statistics.median(map(truediv, own, column)):.2f}" for column in columns]
+        print(f"| {name} | {' | '.join([*ratios, ''][:2])} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from graphrec.fusion.base import (
-    Fusion,
+    WeightedSum,
+    mapped_alike,
     masked_softmax,
     parameter,
-    weighted_sum,
-    without_missing,
 )
 
 
-class Attention(Fusion):
+class Attention(WeightedSum):
     """x = sum_m alpha_m x_m, alpha = softmax over the present m of q . tanh(W x_m + b).
 
     Costs O(I M D^2); modalities never attend to other items.
@@ -26,15 +25,12 @@ class Attention(Fusion):
         self.bias = nn.Parameter(torch.zeros(dim))
         self.query = parameter((dim, 1), rng)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are alpha."""
-        tokens = without_missing(tokens, present)
-        energy = (torch.tanh(tokens @ self.transform + self.bias) @ self.query).squeeze(-1)
-        alpha = masked_softmax(energy, present)
-        return weighted_sum(alpha, tokens), alpha
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        hidden = torch.tanh(mapped_alike(tokens, self.transform) + self.bias)
+        return masked_softmax(mapped_alike(hidden, self.query).squeeze(-1), present)
 
 
-class SoftmaxAttention(Fusion):
+class SoftmaxAttention(WeightedSum):
     """x = sum_m alpha_m x_m, alpha = softmax over the present m of (W [x_1; ...; x_M] + b)_m.
 
     Unlike in ``attention``, how much a modality counts depends on all the others too. A missing
@@ -49,8 +45,5 @@ class SoftmaxAttention(Fusion):
         self.transform = parameter((num_modalities * dim, num_modalities), rng)
         self.bias = nn.Parameter(torch.zeros(num_modalities))
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are alpha."""
-        tokens = without_missing(tokens, present)
-        alpha = masked_softmax(tokens.flatten(start_dim=1) @ self.transform + self.bias, present)
-        return weighted_sum(alpha, tokens), alpha
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return masked_softmax(tokens.flatten(1) @ self.transform + self.bias, present)

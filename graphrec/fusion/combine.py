@@ -5,35 +5,30 @@ from torch import Tensor, nn
 
 from graphrec.fusion.base import (
     Fusion,
+    WeightedSum,
     equal_shares,
     mapped,
     masked_softmax,
     matrices,
     parameter,
-    weighted_sum,
-    without_missing,
 )
 
 
-class Sum(Fusion):
+class Sum(WeightedSum):
     """x = sum of x_m over the present m."""
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are 1 where present."""
-        weights = present.to(tokens.dtype)
-        return weighted_sum(weights, tokens), weights
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return present.to(tokens.dtype)
 
 
-class Mean(Fusion):
+class Mean(WeightedSum):
     """x = mean of x_m over the present m."""
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights share 1 equally among the present."""
-        weights = equal_shares(present, tokens.dtype)
-        return weighted_sum(weights, tokens), weights
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return equal_shares(present, tokens.dtype)
 
 
-class Weighted(Fusion):
+class Weighted(WeightedSum):
     """x = sum_m alpha_m x_m, alpha = softmax over the present m of one learned number a_m each.
 
     Starts at the mean.
@@ -45,14 +40,14 @@ class Weighted(Fusion):
         super().__init__(num_modalities, dim, rng)
         self.logits = nn.Parameter(torch.zeros(num_modalities))
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are alpha."""
-        alpha = masked_softmax(self.logits.expand(len(present), -1), present)
-        return weighted_sum(alpha, without_missing(tokens, present)), alpha
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return masked_softmax(self.logits.expand(len(present), -1), present)
 
 
 class Gate(Fusion):
     """x = sum of sigmoid(W_m x_m + b_m) * x_m over the present m: each entry opens by itself.
+
+    The weight of a modality is its mean opening.
 
     Source: arevalo2017gmu, Eq. 5, for any number of modalities.
     """
@@ -62,17 +57,21 @@ class Gate(Fusion):
         self.weights = matrices(num_modalities, (dim, dim), rng)
         self.bias = nn.Parameter(torch.zeros(num_modalities, dim))
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are the mean openings."""
-        tokens = without_missing(tokens, present)
-        gates = torch.sigmoid(mapped(tokens, self.weights) + self.bias) * present.unsqueeze(-1)
-        return (gates * tokens).sum(dim=1), gates.mean(dim=-1)
+    def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return (self._openings(tokens) * tokens).sum(dim=1)
+
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return self._openings(tokens).mean(dim=-1) * present
+
+    def _openings(self, tokens: Tensor) -> Tensor:
+        return torch.sigmoid(mapped(tokens, self.weights) + self.bias)
 
 
 class Concat(Fusion):
     """x = sum over m of W_m x_m, which is W [x_1; ...; x_M]; a missing slot holds a learned vector.
 
     A learned vector says "missing"; zeros would say "average". Its block of W is folded into it.
+    The present share 1 equally as weights.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
@@ -80,9 +79,11 @@ class Concat(Fusion):
         self.weights = matrices(num_modalities, (dim, dim), rng)
         self.missing = parameter((num_modalities, dim), rng)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights share 1 equally among the present."""
+    def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
         blocks = mapped(tokens, self.weights)
         filled = torch.where(present.unsqueeze(-1), blocks, self.missing)
         anything = present.any(dim=1, keepdim=True)
-        return filled.sum(dim=1) * anything, equal_shares(present, tokens.dtype)
+        return filled.sum(dim=1) * anything
+
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return equal_shares(present, tokens.dtype)

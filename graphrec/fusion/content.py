@@ -56,7 +56,8 @@ class ItemContent(nn.Module):
         disturbed = self.training and self.noisy
         contents: Iterable[Callable[[], Tensor]] = self.noisy if disturbed else self.rows
         pairs = zip(contents, self.projections, strict=True)
-        tokens = torch.stack([projection(content()) for content, projection in pairs], dim=1)
+        blocks = torch.stack([projection(content()) for content, projection in pairs])
+        tokens = blocks.transpose(0, 1)
         if self.training and self.settings.feature_mix:
             tokens = mixed(tokens, self.present, self.settings.feature_mix)
         return tokens

@@ -6,12 +6,10 @@ from torch import Tensor
 from graphrec.fusion.base import (
     Fusion,
     equal_shares,
-    mapped,
     masked_softmax,
     matrices,
     parameter,
     weighted_sum,
-    without_missing,
 )
 
 SHARED = 2
@@ -23,7 +21,8 @@ class Experts(Fusion):
 
     y is the mean of the present x_m, the gate g = softmax of W y over the experts of the present
     modalities and the two shared ones, and every expert is a network E(z) = V relu(U z). Without
-    biases, an item without modalities gets zeros. Costs O(I M D^2).
+    biases, an item without modalities gets zeros. Costs O(I M D^2). The weight of a modality is g_m
+    plus 1 / n of what the shared experts have, for n present.
 
     Source: shazeer2017outrageously, Eq. 1 and 2; own and shared experts tang2020ple.
 
@@ -37,14 +36,22 @@ class Experts(Fusion):
         self.output = matrices(experts, (dim, dim), rng)
         self.gate = parameter((dim, experts), rng)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are g_m plus 1 / n of what the shared experts have, for n present."""
-        tokens = without_missing(tokens, present)
+    def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
+        mean = weighted_sum(equal_shares(present, tokens.dtype), tokens)
+        gate = self._gate(mean, present)
+        fused = torch.zeros_like(mean)
+        experts = zip(self.hidden, self.output, gate.unbind(1), strict=True)
+        asked = (*tokens.unbind(1), *[mean] * SHARED)
+        for z, (hidden, output, share) in zip(asked, experts, strict=True):
+            fused = torch.addmm(fused, torch.relu(z @ hidden) * share.unsqueeze(1), output)
+        return fused
+
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
         shares = equal_shares(present, tokens.dtype)
-        mean = weighted_sum(shares, tokens)
-        asked = torch.cat([tokens, mean.unsqueeze(1).expand(-1, SHARED, -1)], dim=1)
-        answers = mapped(torch.relu(mapped(asked, self.hidden)), self.output)
-        mask = torch.cat([present, present.new_ones(len(present), SHARED)], dim=1)
-        gate = masked_softmax(mean @ self.gate, mask)
+        gate = self._gate(weighted_sum(shares, tokens), present)
         own, shared = gate.split((present.shape[1], SHARED), dim=1)
-        return weighted_sum(gate, answers), own + shared.sum(dim=1, keepdim=True) * shares
+        return own + shared.sum(dim=1, keepdim=True) * shares
+
+    def _gate(self, mean: Tensor, present: Tensor) -> Tensor:
+        mask = torch.cat([present, present.new_ones(len(present), SHARED)], dim=1)
+        return masked_softmax(mean @ self.gate, mask)

@@ -1,16 +1,11 @@
 """Products of modalities: entries of one vector times the same entries of others."""
 
+from itertools import combinations_with_replacement
+
 import torch
 from torch import Tensor, nn
 
-from graphrec.fusion.base import (
-    Fusion,
-    mapped,
-    matrices,
-    parameter,
-    weighted_sum,
-    without_missing,
-)
+from graphrec.fusion.base import Fusion, mapped, matrices, parameter
 
 RANK = 2
 """Rank R of the tensor of ``Bilinear``."""
@@ -36,17 +31,9 @@ class Bilinear(Fusion):
         super().__init__(num_modalities, dim, rng)
         self.weights = matrices(num_modalities, (dim, RANK * dim), rng)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are ``shares_of_change``, without a gradient."""
-        factors = mapped(without_missing(tokens, present), self.weights)
-        fused = self._multiply(factors)
-        with torch.no_grad():
-            others = [self._multiply(_left_out(factors, m)) for m in range(present.shape[1])]
-            return fused, shares_of_change(fused, others, present)
-
-    def _multiply(self, factors: Tensor) -> Tensor:
-        """``[I, M, R D]`` to ``[I, D]``; the ones are never added, so that none is subtracted."""
-        product, *rest = factors.unbind(dim=1)
+    def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """The ones are never added to a factor, so that none has to be subtracted."""
+        product, *rest = mapped(tokens, self.weights).unbind(dim=1)
         for factor in rest:
             product = product + factor + product * factor
         return product.unflatten(1, (RANK, -1)).sum(dim=1)
@@ -73,44 +60,19 @@ class CompressedInteraction(Fusion):
             nn.Parameter(torch.ones(width)) for width in (num_modalities, MAPS, MAPS)
         )
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are ``shares_of_change``, without a gradient."""
-        tokens = without_missing(tokens, present)
-        pairs = (tokens.unsqueeze(2) * tokens.unsqueeze(1)).flatten(1, 2)  # [I, M M, D]
-        maps = _combine(self.first, pairs)
-        fused = self._output(tokens, maps)
-        others = []
-        with torch.no_grad():
-            modalities = torch.arange(tokens.shape[1], device=tokens.device)
-            for m in range(len(modalities)):
-                of_m = ((modalities == m) | (modalities == m).unsqueeze(1)).flatten()
-                rest = maps - _combine(self.first[:, of_m], pairs[:, of_m])
-                others.append(self._output(_left_out(tokens, m), rest))
-            return fused, shares_of_change(fused, others, present)
+    def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Each product is made once, for both orders, and X2 is weighted before it is made."""
+        own = tokens.unbind(1)
+        shape = (len(own), *own[0].shape)
+        products = torch.stack([x * y for x, y in combinations_with_replacement(own, 2)])
+        maps = self._pair_weights(len(own)) @ products.flatten(1)  # X1, [H, I D]
+        last = (self.outputs[2] @ self.second).unflatten(0, (len(own), MAPS))
+        scales = (last @ maps).view(shape) + self.outputs[0][:, None, None]
+        of_pairs = (self.outputs[1] @ maps).view(shape[1:])
+        return of_pairs + (scales * tokens.transpose(0, 1)).sum(dim=0)
 
-    def _output(self, tokens: Tensor, maps: Tensor) -> Tensor:
-        """Make x of the tokens and X1, ``[I, H, D]``; X2 is weighted before it is multiplied."""
-        last = (self.outputs[2] @ self.second).unflatten(0, (tokens.shape[1], MAPS))
-        scales = _combine(last, maps) + self.outputs[0].unsqueeze(1)
-        return weighted_sum(self.outputs[1], maps) + (scales * tokens).sum(dim=1)
-
-
-def _combine(weights: Tensor, vectors: Tensor) -> Tensor:
-    """``[K, n]`` and ``[I, n, D]`` to ``[I, K, D]``; several times faster on CPU than einsum."""
-    return torch.bmm(weights.expand(len(vectors), -1, -1), vectors)
-
-
-def shares_of_change(fused: Tensor, others: list[Tensor], present: Tensor) -> Tensor:
-    """|x - x without m| / the sum of these over the present m: what leaving m out would change.
-
-    Shapes:
-        fused: ``[I, D]``; others: for each m, x without it, ``[I, D]``; present: ``[I, M]``.
-    """
-    changes = torch.stack([(fused - each).norm(dim=1) for each in others], dim=1) * present
-    return changes / changes.sum(dim=1, keepdim=True).clamp(min=torch.finfo(changes.dtype).tiny)
-
-
-def _left_out(tokens: Tensor, m: int) -> Tensor:
-    """The tokens with zeros in place of modality ``m``."""
-    modalities = torch.arange(tokens.shape[1], device=tokens.device)
-    return tokens.masked_fill((modalities == m).unsqueeze(1), 0.0)
+    def _pair_weights(self, count: int) -> Tensor:
+        """W1_hgm + W1_hmg for g < m and W1_hgg, ``[H, pairs]``, g and m in the order of pairs."""
+        weights = self.first.unflatten(1, (count, count))
+        g, m = torch.triu_indices(count, count, device=weights.device)
+        return weights[:, g, m] + weights[:, m, g] * (g != m)

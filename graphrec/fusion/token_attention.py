@@ -1,26 +1,29 @@
 """Attention among the modality tokens of one item; never from item to item."""
 
 import math
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
 from graphrec.fusion.base import (
     Fusion,
+    WeightedSum,
     equal_shares,
     mapped,
+    mapped_alike,
     masked_softmax,
     matrices,
     parameter,
     weighted_sum,
-    without_missing,
 )
 
 
 class DotProduct(nn.Module):
-    """e[h, m, n] = (W_Q x_m)_h . (W_K x_n)_h / sqrt(D / H): how much m looks at n in head h.
+    """e[n, m, ih] = (W_Q x_im)_h . (W_K x_in)_h / sqrt(D / H): how much m looks at n in head h.
 
-    The heads H are the largest of 4, 2 and 1 that divides D.
+    The heads H are the largest of 4, 2 and 1 that divides D. Modalities come first and the heads
+    of all items last, so that sums over modalities are sums of long rows.
 
     Source: vaswani2017attention, Eq. 1.
     """
@@ -32,13 +35,27 @@ class DotProduct(nn.Module):
         self.key = parameter((dim, dim), rng)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``[I, M, D]`` to ``[I, H, M, M]``."""
-        queries, keys = self.split(tokens @ self.query), self.split(tokens @ self.key)
-        return queries @ keys.transpose(2, 3) / math.sqrt(queries.shape[-1])
+        """``[I, M, D]`` to ``[M, M, I H]``."""
+        scale = math.sqrt(tokens.shape[2] / self.heads)
+        queries = self.split(mapped_alike(tokens, self.query / scale))
+        keys = self.split(mapped_alike(tokens, self.key))
+        return torch.stack([(queries * key).sum(dim=2) for key in keys])
+
+    def softmax(self, energy: Tensor, present: Tensor) -> Tensor:
+        """Attention a over the present n, zero for the missing; ``[M, M, I H]``."""
+        return masked_softmax(energy, self.repeat(present).unsqueeze(1), dim=0)
 
     def split(self, tokens: Tensor) -> Tensor:
-        """``[I, M, D]`` to ``[I, H, M, D / H]``."""
-        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        """``[I, M, D]`` to ``[M, I H, D / H]``."""
+        return tokens.transpose(0, 1).unflatten(2, (self.heads, -1)).flatten(1, 2)
+
+    def repeat(self, shares: Tensor) -> Tensor:
+        """``[I, M]`` to ``[M, I H]``, the same for each head."""
+        return shares.T.repeat_interleave(self.heads, dim=1)
+
+    def mean(self, shares: Tensor) -> Tensor:
+        """``[M, I H]`` to ``[I, M]``, the mean over heads."""
+        return shares.unflatten(1, (-1, self.heads)).mean(dim=2).T
 
 
 class SelfAttention(Fusion):
@@ -46,7 +63,8 @@ class SelfAttention(Fusion):
 
     a_m is made from the energies of ``DotProduct``, and each head has its part of W_V. The mean
     over m is taken of a, before it weighs the values, which is the same and cheaper. Costs
-    O(I M^2 D + I M D^2).
+    O(I M^2 D + I M D^2). The weight of a modality is the attention that it receives, averaged over
+    heads and m.
 
     Source: vaswani2017attention, Eq. 1 and section 3.2.2, with the residual of section 3.1.
 
@@ -60,15 +78,19 @@ class SelfAttention(Fusion):
         self.value = parameter((dim, dim), rng)
         self.output = parameter((dim, dim), rng)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are the attention a modality receives, averaged over heads and m."""
-        tokens = without_missing(tokens, present)
-        shares = equal_shares(present, tokens.dtype)
-        attention = masked_softmax(self.energy(tokens), present[:, None, None])
-        received = torch.einsum("im,ihmn->ihn", shares, attention)
-        heads = (received.unsqueeze(3) * self.energy.split(tokens @ self.value)).sum(dim=2)
-        fused = weighted_sum(shares, tokens) + heads.flatten(start_dim=1) @ self.output
-        return fused, received.mean(dim=1)
+    def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
+        values = self.energy.split(mapped_alike(tokens, self.value))
+        heads = (self._received(tokens, present).unsqueeze(2) * values).sum(dim=0)
+        mean = weighted_sum(equal_shares(present, tokens.dtype), tokens)
+        return torch.addmm(mean, heads.view_as(mean), self.output)
+
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        return self.energy.mean(self._received(tokens, present))
+
+    def _received(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Attention that n receives in each head, averaged over the present m, ``[M, I H]``."""
+        attention = self.energy.softmax(self.energy(tokens), present)
+        return (attention * self.energy.repeat(equal_shares(present, tokens.dtype))).sum(dim=1)
 
 
 class CrossAttention(Fusion):
@@ -90,22 +112,28 @@ class CrossAttention(Fusion):
         self.energy = DotProduct(dim, rng)
         self.value = parameter((dim, dim), rng)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are the mean share, over heads and m, that a modality has in m."""
-        tokens = without_missing(tokens, present)
-        shares = equal_shares(present, tokens.dtype)
-        own = torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
-        attention = masked_softmax(
-            self.energy(tokens).masked_fill(own, 0.0), present[:, None, None]
+    def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
+        kept, given = self._shares(tokens, present)
+        own, values = (
+            self.energy.split(each) for each in (tokens, mapped_alike(tokens, self.value))
         )
-        kept = shares.unsqueeze(1) * attention.diagonal(dim1=2, dim2=3)
-        given = torch.einsum("im,ihmn->ihn", shares, attention.masked_fill(own, 0.0))
-        values = self.energy.split(tokens @ self.value)
-        heads = kept.unsqueeze(3) * self.energy.split(tokens) + given.unsqueeze(3) * values
-        return heads.sum(dim=2).flatten(start_dim=1), (kept + given).mean(dim=1)
+        heads = (kept.unsqueeze(2) * own + given.unsqueeze(2) * values).sum(dim=0)
+        return heads.view(len(tokens), -1)
+
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        kept, given = self._shares(tokens, present)
+        return self.energy.mean(kept + given)
+
+    def _shares(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """What each keeps of its own, and gives to all others together: means, ``[M, I H]``."""
+        own = torch.eye(present.shape[1], dtype=torch.bool, device=present.device).unsqueeze(2)
+        attention = self.energy.softmax(self.energy(tokens).masked_fill(own, 0.0), present)
+        shares = attention * self.energy.repeat(equal_shares(present, tokens.dtype))
+        kept = shares.diagonal().T
+        return kept, shares.sum(dim=1) - kept
 
 
-class CoAttention(Fusion):
+class CoAttention(WeightedSum):
     """x = sum_m alpha_m x_m, alpha = softmax over m of q_m . tanh(W_m x_m + sum_n C_mn W_n x_n).
 
     C_mn = tanh((U_m x_m) . (U_n x_n) / sqrt(D)) is the affinity of two modalities, n != m; both
@@ -124,13 +152,13 @@ class CoAttention(Fusion):
         self.transforms = matrices(num_modalities, (dim, dim), rng)
         self.queries = parameter((num_modalities, dim), rng)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse; the weights are alpha."""
-        tokens = without_missing(tokens, present)
-        sides, transformed = mapped(tokens, self.sides), mapped(tokens, self.transforms)
-        affinity = torch.tanh(sides @ sides.transpose(1, 2) / math.sqrt(tokens.shape[2]))
-        own = torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
-        heard = affinity.masked_fill(own, 0.0) @ transformed
-        energy = (torch.tanh(transformed + heard) * self.queries).sum(dim=2)
-        alpha = masked_softmax(energy, present)
-        return weighted_sum(alpha, tokens), alpha
+    def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
+        sides, transformed = (mapped(tokens, w).unbind(1) for w in (self.sides, self.transforms))
+        hidden, scale = list(transformed), math.sqrt(tokens.shape[2])
+        for m, n in combinations(range(len(hidden)), 2):
+            affinity = torch.tanh((sides[m] * sides[n]).sum(dim=1, keepdim=True) / scale)
+            hidden[m] = torch.addcmul(hidden[m], affinity, transformed[n])
+            hidden[n] = torch.addcmul(hidden[n], affinity, transformed[m])
+        pairs = zip(hidden, self.queries, strict=True)
+        energy = torch.stack([(torch.tanh(h) * query).sum(dim=1) for h, query in pairs], dim=1)
+        return masked_softmax(energy, present)

@@ -210,15 +210,15 @@ class ModalityAttentionGCN(EmbeddingModel):
         if not self.names:
             return self.content.present.to(self.users.dtype)
         if self.config.where == "early":
-            return self._fused(self.content(), self.content.known())[1]
+            return self.fusion.modality_weights(self.content(), self.content.known())
         views = self._views()
         if self.late is None:
             own = slice(len(self.names))
-            return self._fused(views.items[:, own], views.shown[:, own])[1]
+            return self.fusion.modality_weights(views.items[:, own], views.shown[:, own])
         return self.late.item_weights(views.shown, views.items.dtype)[:, : len(self.names)]
 
-    def _fused(self, tokens: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        fused: tuple[Tensor, Tensor] = self.fusion(tokens, known)
+    def _fused(self, tokens: Tensor, known: Tensor) -> Tensor:
+        fused: Tensor = self.fusion(tokens, known)
         return fused
 
     def _item_nodes(self) -> Tensor:
@@ -226,7 +226,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         if self.config.use_id:
             nodes = nodes + self.items * self.has_id
         if self.names:
-            nodes = nodes + self._fused(self.content(), self.content.known())[0]
+            nodes = nodes + self._fused(self.content(), self.content.known())
         if self.has_nothing.any():
             nodes = nodes + self.nothing * self.has_nothing
         return nodes
@@ -288,14 +288,14 @@ class ModalityAttentionGCN(EmbeddingModel):
         if self.late is not None:
             return self.late(views, self.users)
         own = slice(len(self.names))
-        items, _ = self._fused(views.items[:, own], views.shown[:, own])
+        items = self._fused(views.items[:, own], views.shown[:, own])
         if self.config.use_id:
             items = items + views.items[:, -1] * views.shown[:, -1:]
         return self._fused_users(views.users), items
 
     def _fused_users(self, views: Tensor) -> Tensor:
         everything = self.has_id.new_ones(self.num_users, len(self.names))
-        users, _ = self._fused(views[:, : len(self.names)], everything)
+        users = self._fused(views[:, : len(self.names)], everything)
         return users + views[:, -1] if self.config.use_id else users
 
     def _pass(self, nodes: Tensor) -> Tensor:
