@@ -2,13 +2,13 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+
+from tests import flow
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,16 +22,6 @@ def blocks(language: str) -> list[str]:
 def commands() -> list[str]:
     lines = (line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines())
     return [line for line in lines if line]
-
-
-def graphrec(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "graphrec", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +47,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def there(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop)
+
+
 def test_the_commands_for_your_own_data_run(shop: Path) -> None:
     own = [line for line in commands() if "shop" in line and line.startswith("graphrec")]
     assert len(own) == 5
     for line in own:
-        done = graphrec(*line.split()[1:], folder=shop)
-        assert done.returncode == 0, f"{line}: {done.stderr}"
+        answer = flow.graphrec(*line.split()[1:])
+        assert answer.code == 0, f"{line}: {answer.err}"
 
 
 def test_the_python_example_runs(shop: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", blocks("python")[0]],
-        cwd=shop,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    exec(blocks("python")[0], {})
 
 
 def test_the_other_commands_run(shop: Path) -> None:
@@ -84,18 +72,18 @@ def test_the_other_commands_run(shop: Path) -> None:
         arguments = line.split()[1:]
         if arguments[0] == "run" and "GRAPHREC_DATA" not in os.environ:
             arguments[0] = "check"
-        done = graphrec(*arguments, folder=shop)
-        assert done.returncode == 0, f"{line}: {done.stderr}"
+        answer = flow.graphrec(*arguments)
+        assert answer.code == 0, f"{line}: {answer.err}"
 
 
 def test_the_quick_start_runs(shop: Path) -> None:
     """The command behind make demo, for one epoch."""
     line = "graphrec run paper_configs/quickstart.toml"
     assert line in README
-    done = graphrec(*line.split()[1:], "training.max_epochs=1", folder=shop)
-    assert done.returncode == 0, done.stderr
+    answer = flow.graphrec(*line.split()[1:], "training.max_epochs=1")
+    assert answer.code == 0, answer.err
     for word in ("popular", "itemknn", "recommended:", "Run folder:"):
-        assert word in done.stdout
+        assert word in answer.out
 
 
 def test_the_make_targets_exist() -> None:

@@ -1,4 +1,4 @@
-"""Train the configuration in a folder and stop there: python -m graphrec.lab.fit FOLDER."""
+"""Train the configurations in folders and stop there: python -m graphrec.lab.fit FOLDER..."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from graphrec.config_file import load_config
 from graphrec.models import Model
 from graphrec.processes import stoppable
-from graphrec.run import CHECKPOINT, Prepared, build, fit_model, prepare
+from graphrec.run import CHECKPOINT, Prepared, build, fit_model, prepare, with_settings
 from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult
 
@@ -27,5 +27,9 @@ def fit_in(folder: Path, prepared: Prepared) -> tuple[Model, FitResult, RunLog]:
 
 if __name__ == "__main__":
     with stoppable():
-        where = Path(sys.argv[1])
-        fit_in(where, prepare(load_config(where / "config.json"), RunLog()))
+        given = [Path(word) for word in sys.argv[1:]]
+        configs = [load_config(folder / "config.json") for folder in given]
+        own, log = prepare(configs[0], RunLog()), RunLog()
+        for where, config in zip(given, configs, strict=True):
+            own = with_settings(own, config, log)
+            fit_in(where, own)

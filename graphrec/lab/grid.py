@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from graphrec.config import RunConfig, TuneConfig
@@ -59,11 +60,12 @@ def run_grid(
         plan = _buildable(plan, prepared)
         write_json(out / "config.json", config.model_dump(mode="json"))
         log.write_to(out / "log.jsonl")
-        studies = _tune_all(plan, out, workers, whole.fingerprints, log) if tuned else {}
+        studies: dict[str, StudyResult] = {}
+        if tuned:
+            studies, plan = _tune_all(plan, out, workers, whole.fingerprints, log)
         settings = {
             cell.name: _winner(out / cell.name) if tuned else _as_it_stands(cell.config)
             for cell in plan.cells
-            if cell.name not in plan.skipped
         }
         finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log, whole)
     require_comparable([each for results in finals.values() for each in results])
@@ -153,19 +155,19 @@ def _buildable(plan: Plan, prepared: Prepared) -> Plan:
     if not any(cell.in_grid for cell in cells):
         name, reason = next(iter(skipped.items()))
         raise ConfigError(f"No cell of the grid can be run. The first, {name}: {reason}")
-    return Plan(plan.reference, cells, skipped)
+    return replace(plan, cells=cells, skipped=skipped)
 
 
 def _tune_all(
     plan: Plan, out: Path, workers: int, fingerprints: Mapping[str, str], log: RunLog
-) -> dict[str, StudyResult]:
-    """A study for each cell, by the same budget. A cell that has no winner is skipped.
+) -> tuple[dict[str, StudyResult], Plan]:
+    """A study for each cell, by the same budget; a cell that has no winner is skipped.
 
     Raises:
         DataError: the reference has none.
         ConfigError: a folder holds a study of a larger budget.
     """
-    studies = {}
+    studies, failed = {}, {}
     for cell in track(plan.cells, "Cells"):
         log.event("cell", f"Cell {cell.name}", {"cell": cell.name, "left_out": [*cell.left_out]})
         try:
@@ -173,9 +175,10 @@ def _tune_all(
         except (DataError, TrainingError) as error:
             if cell.name == plan.reference:
                 raise
-            plan.skipped[cell.name] = f"failed: {error}"
+            failed[cell.name] = f"failed: {error}"
     _require_equal(studies, plan.cells[0].config.tune)
-    return studies
+    left = [cell for cell in plan.cells if cell.name in studies]
+    return studies, replace(plan, cells=left, skipped=plan.skipped | failed)
 
 
 def _tuned(cell: Cell, folder: Path, workers: int, fingerprints: Mapping[str, str]) -> StudyResult:
@@ -234,8 +237,6 @@ def _measured(
     adjusted = dict(zip(differences, holm([each.p for each in differences.values()]), strict=True))
     found = []
     for cell in plan.cells:
-        if cell.name not in finals:
-            continue
         results, study = finals[cell.name], studies.get(cell.name)
         found.append(
             CellResult(

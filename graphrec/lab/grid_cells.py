@@ -89,6 +89,10 @@ def plan_of(config: RunConfig, axes: Axes, *, tuned: bool) -> Plan:
     skipped = {}
     for backbone, where in product(backbones, places):
         for how in asked or (LATE_HOW if where in SCORED else FUSION_HOW):
+            if how not in known[_setting_of(where)]:
+                other = "vectors, not scores" if where in SCORED else "scores, not vectors"
+                skipped[_name(_settings(backbone, where, how))] = f"{how!r} fuses {other}"
+                continue
             try:
                 cells.append(_cell(config, backbone, where, how, tuned=tuned))
             except ConfigError as error:

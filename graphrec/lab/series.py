@@ -86,8 +86,15 @@ def _train(
 
 
 def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int) -> None:
-    """Fit in processes of their own; what they do not finish is left to this one."""
-    words = {folder / "fit.log": ["graphrec.lab.fit", str(folder)] for _, folder in runs}
+    """Fit in processes, each of which loads once and takes its share of the runs in turn.
+
+    What they do not finish is left to this one.
+    """
+    words = {}
+    for index in range(min(workers, len(runs))):
+        share = [folder for _, folder in runs[index::workers]]
+        log = share[0].parent / f"worker-{index}.log"
+        words[log] = ["graphrec.lab.fit", *map(str, share)]
     with step("Final training", len(runs)) as bar:
 
         def look() -> None:

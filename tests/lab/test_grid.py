@@ -120,8 +120,8 @@ def test_a_combination_that_is_refused_is_skipped_with_the_reason() -> None:
         "early-learned", "late-attention", "late-weighted", "sample-attention", "sample-learned",
         "sample-weighted",
     }  # fmt: skip
-    assert "Unknown fusion 'learned'" in reasons["early-learned"]
-    assert "model.late" in reasons["late-attention"]
+    assert reasons["early-learned"] == "'learned' fuses scores, not vectors"
+    assert reasons["late-attention"] == "'attention' fuses vectors, not scores"
     assert "view_shares belong together" in reasons["late-weighted"]
     assert "nothing to learn from" in reasons["sample-learned"]
 
