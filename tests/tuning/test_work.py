@@ -28,7 +28,7 @@ from tests.tuning import small
 SLOW = ["training.max_epochs=150", "training.patience=150", "tune.pruner=none"]
 
 
-def command(folder: Path, *arguments: str, trials: int = 8) -> list[str]:
+def command(folder: Path, *arguments: str, trials: int = 4) -> list[str]:
     config = small.config_of(*SLOW, f"tune.trials={trials}", "tune.final_seeds=0")
     write_json(folder / "given.json", config.model_dump(mode="json"))
     words = [sys.executable, "-m", "graphrec", "tune", str(folder / "given.json")]
@@ -62,13 +62,13 @@ def finished_count(folder: Path) -> int:
 
 
 def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
-    words = command(tmp_path, "--workers", "2", trials=6)
+    words = command(tmp_path, "--workers", "2")
     whole = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     wait_for(lambda: finished_count(tmp_path) >= 1 and len(running_pids(tmp_path)) == 2)
     os.kill(min(running_pids(tmp_path)), signal.SIGKILL)
     assert whole.wait(240) == 0
     result = read_study(tmp_path / "mf")
-    assert result.trials == {"complete": 6, "pruned": 0, "failed": 0, "lost": 1}
+    assert result.trials == {"complete": 4, "pruned": 0, "failed": 0, "lost": 1}
     table = pl.read_parquet(tmp_path / "mf/trials.parquet")
     settings = ["training.lr", "model.dim"]
     lost = table.filter(pl.col("state") == "lost").select(settings).row(0)
@@ -110,7 +110,7 @@ def test_a_worker_joins_by_the_storage(tmp_path: Path) -> None:
     assert second.wait(240) == 0
     assert first.wait(240) == 0
     result = read_study(tmp_path / "mf")
-    assert result.trials == {"complete": 8, "pruned": 0, "failed": 0, "lost": 0}
+    assert result.trials == {"complete": 4, "pruned": 0, "failed": 0, "lost": 0}
     assert result.workers == 2
 
 
