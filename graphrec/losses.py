@@ -1,6 +1,7 @@
 """Losses over scores of positives and sampled negatives, and the L2 term of a batch."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,18 +45,31 @@ def bce(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
     return ones + functional.softplus(neg / temperature).mean()
 
 
-def l2(*rows: Tensor) -> Tensor:
-    """Half the squared norm of the rows, per training pair: sum ||row||^2 / (2 B).
+class Chosen(NamedTuple):
+    """Rows of a table ``[N, D]``, by int64 ids whose first dimension is B; a row may come twice."""
 
-    Shapes:
-        rows: tensors whose first dimension is B; result: scalar.
+    table: Tensor
+    ids: Tensor
+
+
+def l2(*chosen: Chosen) -> Tensor:
+    """Half the squared norm of the chosen rows, per training pair: sum ||row||^2 / (2 B).
+
+    Where more rows are chosen than the table has, each row is squared once and counted as often as
+    it was chosen, which many negatives make several times faster. Result: scalar.
 
     Source: he2020lightgcn, Eq. 15, on the embeddings of the batch as in the reference code.
     """
-    total = rows[0].new_zeros(())
-    for tensor in rows:
-        total = total + tensor.square().sum()
-    return total / (2 * len(rows[0]))
+    total = chosen[0].table.new_zeros(())
+    for table, ids in chosen:
+        flat = ids.flatten()
+        if len(flat) <= len(table):
+            total = total + table.index_select(0, flat).square().sum()
+        else:
+            ones = table.new_ones(len(flat))
+            counts = table.new_zeros(len(table)).index_add_(0, flat, ones)
+            total = total + (counts * table.square().sum(dim=1)).sum()
+    return total / (2 * len(chosen[0].ids))
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {

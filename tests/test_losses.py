@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec.losses import LOSSES, bce, bpr, l2, softmax
+from graphrec.losses import LOSSES, Chosen, bce, bpr, l2, softmax
 
 POS = torch.tensor([0.3, -1.2, 2.0], dtype=torch.float64)
 NEG = torch.tensor([[0.1, -0.4], [1.5, 0.0], [-2.0, 0.7]], dtype=torch.float64)
@@ -71,8 +71,19 @@ def test_gradients_are_those_of_the_formula(name: str) -> None:
 
 
 def test_l2_is_half_the_squared_norm_per_training_pair() -> None:
-    users, pos = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[2.0, 0.0], [1.0, 1.0]])
-    neg = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[2.0, 2.0], [0.0, 0.0]]])
-    squares = (1 + 4 + 9) + (4 + 1 + 1) + (1 + 1 + 8)
-    assert l2(users, pos, neg).item() == pytest.approx(squares / (2 * 2))
+    users = Chosen(torch.tensor([[1.0, 2.0], [9.0, 9.0], [0.0, 3.0]]), torch.tensor([0, 2]))
+    items = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
+    chosen = Chosen(items, torch.tensor([[0, 1, 1], [1, 0, 0]]))
+    squares = (1 + 4 + 9) + (4 + 2 + 2) + (2 + 4 + 4)
+    assert l2(users, chosen).item() == pytest.approx(squares / (2 * 2))
     assert l2(users).item() == pytest.approx(14 / 4)
+
+
+@pytest.mark.parametrize("num_rows", [3, 40])
+def test_rows_that_are_counted_have_the_gradient_of_rows_that_are_gathered(num_rows: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+    table = torch.randn(num_rows, 4, generator=rng, dtype=torch.float64, requires_grad=True)
+    ids = torch.randint(num_rows, (5, 3), generator=rng)
+    assert torch.autograd.gradcheck(lambda table: l2(Chosen(table, ids)), table)
+    expected = (table[ids] ** 2).sum() / (2 * 5)
+    torch.testing.assert_close(l2(Chosen(table, ids)), expected)

@@ -166,8 +166,8 @@ class EmbeddingModel(VectorModel):
         self.config = config
 
     @abstractmethod
-    def penalised(self, batch: Batch) -> list[Tensor]:
-        """The rows whose squared norm is the ``reg`` term; first dimension B."""
+    def penalised(self, batch: Batch) -> list[losses.Chosen]:
+        """The rows whose squared norm is the ``reg`` term."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The chosen ranking loss and ``reg * l2``."""

@@ -5,13 +5,13 @@ from torch import Tensor
 
 from graphrec.config import SearchRange
 from graphrec.graphs import bipartite_graph, layer_mean
+from graphrec.losses import Chosen
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
     EmbeddingModel,
     Inputs,
     embedding_table,
-    rows,
 )
 
 
@@ -46,6 +46,6 @@ class LightGCN(EmbeddingModel):
         nodes = layer_mean(self.graph, self.nodes, self.num_layers)  # Eq. 4, 8
         return self.split_nodes(nodes)
 
-    def penalised(self, batch: Batch) -> list[Tensor]:
+    def penalised(self, batch: Batch) -> list[Chosen]:
         """Layer-0 rows of the batch (Eq. 15)."""
-        return [rows(self.nodes, batch.nodes(self.num_users))]
+        return [Chosen(self.nodes, batch.nodes(self.num_users))]

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
+from graphrec.losses import Chosen
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
     EmbeddingModel,
     Inputs,
     embedding_table,
-    rows,
 )
 
 
@@ -31,6 +31,6 @@ class MF(EmbeddingModel):
         """The two tables."""
         return self.users, self.items
 
-    def penalised(self, batch: Batch) -> list[Tensor]:
+    def penalised(self, batch: Batch) -> list[Chosen]:
         """The rows of the batch."""
-        return [rows(self.users, batch.users), rows(self.items, batch.items)]
+        return [Chosen(self.users, batch.users), Chosen(self.items, batch.items)]

@@ -28,6 +28,7 @@ from graphrec.graphs import (
 )
 from graphrec.graphs.settings import GraphConfig
 from graphrec.graphs.similar import SimilarItems
+from graphrec.losses import Chosen
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
@@ -389,9 +390,9 @@ class ModalityAttentionGCN(EmbeddingModel):
         theirs = {weight for weights, _ in scaled for weight in weights}
         return [([weight for weight in self.parameters() if weight not in theirs], 1.0), *scaled]
 
-    def penalised(self, batch: Batch) -> list[Tensor]:
+    def penalised(self, batch: Batch) -> list[Chosen]:
         """Free embeddings of the batch; projections and fusion are not penalised."""
-        own = [rows(self.users, batch.users)]
+        own = [Chosen(self.users, batch.users)]
         if self.config.use_id:
-            own.append(rows(self.items, batch.items))
+            own.append(Chosen(self.items, batch.items))
         return own

@@ -5,13 +5,13 @@ from torch import Tensor
 
 from graphrec.config import Fraction, SearchRange
 from graphrec.graphs import NGCFLayers, bipartite_graph
+from graphrec.losses import Chosen
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
     EmbeddingModel,
     Inputs,
     embedding_table,
-    rows,
 )
 
 
@@ -52,6 +52,6 @@ class NGCF(EmbeddingModel):
         nodes = self.layers(self.graph, self.nodes)  # Eq. 7, 9
         return self.split_nodes(nodes)
 
-    def penalised(self, batch: Batch) -> list[Tensor]:
+    def penalised(self, batch: Batch) -> list[Chosen]:
         """Layer-0 rows of the batch."""
-        return [rows(self.nodes, batch.nodes(self.num_users))]
+        return [Chosen(self.nodes, batch.nodes(self.num_users))]
