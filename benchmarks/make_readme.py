@@ -146,13 +146,15 @@ def grid_table(rows: Sequence[dict[str, str]]) -> str:
         if row["skipped"]:
             skipped.append(f"- {row['name']}: {row['skipped']}")
             continue
+        seeds = len(row["seeds"].split())
+        measured = (row[f"{part} {metric}"].split() for part in ("valid", "test"))
         figures = [
-            " ± ".join(f"{float(value):.4f}" for value in row[f"{part} {metric}"].split())
-            for part in ("valid", "test")
+            " ± ".join(f"{float(value):.4f}" for value in values[: min(seeds, 2)])
+            for values in measured
         ]
         name = f"{row['name']} ({row['mark']})" if row["mark"] else row["name"]
-        seeds, parameters = str(len(row["seeds"].split())), f"{int(row['parameters']):,}"
-        lines.append([name, seeds, parameters, *figures, *_difference(row, "p_holm")])
+        parameters = f"{int(row['parameters']):,}"
+        lines.append([name, str(seeds), parameters, *figures, *_difference(row, "p_holm")])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return "\n".join([table, *(["", "Skipped:", "", *skipped] if skipped else [])])
 
