@@ -149,7 +149,7 @@ def grid_table(rows: Sequence[dict[str, str]]) -> str:
         seeds = len(row["seeds"].split())
         measured = (row[f"{part} {metric}"].split() for part in ("valid", "test"))
         figures = [
-            " ± ".join(f"{float(value):.4f}" for value in values[: min(seeds, 2)])
+            " ± ".join(f"{float(value):.4f}" for value in values[: min(seeds, 2)])  # one: no ±
             for values in measured
         ]
         name = f"{row['name']} ({row['mark']})" if row["mark"] else row["name"]

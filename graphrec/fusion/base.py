@@ -41,7 +41,7 @@ class Fusion(nn.Module, ABC):
 
         For formulas that have no weights; tokens are zeros where missing.
         """
-        fused = self(tokens, present)
+        fused = self._fuse(tokens, present)
         modalities = torch.arange(present.shape[1], device=present.device)
         others = [self(tokens, present & (modalities != m)) for m in modalities]
         changes = torch.stack([(fused - each).norm(dim=1) for each in others], dim=1)

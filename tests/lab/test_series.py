@@ -1,12 +1,17 @@
 """Runs of a series: what they share, and how they go on after an interruption."""
 
 import json
+import runpy
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from graphrec import build_config
-from graphrec.lab import series, study_modalities
+from graphrec.lab import fit, series, study_modalities
 from graphrec.lab.series import train_series
 from graphrec.run_log import RunLog
 from tests.lab import worlds
@@ -32,6 +37,33 @@ def test_content_under_other_settings_is_that_of_a_run_of_its_own(tmp_path: Path
     assert shuffled[0] != shuffled[1]
     removed = [each.fingerprints["features"] for each in together["missing"]]
     assert removed[0] == removed[1]
+
+
+def test_a_worker_takes_its_runs_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it gets wrong would be done anew, unseen, by the process that started it."""
+    table = worlds.table_of("image")
+    settings = {
+        name: build_config(table | more, ["training.max_epochs=2"])
+        for name, more in (("control", {"controls": {"image": "shuffled"}}), ("plain", {}))
+    }
+    alone = train_series(settings, 1, tmp_path / "alone", 1, RunLog())
+    folders = [tmp_path / "shared" / f"{name}-seed1" for name in settings]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        shutil.copy(tmp_path / "alone" / folder.name / "config.json", folder)
+    monkeypatch.setattr(sys, "argv", ["fit", *map(str, folders)])
+    runpy.run_path(fit.__file__, run_name="__main__")
+    for folder in folders:
+        weights, expected = (
+            load_file(each / "checkpoint.safetensors")
+            for each in (folder, tmp_path / "alone" / folder.name)
+        )
+        assert weights.keys() == expected.keys()
+        assert all(torch.equal(weights[key], expected[key]) for key in weights)
+    shared = train_series(settings, 1, tmp_path / "shared", 1, RunLog())
+    assert [each[0].metrics for each in shared.values()] == [
+        each[0].metrics for each in alone.values()
+    ]
 
 
 def test_a_study_that_is_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
