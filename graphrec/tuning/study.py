@@ -171,9 +171,20 @@ def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
     """Put the settings of a lost trial back into the queue, a few times."""
     attempt = int(trial.user_attrs.get("attempt", 1))
     if attempt < ATTEMPTS:
-        values = trial.system_attrs.get("fixed_params") or trial.params
-        why = {"why": trial.user_attrs.get("why", "sampler"), "attempt": attempt + 1}
-        study.enqueue_trial(values, user_attrs=why)
+        _queue(study, trial, attempt + 1)
+
+
+def give_back(study: optuna.Study, number: int) -> None:
+    """Put a surplus trial back if it came from the queue: the budget may grow later."""
+    trial = study.get_trials(deepcopy=False)[number]
+    if "fixed_params" in trial.system_attrs:
+        _queue(study, trial, int(trial.user_attrs.get("attempt", 1)))
+
+
+def _queue(study: optuna.Study, trial: FrozenTrial, attempt: int) -> None:
+    values = trial.system_attrs.get("fixed_params") or trial.params
+    why = {"why": trial.user_attrs.get("why", "sampler"), "attempt": attempt}
+    study.enqueue_trial(values, user_attrs=why)
 
 
 def reclaim(study: optuna.Study) -> None:

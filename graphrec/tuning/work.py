@@ -15,7 +15,7 @@ from graphrec.errors import DataError
 from graphrec.processes import POLL_SECONDS, run_processes
 from graphrec.run import Prepared
 from graphrec.tuning.objective import Objective
-from graphrec.tuning.study import HERE, reclaim, storage_errors, try_again
+from graphrec.tuning.study import HERE, give_back, reclaim, storage_errors, try_again
 from graphrec.tuning.trials import SURPLUS, counted, is_lost, seconds_left, without_surplus
 
 Told = Callable[[Sequence[FrozenTrial]], None]
@@ -41,12 +41,13 @@ def work(
     """
     budget = tune.trials
     if tune.sampler == "grid":
-        budget = min(budget, sum("why" in each.user_attrs for each in study.get_trials()))
+        budget = min(budget, sum("why" in each.user_attrs for each in without_surplus(study)))
 
     def trial_of(trial: optuna.Trial) -> Sequence[float]:
         trial.set_user_attr("worker", HERE)
         if sum(each.number < trial.number for each in counted(study)) >= budget:
             trial.set_user_attr(SURPLUS, True)
+            give_back(study, trial.number)
             raise _SurplusError
         try:
             return objective.measure(trial, seconds_left(study, tune.seconds))

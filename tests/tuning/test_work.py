@@ -147,6 +147,23 @@ def test_a_trial_beyond_the_budget_is_given_back() -> None:
     assert trial_table(study)["state"].to_list() == ["complete"]
 
 
+def test_a_queued_trial_beyond_the_budget_stays_in_the_queue() -> None:
+    """The budget may grow later, and with it what is left of a grid."""
+    study, objective = optuna.create_study(), Mock(spec=Objective)
+    for lr in (0.1, 0.2):
+        study.enqueue_trial({"lr": lr}, user_attrs={"why": "grid"})
+
+    def another_is_faster(trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+        if not trials:
+            study.tell(study.ask(), 1.0)
+
+    work(study, objective, TuneConfig(trials=1, sampler="grid"), "memory", another_is_faster)
+    objective.measure.assert_not_called()
+    waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    assert [each.system_attrs["fixed_params"] for each in waiting] == [{"lr": 0.2}]
+    assert waiting[0].user_attrs["why"] == "grid"
+
+
 def test_two_workers_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With proposals that need no history, only the order of trials may differ."""
     monkeypatch.setattr(search_module, "write_report", lambda *_: None)
