@@ -10,6 +10,8 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from graphrec.report import spread
+
 HERE = Path(__file__).parent
 INTRODUCTION = """# Benchmarks
 
@@ -105,13 +107,13 @@ def tuning_table(rows: Sequence[dict[str, str]]) -> str:
     for row in rows:
         counts = f"{row['complete']} / {row['pruned']} / {row['failed']}"
         for which, cost in (("own", ["", ""]), ("best", [counts, row["seconds"]])):
+            seeds = len(row["seeds"].split())
             figures = [
-                " ± ".join(f"{float(value):.4f}" for value in row[f"test {which} {metric}"].split())
+                spread([*map(float, row[f"test {which} {metric}"].split())], seeds)
                 for metric in ("recall@20", "ndcg@20")
             ]
-            seeds = str(len(row["seeds"].split()))
             valid = f"{float(row[which]):.4f}"
-            lines.append([f"{row['name']}, {which}", *cost, valid, seeds, *figures])
+            lines.append([f"{row['name']}, {which}", *cost, valid, str(seeds), *figures])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -127,8 +129,7 @@ def study_table(rows: Sequence[dict[str, str]]) -> str:
             lines.append([row["variant"], "", "skipped", "", "", "", ""])
             continue
         seeds = len(row["seeds"].split())
-        mean = f"{float(row['mean']):.4f}"
-        mean += f" ± {float(row['deviation']):.4f}" if seeds > 1 else ""
+        mean = spread((float(row["mean"]), float(row["deviation"])), seeds)
         lines.append([row["variant"], str(seeds), mean, row["against"], *_difference(row, "p")])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -148,10 +149,7 @@ def grid_table(rows: Sequence[dict[str, str]]) -> str:
             continue
         seeds = len(row["seeds"].split())
         measured = (row[f"{part} {metric}"].split() for part in ("valid", "test"))
-        figures = [
-            " ± ".join(f"{float(value):.4f}" for value in values[: min(seeds, 2)])  # one: no ±
-            for values in measured
-        ]
+        figures = [spread([*map(float, values)], seeds) for values in measured]
         name = f"{row['name']} ({row['mark']})" if row["mark"] else row["name"]
         parameters = f"{int(row['parameters']):,}"
         lines.append([name, str(seeds), parameters, *figures, *_difference(row, "p_holm")])
@@ -168,8 +166,8 @@ def _difference(row: dict[str, str], p: str) -> list[str]:
 
 def _figure(members: Sequence[dict[str, str]], metric: str) -> str:
     values = [float(member[f"test {metric}"]) for member in members]
-    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.4f}{spread}"
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return spread((statistics.fmean(values), deviation), len(values))
 
 
 if __name__ == "__main__":

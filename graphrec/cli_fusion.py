@@ -83,7 +83,7 @@ def _print(result: "GridResult", folder: Path) -> None:
 
     console = show.stdout()
     header, rows = table_of(result)
-    title = f"{result.dataset}: means ± deviations over {len(result.seeds)} seeds"
+    title = f"{result.dataset}: {len(result.seeds)} seed(s)"
     console.print(show.table(title, header, rows))
     means = [
         [f"{each.setting} = {each.value}", str(each.cells), f"{each.valid:.4f}", f"{each.test:.4f}"]

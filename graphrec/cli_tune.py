@@ -12,6 +12,7 @@ from graphrec import console as show
 from graphrec.cli_data import JsonFlag
 from graphrec.config_file import load_config
 from graphrec.errors import ConfigError
+from graphrec.report import spread
 from graphrec.tuning import join, tune
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _print(results: "list[StudyResult]", out: Path) -> None:
             found = result.test.get(which, result.test.get("best", {}))
             cost = [counts, f"{result.seconds:,.0f}"] if which == "best" else ["", ""]
             label = f"{result.name}, {which}"
-            figures = [" ± ".join(f"{value:.4f}" for value in found[name]) for name in names]
+            figures = [spread(found[name], len(result.seeds)) for name in names]
             shown = f"{valid[objective]:.4f}" if objective in valid else "failed"
             rows.append([label, *cost, objective, shown, *figures])
     header = ["study", "trials", "seconds", "objective", "valid", *(f"test {n}" for n in names)]

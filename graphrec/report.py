@@ -100,12 +100,14 @@ def cells(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[list[str], list[
     header = ["model", "seeds", *metrics]
     body = []
     for row in rows:
-        figures = [
-            f"{row.mean[name]:.4f}" + (f" ± {row.deviation[name]:.4f}" if row.seeds > 1 else "")
-            for name in metrics
-        ]
+        figures = [spread((row.mean[name], row.deviation[name]), row.seeds) for name in metrics]
         body.append([row.name, str(row.seeds), *figures])
     return header, body
+
+
+def spread(measured: Sequence[float], seeds: int) -> str:
+    """Mean and standard deviation in four digits; one seed has no deviation."""
+    return " ± ".join(f"{value:.4f}" for value in measured[: min(seeds, 2)])
 
 
 def to_markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -14,7 +14,7 @@ from graphrec.drawing import as_svg
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
 from graphrec.page import html_table, inlined, paragraphs, write_page
-from graphrec.report import append_records, to_csv
+from graphrec.report import append_records, spread, to_csv
 
 SCHEMA_VERSION = 1
 SHOWN = ("recall@20", "ndcg@20")
@@ -132,16 +132,13 @@ def _row(result: GridResult, cell: CellResult, shown: Sequence[str]) -> list[str
     told = [mark for mark, name in marks.items() if name == cell.name]
     label = f"{cell.name} ({', '.join(told)})" if told else cell.name
     row = [label, str(cell.trials), f"{cell.seconds:,.0f}", f"{cell.parameters:,}"]
-    row += [_figure(cell.valid[result.metric]), *(_figure(cell.test[name]) for name in shown)]
+    figures = [cell.valid[result.metric], *(cell.test[name] for name in shown)]
+    row += [spread(each, len(result.seeds)) for each in figures]
     found = cell.difference
     if found is None:
         return [*row, "", "", ""]
     interval = f"{found.low:+.4f} to {found.high:+.4f}"
     return [*row, f"{found.difference:+.4f}", interval, f"{cell.p_holm:.3g}"]
-
-
-def _figure(spread: Sequence[float]) -> str:
-    return " ± ".join(f"{value:.4f}" for value in spread)
 
 
 def _lines(result: GridResult) -> list[dict[str, str]]:
@@ -171,8 +168,8 @@ def _lines(result: GridResult) -> list[dict[str, str]]:
 def _line(result: GridResult, cell: CellResult, metrics: Sequence[str]) -> dict[str, str]:
     marks = {"reference": result.reference, "best": result.best}
     figures = {
-        f"{part} {name}": " ".join(f"{value:.6f}" for value in spread.get(name, ()))
-        for part, spread in (("valid", cell.valid), ("test", cell.test))
+        f"{part} {name}": " ".join(f"{value:.6f}" for value in measured.get(name, ()))
+        for part, measured in (("valid", cell.valid), ("test", cell.test))
         for name in metrics
     }
     found = cell.difference

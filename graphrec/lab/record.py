@@ -12,7 +12,7 @@ import polars as pl
 from graphrec.config import Json
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
-from graphrec.report import append_records
+from graphrec.report import append_records, spread
 
 SCHEMA_VERSION = 1
 
@@ -155,7 +155,7 @@ def cells(result: LabResult) -> tuple[list[str], list[list[str]]]:
 def _shown(row: Row) -> list[str]:
     if row.mean is None:
         return ["skipped", "", "", "", ""]
-    mean = f"{row.mean:.4f}" + (f" ± {row.deviation:.4f}" if len(row.values) > 1 else "")
+    mean = spread((row.mean, row.deviation or 0.0), len(row.values))
     if row.difference is None:
         return [mean, "", "", "", ""]
     interval = f"[{row.low:+.4f}, {row.high:+.4f}]"

@@ -70,7 +70,7 @@ def _train(
     for config, folder in runs:
         _begin(config, folder)
     if workers > 1:
-        _train_beside(runs, workers)
+        _train_beside(runs, workers, log)
     own = prepared or prepare(runs[0][0], log)
     with step("Final training", len(runs)) as bar:
         for config, folder in runs:
@@ -85,22 +85,25 @@ def _train(
         conclude(folder, own, model, fitted, truth, {}, own_log)
 
 
-def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int) -> None:
+def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: RunLog) -> None:
     """Fit in processes, each of which loads once and takes its share of the runs in turn.
 
-    What they do not finish is left to this one.
+    What one that fails has not finished is left to this process, and that is said.
     """
     words = {}
     for index in range(min(workers, len(runs))):
         share = [folder for _, folder in runs[index::workers]]
-        log = share[0].parent / f"worker-{index}.log"
-        words[log] = ["graphrec.lab.fit", *map(str, share)]
+        told = share[0].parent / f"worker-{index}.log"
+        words[told] = ["graphrec.lab.fit", *map(str, share)]
     with step("Final training", len(runs)) as bar:
 
         def look() -> None:
             bar.to(sum((folder / LOG).exists() for _, folder in runs))
 
-        run_processes(words, workers, look)
+        failed = run_processes(words, workers, look)
+    for told in failed:
+        message = f"A worker ended early; see {told}. What it left undone is trained here."
+        log.event("worker_failed", message, {"log": str(told)})
 
 
 def _begin(config: RunConfig, folder: Path) -> None:

@@ -15,6 +15,7 @@ from optuna.visualization import matplotlib as draw
 from graphrec.drawing import as_svg
 from graphrec.files import write_bytes
 from graphrec.page import html_table, inlined, paragraphs, write_page
+from graphrec.report import spread
 from graphrec.tuning.record import StudyResult, trial_table
 from graphrec.tuning.trials import counted
 
@@ -104,6 +105,6 @@ def _finals(result: StudyResult) -> str:
     rows = []
     for label, found in (("valid", result.valid), ("test", result.test)):
         for setting, metrics in found.items():
-            figures = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in (metrics[n] for n in names)]
+            figures = [spread(metrics[name], len(result.seeds)) for name in names]
             rows.append([f"{setting}, {label}", *figures])
     return f"<h2>Trained with {len(result.seeds)} fresh seeds</h2>" + html_table(["", *names], rows)

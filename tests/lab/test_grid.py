@@ -23,6 +23,7 @@ from graphrec.lab import grid as grid_module
 from graphrec.lab.grid import run_grid
 from graphrec.lab.grid_cells import Axes, Cell, plan_of
 from graphrec.lab.grid_record import CellResult, GridResult, append_grid, write_grid
+from graphrec.lab.grid_record import table_of as shown_table
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning.record import read_study
@@ -429,6 +430,13 @@ def test_the_table_has_a_line_for_each_cell(tmp_path: Path) -> None:
     assert {line["budget_trials"] for line in lines} == {"2"}
     assert append_grid(tmp_path / "grids.csv", made()[1]) == 4
     assert append_grid(tmp_path / "grids.csv", made()[1]) == 0
+
+
+def test_one_seed_has_no_deviation_in_the_table() -> None:
+    _, result = made()
+    assert all("±" in each for row in shown_table(result)[1] for each in row[4:6])
+    alone = replace(result, seeds=result.seeds[:1])
+    assert not any("±" in each for row in shown_table(alone)[1] for each in row)
 
 
 def test_the_page_needs_no_other_file() -> None:

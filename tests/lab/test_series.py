@@ -66,6 +66,20 @@ def test_a_worker_takes_its_runs_in_turn(tmp_path: Path, monkeypatch: pytest.Mon
     ]
 
 
+def test_what_a_failed_worker_leaves_is_trained_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series, "run_processes", lambda words, *_: list(words)[:1])
+    log, config = RunLog(), build_config(worlds.table_of("image"), ["training.max_epochs=1"])
+    found = train_series({"full": config}, 2, tmp_path, 2, log)
+    assert len(found["full"]) == 2
+    log.write_to(tmp_path / "log.jsonl")
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    (told,) = (each for each in events if each["event"] == "worker_failed")
+    assert told["log"] == str(tmp_path / "worker-0.log")
+    assert "trained here" in told["message"]
+
+
 def test_a_study_that_is_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = worlds.short_of("image")
     real, trained = series.fit_in, []
