@@ -15,8 +15,9 @@ with ``where = "middle"``, x_u is not linear, and ``(d x_u / d h_j) h_j`` stands
 a small change of h_j would do, which adds up to nothing. No messages, or votes: no contributions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +38,14 @@ NUM_NEIGHBOURS = 3
 BLOCK_USERS = 256
 """Users whose vectors of recommended items are in memory at once."""
 
-Contributions = Callable[[int, npt.NDArray[np.integer]], tuple[IntArray, FloatArray]]
-"""User and items ``[K]`` -> the n items of the user in train, and their parts ``[K, n]``."""
+BLOCK_NUMBERS = 2**22
+"""Numbers that the walks of a block of users may take in memory at once."""
+
+Walks = npt.NDArray[np.float64]
+
+Contributions = Callable[[IntArray, IntArray], tuple[IntArray, FloatArray]]
+"""Users ``[B]``, items ``[B, K]`` -> the users' items in train, ``[B, n]``, -1 where there are no
+more, and their parts ``[B, K, n]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +79,9 @@ def attribute(
         attention = dict(zip(model.names, _attention(model, ranking), strict=True))
         change = _changes(model, ranking)
         if passes_linearly(model):
-            neighbours, parts = _largest(linear_contributions(model, train), ranking)
+            neighbours, parts = _largest(linear_contributions(model, train), train, ranking)
         elif few and model.config.backbone != "none" and model.ranks_by_products:
-            neighbours, parts = _largest(gradient_contributions(model, train), ranking)
+            neighbours, parts = _largest(gradient_contributions(model, train), train, ranking)
         else:
             neighbours, parts = None, None
     return Attribution(attention, change, neighbours, parts)
@@ -148,37 +155,49 @@ def linear_contributions(model: ModalityAttentionGCN, train: Interactions) -> Co
     h, c, y = _array(starts.flatten(1)), _array(factors), _array(targets)
     width = starts.shape[2]
 
-    def of_user(user: int, items: npt.NDArray[np.integer]) -> tuple[IntArray, FloatArray]:
-        own = _items_of(train, user)
-        heard = h[own] * (weights(user)[:, None] * np.repeat(c[user], width))
-        return own, y[items] @ heard.T
+    def of_block(users: IntArray, items: IntArray) -> tuple[IntArray, FloatArray]:
+        own = items_of(train, users)
+        goals = y[items] * np.repeat(c[users], width, axis=1)[:, None]
+        parts = goals @ h[own].transpose(0, 2, 1)
+        return own, (parts * weights(users, own)[:, None]).astype(h.dtype)
 
-    return of_user
+    return of_block
 
 
-def reach(train: Interactions, num_layers: int) -> Callable[[int], FloatArray]:
-    """A function: user u -> a_uj for the n items j of u in train, ``[n]``.
+def reach(train: Interactions, num_layers: int) -> Callable[[IntArray, IntArray], Walks]:
+    """A function: users ``[B]`` and their items in train ``[B, n]`` -> a_uj, ``[B, n]``.
 
     a = 1 / (L + 1) (A + A^3 + A^5 + ...) up to L: from a user to an item all walks are odd.
+    Where an item is -1, a is 0.
     """
     scale = [np.maximum(each, 1) ** -0.5 for each in (train.user_degrees, train.item_degrees)]
-    users = sp.csr_array(sp.diags_array(scale[0]) @ train.matrix @ sp.diags_array(scale[1]))
-    items = users.T.tocsr()
+    users_by = sp.csr_array(sp.diags_array(scale[0]) @ train.matrix @ sp.diags_array(scale[1]))
+    items_by = users_by.T.tocsr()
 
-    def of_user(user: int) -> FloatArray:
-        span = slice(*users.indptr[user : user + 2])
-        direct = users.data[span]
-        total = direct if num_layers else np.zeros_like(direct)
+    def of_block(users: IntArray, own: IntArray) -> Walks:
+        total, direct = np.zeros(own.shape), users_by[users]
+        if num_layers:
+            total[own >= 0] = direct.data
         if num_layers > 2:
-            near = items[users.indices[span]]
-            passed = near.T @ direct
-            for length in range(3, num_layers + 1, 2):
-                total = total + near @ passed
-                if length + 2 <= num_layers:
-                    passed = users @ (items @ passed)
-        return (total / (num_layers + 1)).astype(np.float32)
+            passed = (direct @ items_by).toarray()  # to users, by two steps
+            total += _heard(items_by, own, passed)
+        for _ in range(5, num_layers + 1, 2):
+            passed = (users_by @ (items_by @ passed.T)).T
+            total += _heard(items_by, own, passed)
+        return total / (num_layers + 1)
 
-    return of_user
+    return of_block
+
+
+def _heard(items_by: sp.csr_array, own: IntArray, passed: Walks) -> Walks:
+    """What each of the items ``[B, n]`` hears of its users, who hold ``passed``, ``[B, U]``."""
+    counts = np.where(own >= 0, np.diff(items_by.indptr)[own], 0).ravel()
+    pairs = np.repeat(np.arange(own.size), counts)
+    within = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
+    edges = items_by.indptr[own].ravel()[pairs] + within
+    heard = passed[pairs // own.shape[1], items_by.indices[edges]] * items_by.data[edges]
+    total = np.bincount(pairs, heard, own.size)
+    return total.astype(np.float64).reshape(own.shape)
 
 
 def gradient_contributions(model: ModalityAttentionGCN, train: Interactions) -> Contributions:
@@ -188,19 +207,22 @@ def gradient_contributions(model: ModalityAttentionGCN, train: Interactions) -> 
         heard = model.hear(starts)
     factors, targets = _factors(model, heard.detach())
 
-    def of_user(user: int, items: npt.NDArray[np.integer]) -> tuple[IntArray, FloatArray]:
-        own = _items_of(train, user)
-        mine = torch.from_numpy(own).long().to(starts.device)
-        parts = []
-        for item in items.tolist():
-            goal = targets[item].view(heard.shape[1:]) * factors[user].unsqueeze(1)
-            with torch.enable_grad():
-                score = (heard[user] * goal).sum()
-            (slope,) = torch.autograd.grad(score, starts, retain_graph=True)
-            parts.append((slope[mine] * starts[mine]).sum(dim=(1, 2)))
-        return own, _array(torch.stack(parts))
+    def of_pair(user: int, item: int) -> Tensor:
+        goal = targets[item].view(heard.shape[1:]) * factors[user].unsqueeze(1)
+        with torch.enable_grad():
+            score = (heard[user] * goal).sum()
+        (slope,) = torch.autograd.grad(score, starts, retain_graph=True)
+        return (slope * starts).sum(dim=(1, 2))
 
-    return of_user
+    def of_block(users: IntArray, items: IntArray) -> tuple[IntArray, FloatArray]:
+        own = items_of(train, users)
+        parts = np.zeros((*items.shape, own.shape[1]), np.float32)
+        for row, place in np.ndindex(items.shape):
+            every = _array(of_pair(int(users[row]), int(items[row, place])))
+            parts[row, place] = np.where(own[row] >= 0, every[own[row]], 0)
+        return own, parts
+
+    return of_block
 
 
 def _factors(model: ModalityAttentionGCN, heard: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,25 +232,41 @@ def _factors(model: ModalityAttentionGCN, heard: Tensor) -> tuple[Tensor, Tensor
     return ratio / heard.square().sum(dim=2).clamp(min=torch.finfo(heard.dtype).tiny), items
 
 
-def _largest(contributions: Contributions, ranking: Ranking) -> tuple[IntArray, FloatArray]:
+def _largest(
+    contributions: Contributions, train: Interactions, ranking: Ranking
+) -> tuple[IntArray, FloatArray]:
     """The ``NUM_NEIGHBOURS`` largest positive ones of each pair, ``[n, K, 3]``, and their items."""
     shape = (*ranking.items.shape, NUM_NEIGHBOURS)
     neighbours, parts = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
     with step("Explaining", len(ranking.users)) as bar:
-        for row, user in enumerate(ranking.users.tolist()):
-            own, found = contributions(user, ranking.items[row].clip(min=0))
-            count = min(NUM_NEIGHBOURS, len(own))
-            best, order = (x.numpy() for x in torch.from_numpy(found).topk(count, dim=1))
-            neighbours[row, :, :count] = np.where(best > 0, own[order], -1)
-            parts[row, :, :count] = best.clip(min=0)
-            bar.advance()
+        for block in blocks_of(train, ranking.users):
+            own, found = contributions(ranking.users[block], ranking.items[block].clip(min=0))
+            count = min(NUM_NEIGHBOURS, own.shape[1])
+            best, order = (x.numpy() for x in torch.from_numpy(found).topk(count, dim=2))
+            named = np.take_along_axis(own[:, None], order, axis=2)
+            neighbours[block, :, :count] = np.where(best > 0, named, -1)
+            parts[block, :, :count] = best.clip(min=0)
+            bar.advance(block.stop - block.start)
     return neighbours, parts
 
 
-def _items_of(train: Interactions, user: int) -> IntArray:
-    matrix = train.matrix
-    found: IntArray = matrix.indices[slice(*matrix.indptr[user : user + 2])]
-    return found
+def blocks_of(train: Interactions, users: IntArray) -> Iterator[slice]:
+    """Cut users into blocks whose walks fit in memory, one user at least."""
+    heard = train.matrix @ train.item_degrees  # users with whom each shares an item, with repeats
+    filled = np.cumsum(heard[users] + train.num_users + train.num_items) // BLOCK_NUMBERS
+    ends = np.flatnonzero(np.diff(filled)) + 1
+    for first, last in pairwise([0, *ends.tolist(), len(users)]):
+        for start in range(first, last, BLOCK_USERS):
+            yield slice(start, min(start + BLOCK_USERS, last))
+
+
+def items_of(train: Interactions, users: IntArray) -> IntArray:
+    """The items of each user in train, ``[B, n]``; -1 where a user has no more."""
+    rows = train.matrix[users]
+    counts = np.diff(rows.indptr)
+    own = np.full((len(users), counts.max(initial=0)), -1, np.int32)
+    own[np.arange(own.shape[1]) < counts[:, None]] = rows.indices
+    return own
 
 
 def _array(values: Tensor) -> FloatArray:

@@ -7,10 +7,13 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from graphrec import attribution
 from graphrec.attribution import (
     Attribution,
     attribute,
+    blocks_of,
     gradient_contributions,
+    items_of,
     linear_contributions,
     passes_linearly,
     reach,
@@ -224,8 +227,11 @@ def test_contributions_and_the_rest_add_up_to_the_score(world: World, settings: 
     scores = scores_of(model, world)
     with torch.no_grad():
         contributions = linear_contributions(model, world.train)
-    for u in (0, 3, 8):  # the last user has no items
-        own, found = contributions(u, np.arange(12))
+    users = np.array([0, 3, 8], np.int32)  # the last one has no items
+    listed, all_parts = contributions(users, np.tile(np.arange(12, dtype=np.int32), (3, 1)))
+    assert not all_parts[np.broadcast_to(listed[:, None] < 0, all_parts.shape)].any()
+    for u, row, filled in zip(users.tolist(), all_parts, listed, strict=True):
+        own, found = filled[filled >= 0], row[:, filled >= 0]
         assert own.tolist() == sorted(set(world.train.items[world.train.users == u].tolist()))
         for i in range(12):
             parts = literal_parts(model, world, u, i)
@@ -237,19 +243,38 @@ def test_contributions_and_the_rest_add_up_to_the_score(world: World, settings: 
 def test_reach_is_the_mean_of_the_powers_of_the_graph(world: World, layers: int) -> None:
     a_hat = normalised_adjacency(world.train)
     a = sum(np.linalg.matrix_power(a_hat, step) for step in range(layers + 1)) / (layers + 1)
-    of_user = reach(world.train, layers)
-    for user in range(world.train.num_users):
-        own = np.unique(world.train.items[world.train.users == user])
-        np.testing.assert_allclose(of_user(user), a[user, len(world.users) + own], atol=1e-6)
+    users = np.arange(world.train.num_users, dtype=np.int32)
+    own = items_of(world.train, users)
+    expected = np.where(own >= 0, a[users[:, None], len(world.users) + own], 0)
+    np.testing.assert_allclose(reach(world.train, layers)(users, own), expected, atol=1e-6)
+
+
+def test_blocks_hold_every_user_once_and_no_more_than_fits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = np.array([5, 0, 3, 8, 1], np.int32)
+    assert list(blocks_of(world.train, users)) == [slice(0, 5)]
+    assert list(blocks_of(world.train, users[:0])) == []
+    model = built(world, num_layers=3).eval()
+    shaken(model)
+    whole = explained(model, world)
+    for numbers, most in ((1, 1), (10**6, 2)):
+        monkeypatch.setattr(attribution, "BLOCK_NUMBERS", numbers)
+        monkeypatch.setattr(attribution, "BLOCK_USERS", most)
+        cut = list(blocks_of(world.train, users))
+        assert [each.stop - each.start <= most for each in cut] == [True] * len(cut)
+        assert np.concatenate([users[each] for each in cut]).tolist() == users.tolist()
+        found = explained(model, world)
+        assert np.array_equal(found.neighbours, whole.neighbours)
 
 
 def test_the_gradient_gives_the_same_where_messages_pass_linearly(world: World) -> None:
     model = built(world, where="late", late="user", normalize=True).eval()
     shaken(model)
-    items = np.arange(12)
+    users, items = np.array([3, 8], np.int32), np.tile(np.arange(12, dtype=np.int32), (2, 1))
     with torch.no_grad():
         exact, other = (
-            make(model, world.train)(3, items)[1]
+            make(model, world.train)(users, items)[1]
             for make in (linear_contributions, gradient_contributions)
         )
     np.testing.assert_allclose(other, exact, atol=1e-6)
@@ -271,7 +296,10 @@ def test_elsewhere_a_contribution_is_the_slope_of_the_score(
     model.double()
     assert not passes_linearly(model)
     with torch.no_grad():
-        own, found = gradient_contributions(model, world.train)(3, np.arange(12))
+        items = np.arange(12, dtype=np.int32)[None]
+        (own,), (found,) = gradient_contributions(model, world.train)(
+            np.array([3], np.int32), items
+        )
         starts, step = model.item_starts()[0], 1e-6
         users, targets = model.vectors()
         width = model.hear(starts).shape[2]
@@ -298,8 +326,8 @@ def test_the_largest_positive_contributions_are_named(world: World) -> None:
     assert found.contributions is not None
     assert (found.neighbours < 0).any()
     for u, i in np.ndindex(found.neighbours.shape[:2]):
-        own, parts = contributions(u, np.array([i]))
-        pairs = sorted(zip(parts[0].tolist(), own.tolist(), strict=True), reverse=True)
+        (own,), ((parts,),) = contributions(np.array([u], np.int32), np.array([[i]], np.int32))
+        pairs = sorted(zip(parts.tolist(), own.tolist(), strict=True), reverse=True)
         wanted = [(part, item) for part, item in pairs if part > 0][:3]
         shown = found.neighbours[u, i] >= 0
         assert found.neighbours[u, i][shown].tolist() == [item for _, item in wanted]
