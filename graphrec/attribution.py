@@ -113,6 +113,8 @@ def _pairs(model: ModalityAttentionGCN, ranking: Ranking) -> tuple[Tensor, Tenso
 
 
 def _attention(model: ModalityAttentionGCN, ranking: Ranking) -> list[FloatArray]:
+    if not model.names:
+        return []
     users, items = _pairs(model, ranking)
     weights = model.content.known().to(model.users.dtype)[items]  # [n, K, M]
     if model.late is not None and model.late.kind == "user":

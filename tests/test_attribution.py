@@ -47,6 +47,7 @@ CHANGED: list[Settings] = [
     {"where": "late"},
     {"where": "late", "late": "user", "normalize": True, "item_layers": 1, "knn_k": 3},
     {"where": "late", "late": "vote", "use_id": False},
+    {"where": "graph", "item_layers": 1, "knn_k": 3, "align": "mmd"},
 ]
 LINEAR: list[Settings] = [
     {},
@@ -55,6 +56,7 @@ LINEAR: list[Settings] = [
     {"where": "late", "late": "user", "normalize": True},
     {"where": "model", "late": "learned", "num_layers": 1},
     {"where": "sample", "use_id": False, "item_layers": 1, "knn_k": 3},
+    {"where": "graph", "item_layers": 2, "knn_k": 3},
 ]
 
 

@@ -7,10 +7,26 @@ import torch
 from torch import Tensor, nn
 
 from graphrec.alignment import NoisyRows, mixed
+from graphrec.errors import ConfigError
 from graphrec.features import Modality
 from graphrec.features.rows import TrainableRows
 from graphrec.fusion.settings import FusionConfig
 from graphrec.graphs import Projection, modality_mask
+
+
+def require_no_learning(modalities: Mapping[str, Modality]) -> None:
+    """Refuse rows that learn where nothing reads rows.
+
+    Raises:
+        ConfigError: an encoder is to be trained, or what is missing is filled with a learned row.
+    """
+    for name, each in modalities.items():
+        if next(each.rows().parameters(), None) is not None:
+            raise ConfigError(
+                f"[features.{name}] learns (fine_tune, or missing.strategy = 'token'), but with "
+                f"model.where = 'graph' rows are read once, before training. Choose another place, "
+                f"or add model.modality_loss or model.align."
+            )
 
 
 class ItemContent(nn.Module):

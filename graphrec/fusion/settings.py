@@ -14,6 +14,9 @@ from graphrec.names import resolve
 SCORED = ("late", "sample", "model")
 """Places of fusion that combine scores, not vectors."""
 
+WHOLE = ("early", "graph")
+"""Places where an item is one vector before messages pass."""
+
 
 def shares_of(
     shares: Mapping[str, float] | None, names: Collection[str]
@@ -25,10 +28,11 @@ def shares_of(
 class FusionConfig(AlignmentConfig):
     """Where and how modalities are fused, beside how they are aligned and disturbed."""
 
-    where: Literal["early", "middle", "late", "sample", "model"] = "early"
+    where: Literal["early", "middle", "late", "sample", "model", "graph"] = "early"
     """Modalities are fused before messages pass; after messages of each have passed (middle); as
-    scores (late); or as scores of one model that learns from each modality as a sample of its own
-    (sample), or of one model per modality, trained alone and together (model)."""
+    scores (late); as scores of one model that learns from each modality as a sample of its own
+    (sample), or of one model per modality, trained alone and together (model); or not at all:
+    they tell which items are similar (graph)."""
     fusion: str = "attention"
     """How the modalities of an item become one vector, where = early or middle; see ``graphrec
     list fusions``."""
@@ -45,6 +49,11 @@ class FusionConfig(AlignmentConfig):
     """Probability that an item lacks a modality in a training step; one always stays."""
 
     @property
+    def reads_values(self) -> bool:
+        """Whether rows of modalities enter the vectors of items, or terms of the loss."""
+        return self.where != "graph" or self.has_terms
+
+    @property
     def trains_views(self) -> bool:
         """Whether scores of single modalities have ranking losses."""
         return self.where in ("sample", "model") or self.late == "vote"
@@ -56,10 +65,14 @@ class FusionConfig(AlignmentConfig):
             ConfigError, ValueError: they do.
         """
         resolve(self.fusion, FUSIONS, "fusion")
-        if self.where != "early" and self.modality_loss:
+        if self.where not in WHOLE and self.modality_loss:
             raise ValueError(
-                f"modality_loss is for where = 'early'; on where = {self.where!r} users have other "
-                f"vectors for each modality"
+                f"modality_loss is for where = 'early' or 'graph'; on where = {self.where!r} users "
+                f"have other vectors for each modality"
+            )
+        if self.where == "graph" and not self.use_id:
+            raise ValueError(
+                "where = 'graph' leaves items their free embeddings only; set use_id = true"
             )
         if self.where == "sample" and self.late in ("learned", "user"):
             raise ValueError(
@@ -74,19 +87,44 @@ class FusionConfig(AlignmentConfig):
     def idle_fusion(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         yield from self.idle_terms()
+        here = f"on where = {self.where!r}"
         if self.where in SCORED:
-            yield "fusion", f"on where = {self.where!r}, which fuses scores (late)"
+            yield "fusion", f"{here}, which fuses scores (late)"
         else:
-            yield "late", f"on where = {self.where!r}"
+            yield "late", here
+        if self.where == "graph":
+            for name in ("fusion", "modality_dropout"):
+                yield name, f"{here}, which fuses nothing"
+        if not self.reads_values:
+            for name in ("feature_drop", "feature_noise", "feature_mix"):
+                yield name, f"{here}, where no term reads rows either"
 
     def needed_modalities(self) -> Iterator[tuple[str, int]]:
         """Each setting that is in use, and how many modalities it needs."""
         yield from self.needed_by_terms(self.use_id)
-        if self.where != "early":
+        if self.where not in WHOLE:
             yield "where", 1 if self.use_id else 2
         for name, needed in (("feature_drop", 1), ("modality_dropout", 2)):
             if getattr(self, name):
                 yield name, needed
+
+    def require_modalities(self, names: Collection[str]) -> None:
+        """Refuse a setting that needs more modalities with values than there are.
+
+        Raises:
+            ConfigError: it does, or items have neither a modality nor a free embedding.
+        """
+        if not (names or self.use_id):
+            raise ConfigError(
+                f"{self.name} without features and with use_id = false has nothing to learn from. "
+                f"Add a [features.NAME] table or set model.use_id = true."
+            )
+        for key, needed in self.needed_modalities():
+            if len(names) < needed:
+                raise ConfigError(
+                    f"model.{key} needs {needed} or more modalities with values, but there are "
+                    f"{len(names)}. Add a [features.NAME] table or remove model.{key}."
+                )
 
     def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """Without the shares of other modalities, and without what needs more of them.

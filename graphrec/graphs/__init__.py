@@ -2,7 +2,7 @@
 
 from graphrec.graphs.attention import GATLayers
 from graphrec.graphs.augment import EdgeDrop, EdgeDropKind, Projection, modality_mask
-from graphrec.graphs.backbones import NGCFLayers
+from graphrec.graphs.backbones import NGCFLayers, learned_layers
 from graphrec.graphs.bipartite import bipartite_graph
 from graphrec.graphs.neighbour_files import (
     cached_neighbours,
@@ -26,6 +26,7 @@ __all__ = [
     "bipartite_graph",
     "cached_neighbours",
     "layer_mean",
+    "learned_layers",
     "modality_mask",
     "nearest_items",
     "neighbours_key",

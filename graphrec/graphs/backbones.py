@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from graphrec.graphs.attention import GATLayers
 from graphrec.graphs.propagation import Graph, propagate
+from graphrec.graphs.settings import GraphConfig
 
 
 class NGCFLayers(nn.Module):
@@ -45,3 +47,10 @@ class NGCFLayers(nn.Module):
             x = functional.dropout(x, self.dropout, self.training)
             outputs.append(functional.normalize(x, dim=1))
         return torch.cat(outputs, dim=1)
+
+
+def learned_layers(config: GraphConfig, dim: int, rng: torch.Generator) -> nn.Module:
+    """The layers of a backbone that learns, gat or ngcf."""
+    if config.backbone == "gat":
+        return GATLayers(dim, config.num_layers, config.heads, rng)
+    return NGCFLayers(dim, config.num_layers, config.dropout, rng)

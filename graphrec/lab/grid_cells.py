@@ -19,6 +19,9 @@ VARIED = ("backbone", "where", "fusion", "late")
 
 BACKBONES = ("lightgcn", "none")
 WHERE = ("early", "middle", "late")
+NOWHERE = "graph"
+"""Fuses nothing, so that there is no ``how``."""
+
 FUSION_HOW = ("attention", "concat", "gate", "sum")
 LATE_HOW = ("mean", "learned")
 
@@ -88,8 +91,8 @@ def plan_of(config: RunConfig, axes: Axes, *, tuned: bool) -> Plan:
     cells: list[Cell] = []
     skipped = {}
     for backbone, where in product(backbones, places):
-        for how in asked or (LATE_HOW if where in SCORED else FUSION_HOW):
-            if how not in known[_setting_of(where)]:
+        for how in _ways(where, asked):
+            if where != NOWHERE and how not in known[_setting_of(where)]:
                 other = "vectors, not scores" if where in SCORED else "scores, not vectors"
                 skipped[_name(_settings(backbone, where, how))] = f"{how!r} fuses {other}"
                 continue
@@ -122,13 +125,21 @@ def _values(
     return list(dict.fromkeys(asked or default))
 
 
+def _ways(where: str, asked: Sequence[str]) -> Sequence[str]:
+    """The values of ``how`` at a place; where nothing is fused there is one, with no name."""
+    if where == NOWHERE:
+        return ("",)
+    return asked or (LATE_HOW if where in SCORED else FUSION_HOW)
+
+
 def _setting_of(where: str) -> str:
     """The setting that ``how`` names."""
     return "late" if where in SCORED else "fusion"
 
 
 def _settings(backbone: str, where: str, how: str) -> dict[str, str]:
-    return {"backbone": backbone, "where": where, _setting_of(where): how}
+    place = {"backbone": backbone, "where": where}
+    return place if where == NOWHERE else place | {_setting_of(where): how}
 
 
 def _name(settings: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
@@ -16,15 +16,14 @@ from graphrec.errors import ConfigError
 from graphrec.features import Modality
 from graphrec.fusion import FUSIONS, ProjectedSum
 from graphrec.fusion.base import without_missing
-from graphrec.fusion.content import ItemContent
-from graphrec.fusion.settings import SCORED, FusionConfig
+from graphrec.fusion.content import ItemContent, require_no_learning
+from graphrec.fusion.settings import SCORED, WHOLE, FusionConfig
 from graphrec.fusion.views import LateFusion, Views, view_losses
 from graphrec.graphs import (
     EdgeDrop,
-    GATLayers,
-    NGCFLayers,
     bipartite_graph,
     layer_mean,
+    learned_layers,
 )
 from graphrec.graphs.settings import GraphConfig
 from graphrec.graphs.similar import SimilarItems
@@ -47,6 +46,8 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
     def _used(self) -> Self:
         self.require_fitting_fusion()
         self.require_fitting_backbone()
+        if self.where == "graph" and not self.item_layers:
+            raise ValueError("where = 'graph' needs the graph of similar items: item_layers = 1")
         if self.dim % self.heads:
             raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
         self.require_effect()
@@ -56,6 +57,11 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         """Each setting that others switch off, and how."""
         yield from self.idle_fusion()
         yield from self.idle_graph()
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without what needs other modalities; without any, items are free embeddings alone."""
+        left = super().reduced(matrices, lists)
+        return left if left.item_layers or left.where != "graph" else left.at_defaults(["where"])
 
 
 class ModalityAttentionGCN(EmbeddingModel):
@@ -83,6 +89,9 @@ class ModalityAttentionGCN(EmbeddingModel):
         sample  as late, but each pair is a training sample of each view that its items have, by
                 that view's score alone, with the same users and the same layers
         model   as late, with the ranking losses of all views alone beside that of the score
+
+    With ``where = "graph"`` nothing is fused: h_i = e_i, and modalities take part in S and in the
+    terms below.
 
     With ``late = "vote"``, whose ranks have no gradient, late trains the views as sample does, and
     model trains their mean. ``normalize`` makes each view's score a cosine.
@@ -128,14 +137,12 @@ class ModalityAttentionGCN(EmbeddingModel):
         super().__init__(config, inputs)
         features: Mapping[str, Modality] = inputs.features or {}
         valued = {name: each for name, each in features.items() if each.values.shape[1]}
-        self.names = tuple(sorted(valued))
+        if not config.reads_values:
+            require_no_learning(valued)
+            valued = {}
+        self.names = () if config.where == "graph" else tuple(sorted(valued))
         self.modalities = tuple(sorted(features))
-        if not self.names and not config.use_id:
-            raise ConfigError(
-                "modality_attention_gcn without features and with use_id = false has nothing to "
-                "learn from. Add a [features.NAME] table or set model.use_id = true."
-            )
-        self._require_modalities()
+        config.require_modalities(valued)
         self.view_names = (*self.names, "id") if config.use_id else self.names
         own = len(self.view_names) if config.where in ("middle", "late", "model") else 1
         self.users = embedding_table(self.num_users, config, inputs.rng, config.dim * own)
@@ -150,16 +157,8 @@ class ModalityAttentionGCN(EmbeddingModel):
             else None
         )
         self.terms = AlignmentTerms(
-            config, self.names, config.dim, self.ranking, config.normalize, inputs.rng
+            config, self.content.names, config.dim, self.ranking, config.normalize, inputs.rng
         )
-
-    def _require_modalities(self) -> None:
-        for key, needed in self.config.needed_modalities():
-            if len(self.names) < needed:
-                raise ConfigError(
-                    f"model.{key} needs {needed} or more modalities with values, but there are "
-                    f"{len(self.names)}. Add a [features.NAME] table or remove model.{key}."
-                )
 
     def _build_layers(self, inputs: Inputs) -> None:
         config = self.config
@@ -172,16 +171,11 @@ class ModalityAttentionGCN(EmbeddingModel):
             )
         if config.backbone == "lightgcn":
             return
-        if config.where in ("early", "sample"):
-            self.layers = self._layers(inputs.rng)
+        if config.where in (*WHOLE, "sample"):
+            self.layers = learned_layers(config, config.dim, inputs.rng)
         else:
-            self.layers = nn.ModuleList(self._layers(inputs.rng) for _ in self.view_names)
-
-    def _layers(self, rng: torch.Generator) -> nn.Module:
-        config = self.config
-        if config.backbone == "gat":
-            return GATLayers(config.dim, config.num_layers, config.heads, rng)
-        return NGCFLayers(config.dim, config.num_layers, config.dropout, rng)
+            own = (learned_layers(config, config.dim, inputs.rng) for _ in self.view_names)
+            self.layers = nn.ModuleList(own)
 
     def _build_fusion(self, rng: torch.Generator) -> None:
         config = self.config
@@ -201,15 +195,19 @@ class ModalityAttentionGCN(EmbeddingModel):
         self.register_buffer("has_id", has_id.unsqueeze(1), persistent=False)
         if self.config.use_id:
             self.items = embedding_table(train.num_items, self.config, rng)
-        has_nothing = ~(has_id | self.content.present.any(dim=1))
-        self.register_buffer("has_nothing", has_nothing.unsqueeze(1), persistent=False)
-        if has_nothing.any():
+        self.register_buffer("has_nothing", self._with_nothing(), persistent=False)
+        if self.has_nothing.any():
             self.nothing = embedding_table(1, self.config, rng)
+
+    def _with_nothing(self) -> Tensor:
+        """The items that have nothing to start at, ``[I, 1]``."""
+        known = self.content.known() if self.names else self.content.present[:, :0]
+        return ~(self.has_id | known.any(dim=1, keepdim=True))
 
     def attention(self) -> Tensor:
         """Weight of each modality for each item, ``[I, M]``, in the order of ``names``."""
         if not self.names:
-            return self.content.present.to(self.users.dtype)
+            return self.users.new_zeros(self.num_items, 0)
         if self.config.where == "early":
             return self.fusion.modality_weights(self.content(), self.content.known())
         views = self._views()
@@ -234,7 +232,7 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def item_starts(self) -> tuple[Tensor, Tensor]:
         """Where items start in each view, ``[I, V, D]``, and which they have; early has one."""
-        if self.config.where == "early":
+        if self.config.where in WHOLE:
             nodes = self._item_nodes().unsqueeze(1)
             return nodes, nodes.new_ones(nodes.shape[:2], dtype=torch.bool)
         starts, shown = self.content(), self.content.known()
@@ -280,7 +278,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     def embed(self) -> tuple[Tensor, Tensor]:
         """Fuse, pass messages, split into users and items, add similar items; or fuse later."""
         views = self._views()
-        if self.config.where == "early":
+        if self.config.where in WHOLE:
             return views.users.flatten(1), views.items.flatten(1)
         return self._combined(views)
 
@@ -343,7 +341,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         before = self.has_nothing
         with self.content.without(*names), self.similar.without(*names):
             if before.any():  # else the model has not learned such a vector
-                self.has_nothing = ~(self.has_id | self.content.known().any(dim=1, keepdim=True))
+                self.has_nothing = self._with_nothing()
             try:
                 yield
             finally:

@@ -138,6 +138,21 @@ def test_what_has_no_effect_in_a_cell_is_left_out_of_it() -> None:
     assert [cell.in_grid for cell in plan.cells] == [False, True, True]
 
 
+def test_where_nothing_is_fused_there_is_one_cell() -> None:
+    config = config_of("model.item_layers=1", "model.knn_k=3", "model.fusion=concat")
+    axes = Axes(("lightgcn", "none"), ("early", "graph"), ("mean", "sum"))
+    plan = plan_of(config, axes, tuned=False)
+    assert [cell.name for cell in plan.cells] == [
+        "lightgcn-early-concat", "lightgcn-early-mean", "lightgcn-early-sum", "lightgcn-graph",
+        "none-early-mean", "none-early-sum", "none-graph",
+    ]  # fmt: skip
+    assert plan.cells[3].left_out == ["model.fusion"]
+    assert plan.skipped == {}
+    assert plan_of(config_of(), axes, tuned=False).skipped.keys() == {
+        "lightgcn-graph", "none-graph",
+    }  # fmt: skip
+
+
 def test_the_reference_can_combine_scores() -> None:
     config = config_of(
         "model.where=late", "model.late=weighted", "model.view_shares={text=1.0, title=2.0}"

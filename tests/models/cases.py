@@ -215,6 +215,8 @@ PLACES: list[tuple[tuple[str, Json], ...]] = [
     (("where", "sample"), ("backbone", "ngcf")),
     (("where", "model"), ("backbone", "none"), ("modality_dropout", 0.4)),
     (("where", "model"), ("use_id", False), ("align", "infonce")),
+    (("where", "graph"), ("item_layers", 1), ("knn_k", 3)),
+    (("where", "graph"), ("item_layers", 1), ("knn_k", 3), ("modality_loss", 0.3)),
 ]
 EVERY_CASE = [
     *EVERY_MODEL,

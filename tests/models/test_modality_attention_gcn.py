@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from graphrec.config import Json
 from graphrec.config_file import build_config
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
@@ -31,6 +32,7 @@ from tests.models.cases import (
 )
 from tests.models.flagship import (
     NAME,
+    built,
     given_neighbours,
     literal_items,
     literal_passed,
@@ -77,6 +79,27 @@ def test_similar_items_are_added_to_the_final_item(
     similar = literal_similar(world.features, shares, k=3)
     expected[world.train.num_users :] += np.linalg.matrix_power(similar, item_layers) @ items
     np.testing.assert_allclose(torch.cat(model.embed()).detach(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["lightgcn", "gat", "none"])
+@pytest.mark.parametrize("terms", [{}, {"modality_loss": 0.3}, {"align": "mmd"}])
+def test_where_nothing_is_fused_only_similar_items_have_content(
+    world: World, backbone: str, terms: dict[str, Json]
+) -> None:
+    """The cold item, the last one, is a learned vector and what is similar to it."""
+    model = built(world, where="graph", item_layers=1, knn_k=3, backbone=backbone, **terms)
+    state = shaken(model)
+    trained = world.train.item_degrees > 0
+    assert not trained[-1]
+    items = np.where(trained[:, None], state["items"], state["nothing"])
+    nodes = np.concatenate([state["users"], items])
+    expected = literal_passed(normalised_adjacency(world.train), nodes, state, backbone)
+    shares = dict.fromkeys(world.features, 1.0)
+    expected[world.train.num_users :] += literal_similar(world.features, shares, k=3) @ items
+    np.testing.assert_allclose(torch.cat(model.embed()).detach(), expected, atol=1e-5)
+    assert model.names == ()
+    assert model.attention().shape == (12, 0)
+    assert any("projections" in name for name in state) == bool(terms)
 
 
 def test_given_neighbours_stand_in_for_a_modality(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from graphrec.config import Json
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
 from graphrec.features.neighbours import GivenNeighbours
@@ -31,6 +32,8 @@ from tests.models.flagship import (
     small_world,
 )
 
+GRAPH: dict[str, Json] = {"where": "graph", "item_layers": 1}
+
 
 @pytest.fixture
 def world() -> World:
@@ -54,6 +57,13 @@ def world() -> World:
         ({"edge_drop_kind": "degree"}, "edge_drop_kind has no effect while edge_drop = 0"),
         ({"edge_drop": 1.0}, "edge_drop"),
         ({"feature_drop": -0.1}, "feature_drop"),
+        ({"where": "graph"}, "where = 'graph' needs the graph of similar items: item_layers = 1"),
+        (GRAPH | {"use_id": False}, "leaves items their free embeddings only; set use_id = true"),
+        (GRAPH | {"fusion": "sum"}, "fusion has no effect on where = 'graph'"),
+        (GRAPH | {"late": "user"}, "late has no effect on where = 'graph'"),
+        (GRAPH | {"modality_dropout": 0.1}, "modality_dropout has no effect on where = 'graph'"),
+        (GRAPH | {"feature_noise": 0.1}, "feature_noise has no effect on where = 'graph'"),
+        (GRAPH | {"backbone": "ngcf"}, "item_layers is for backbone"),
     ],
 )
 def test_settings_that_would_be_ignored_are_refused(settings, message) -> None:
@@ -256,6 +266,15 @@ def test_a_place_of_fusion_goes_with_what_belongs_to_it() -> None:
     assert own.reduced([], []) == settings()
     without_ids = settings(where="sample", use_id=False)
     assert without_ids.reduced(["a"], []) == settings(use_id=False)
+
+
+def test_without_similar_items_a_place_that_needs_them_goes_too() -> None:
+    own = settings(**GRAPH, modality_loss=0.1, feature_noise=0.1, knn_shares={"a": 1, "l": 2})
+    assert own.reduced(["a"], []) == settings(
+        **GRAPH, modality_loss=0.1, feature_noise=0.1, knn_shares={"a": 1}
+    )
+    assert own.reduced([], ["l"]) == settings(**GRAPH, knn_shares={"l": 2})
+    assert own.reduced([], []) == settings()
 
 
 def test_every_reduction_can_be_built(world) -> None:

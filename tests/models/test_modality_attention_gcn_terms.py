@@ -16,6 +16,7 @@ from graphrec.config import TrainingConfig
 from graphrec.errors import ConfigError
 from graphrec.features import Features, Modality
 from graphrec.features.rows import TrainableRows
+from graphrec.missing.token import TokenModality
 from graphrec.models.modality_attention_gcn import (
     ModalityAttentionGCN,
     ModalityAttentionGCNConfig,
@@ -165,12 +166,15 @@ def test_alignment_is_that_of_projections_and_free_embeddings(
 
 
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "bce"])
-@pytest.mark.parametrize("backbone", ["lightgcn", "ngcf"])
+@pytest.mark.parametrize(
+    "place",
+    [{}, {"backbone": "ngcf"}, {"where": "graph", "item_layers": 1, "knn_k": 3}],
+)
 def test_a_modality_alone_is_ranked_by_the_start_of_the_user(
-    world: World, backbone: str, loss: str
+    world: World, place: Settings, loss: str
 ) -> None:
     batch = batch_of(world)
-    more: Settings = {"modality_loss": 0.5, "temperature": 0.7, "loss": loss, "backbone": backbone}
+    more: Settings = {"modality_loss": 0.5, "temperature": 0.7, "loss": loss, **place}
     model = Case(NAME, user_features=True).build(world, more=more)
     assert isinstance(model, ModalityAttentionGCN)
     state = shaken(model)
@@ -185,7 +189,7 @@ def test_a_modality_alone_is_ranked_by_the_start_of_the_user(
         0.7,
     )
     terms = model.loss(batch)
-    for name, value in zip(model.names, expected, strict=True):
+    for name, value in zip(model.content.names, expected, strict=True):
         assert terms[f"modality_{name}"].item() == pytest.approx(0.5 * value, rel=1e-4)
 
 
@@ -248,6 +252,20 @@ class Learning(TrainableRows):
         self.items = items.unique()
         yield
         self.items = None
+
+
+def test_rows_that_learn_need_something_that_reads_them(world: World) -> None:
+    text = world.features["text"]
+    token = TokenModality(
+        text.values, np.ones_like(text.present), lacking=~text.present, start=text.values.mean(0)
+    )
+    features, place = (
+        Features({"text": token}, 12),
+        {"where": "graph", "item_layers": 1, "knn_k": 3},
+    )
+    with pytest.raises(ConfigError, match=r"\[features.text\] learns .* but with model.where"):
+        built(world, features, **place)
+    built(world, features, **place, modality_loss=0.1)
 
 
 @pytest.mark.parametrize("name", ["infonce", "mmd", "projection_l1", "modality_image"])
