@@ -257,6 +257,8 @@ def has_layers(case: Case) -> bool:
 
 def content_reaches_users(case: Case) -> bool:
     """Whether a user's vector depends on the content of its items: by messages, or as a profile."""
+    if ("where", "graph") in case.settings:  # it tells similar items alone
+        return False
     return has_layers(case) or case.name == "joint_embedding"
 
 
