@@ -216,7 +216,7 @@ PLACES: list[tuple[tuple[str, Json], ...]] = [
     (("where", "model"), ("backbone", "none"), ("modality_dropout", 0.4)),
     (("where", "model"), ("use_id", False), ("align", "infonce")),
     (("where", "graph"), ("item_layers", 1), ("knn_k", 3)),
-    (("where", "graph"), ("item_layers", 1), ("knn_k", 3), ("modality_loss", 0.3)),
+    (("where", "graph"), ("item_layers", 1), ("align", "infonce"), ("modality_loss", 0.3)),
 ]
 EVERY_CASE = [
     *EVERY_MODEL,
