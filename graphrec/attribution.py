@@ -17,7 +17,6 @@ a small change of h_j would do, which adds up to nothing. No messages, or votes:
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +38,10 @@ BLOCK_USERS = 256
 """Users whose vectors of recommended items are in memory at once."""
 
 BLOCK_NUMBERS = 2**22
-"""Numbers that the walks of a block of users may take in memory at once."""
+"""Numbers that walks and vectors of a block of users may take in memory at once."""
+
+USUAL_WIDTH = 64
+"""Of the vectors of a user's items."""
 
 Walks = npt.NDArray[np.float64]
 
@@ -248,18 +250,21 @@ def _largest(
             named = np.take_along_axis(own[:, None], order, axis=2)
             neighbours[block, :, :count] = np.where(best > 0, named, -1)
             parts[block, :, :count] = best.clip(min=0)
-            bar.advance(block.stop - block.start)
+            bar.advance(len(block))
     return neighbours, parts
 
 
-def blocks_of(train: Interactions, users: IntArray) -> Iterator[slice]:
-    """Cut users into blocks whose walks fit in memory, one user at least."""
+def blocks_of(train: Interactions, users: IntArray) -> Iterator[npt.NDArray[np.intp]]:
+    """Rows of ``users`` in blocks that fit in memory, users with few items first.
+
+    Users of a block have about as many items, since all are as wide as the one who has most.
+    """
     heard = train.matrix @ train.item_degrees  # users with whom each shares an item, with repeats
-    filled = np.cumsum(heard[users] + train.num_users + train.num_items) // BLOCK_NUMBERS
-    ends = np.flatnonzero(np.diff(filled)) + 1
-    for first, last in pairwise([0, *ends.tolist(), len(users)]):
-        for start in range(first, last, BLOCK_USERS):
-            yield slice(start, min(start + BLOCK_USERS, last))
+    order = np.argsort(train.user_degrees[users], kind="stable")
+    numbers = heard + USUAL_WIDTH * train.user_degrees + train.num_users + train.num_items
+    filled = np.cumsum(numbers[users[order]]) // BLOCK_NUMBERS
+    for block in np.split(order, np.flatnonzero(np.diff(filled)) + 1):
+        yield from (block[at : at + BLOCK_USERS] for at in range(0, len(block), BLOCK_USERS))
 
 
 def items_of(train: Interactions, users: IntArray) -> IntArray:
