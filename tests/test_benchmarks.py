@@ -74,7 +74,7 @@ def test_the_guide_to_tuning_shows_the_studies_on_record(generator: ModuleType) 
 
 
 def test_the_guide_to_fusion_shows_the_studies_on_record(generator: ModuleType) -> None:
-    guide = (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "fusion_results.md").read_text(encoding="utf-8")
     for name, made in (
         ("modality", generator.study_table),
         ("missing", generator.study_table),
