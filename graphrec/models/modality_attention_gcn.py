@@ -195,14 +195,14 @@ class ModalityAttentionGCN(EmbeddingModel):
         self.register_buffer("has_id", has_id.unsqueeze(1), persistent=False)
         if self.config.use_id:
             self.items = embedding_table(train.num_items, self.config, rng)
-        self.register_buffer("has_nothing", self._with_nothing(), persistent=False)
+        has_nothing = self._with_nothing(self.content.present)
+        self.register_buffer("has_nothing", has_nothing, persistent=False)
         if self.has_nothing.any():
             self.nothing = embedding_table(1, self.config, rng)
 
-    def _with_nothing(self) -> Tensor:
+    def _with_nothing(self, known: Tensor) -> Tensor:
         """The items that have nothing to start at, ``[I, 1]``."""
-        known = self.content.known() if self.names else self.content.present[:, :0]
-        return ~(self.has_id | known.any(dim=1, keepdim=True))
+        return ~(self.has_id | known[:, : len(self.names)].any(dim=1, keepdim=True))
 
     def attention(self) -> Tensor:
         """Weight of each modality for each item, ``[I, M]``, in the order of ``names``."""
@@ -341,7 +341,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         before = self.has_nothing
         with self.content.without(*names), self.similar.without(*names):
             if before.any():  # else the model has not learned such a vector
-                self.has_nothing = self._with_nothing()
+                self.has_nothing = self._with_nothing(self.content.known())
             try:
                 yield
             finally:
