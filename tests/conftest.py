@@ -5,7 +5,16 @@ Processes that tests start get one as well, or they would wait for each other.
 
 import os
 
+import pytest
 import torch
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+LONG = {"test_work.py", "test_readme.py", "test_docs.py", "test_postgresql.py", "test_resume.py"}
+"""Files whose tests start processes: first, so that no core waits for the last of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long tests first; the others stay in order."""
+    items.sort(key=lambda item: item.path.name not in LONG)
