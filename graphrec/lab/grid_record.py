@@ -118,10 +118,11 @@ def append_grid(path: Path, result: GridResult) -> int:
 
 
 def table_of(result: GridResult) -> tuple[list[str], list[list[str]]]:
-    """Header and text of the table of cells."""
+    """Header and text of the table of cells; what tuning cost only where there was any."""
     measured = result.cells[0].test
     shown = [name for name in dict.fromkeys((result.metric, *SHOWN)) if name in measured]
-    header = ["cell", "trials", "seconds", "parameters", f"valid {result.metric}"]
+    cost = ["trials", "seconds"] if result.budget["trials"] else []
+    header = ["cell", *cost, "parameters", f"valid {result.metric}"]
     header += [f"test {name}" for name in shown]
     header += [f"{result.metric} to reference", "95% interval", "p (Holm)"]
     return header, [_row(result, cell, shown) for cell in result.cells]
@@ -131,7 +132,8 @@ def _row(result: GridResult, cell: CellResult, shown: Sequence[str]) -> list[str
     marks = {"reference": result.reference, "best on valid": result.best}
     told = [mark for mark, name in marks.items() if name == cell.name]
     label = f"{cell.name} ({', '.join(told)})" if told else cell.name
-    row = [label, str(cell.trials), f"{cell.seconds:,.0f}", f"{cell.parameters:,}"]
+    cost = [str(cell.trials), f"{cell.seconds:,.0f}"] if result.budget["trials"] else []
+    row = [label, *cost, f"{cell.parameters:,}"]
     figures = [cell.valid[result.metric], *(cell.test[name] for name in shown)]
     row += [spread(each, len(result.seeds)) for each in figures]
     found = cell.difference

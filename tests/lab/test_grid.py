@@ -358,6 +358,10 @@ def test_without_tuning_every_cell_has_the_settings_as_they_stand(tmp_path: Path
         (0, 0.0, {})
     ] * 4
     assert not list(tmp_path.glob("*/study.db"))
+    for told, tuned in ((result, False), (made()[1], True)):
+        header, rows = shown_table(told)
+        assert ("trials" in header, "seconds" in header) == (tuned, tuned)
+        assert {len(row) for row in rows} == {len(header)}
     for cell in result.cells:
         config = read_result(tmp_path / "final" / f"{cell.name}-seed1").config
         expected = config_of().model_copy().training.model_dump(mode="json")
