@@ -211,19 +211,20 @@ def gradient_contributions(model: ModalityAttentionGCN, train: Interactions) -> 
         heard = model.hear(starts)
     factors, targets = _factors(model, heard.detach())
 
-    def of_pair(user: int, item: int) -> Tensor:
+    def of_pair(user: int, item: int, own: Tensor) -> Tensor:
         goal = targets[item].view(heard.shape[1:]) * factors[user].unsqueeze(1)
         with torch.enable_grad():
             score = (heard[user] * goal).sum()
         (slope,) = torch.autograd.grad(score, starts, retain_graph=True)
-        return (slope * starts).sum(dim=(1, 2))
+        return (slope[own] * starts[own]).sum(dim=(1, 2))
 
     def of_block(users: IntArray, items: IntArray) -> tuple[IntArray, FloatArray]:
         own = items_of(train, users)
         parts = np.zeros((*items.shape, own.shape[1]), np.float32)
         for row, place in np.ndindex(items.shape):
-            every = _array(of_pair(int(users[row]), int(items[row, place])))
-            parts[row, place] = np.where(own[row] >= 0, every[own[row]], 0)
+            mine = torch.from_numpy(own[row][own[row] >= 0]).long().to(starts.device)
+            found = of_pair(int(users[row]), int(items[row, place]), mine)
+            parts[row, place, : len(mine)] = _array(found)
         return own, parts
 
     return of_block

@@ -95,6 +95,8 @@ class FusionConfig(AlignmentConfig):
         if self.where == "graph":
             for name in ("fusion", "modality_dropout"):
                 yield name, f"{here}, which fuses nothing"
+            if self.align == "none" and not self.modality_loss:
+                yield "projection_l1", f"{here} without align or modality_loss"
         if not self.reads_values:
             for name in ("feature_drop", "feature_noise", "feature_mix"):
                 yield name, f"{here}, where no term reads rows either"

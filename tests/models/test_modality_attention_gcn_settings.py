@@ -63,6 +63,7 @@ def world() -> World:
         (GRAPH | {"late": "user"}, "late has no effect on where = 'graph'"),
         (GRAPH | {"modality_dropout": 0.1}, "modality_dropout has no effect on where = 'graph'"),
         (GRAPH | {"feature_noise": 0.1}, "feature_noise has no effect on where = 'graph'"),
+        (GRAPH | {"projection_l1": 0.1}, "projection_l1 has no effect on where = 'graph' without"),
         (GRAPH | {"backbone": "ngcf"}, "item_layers is for backbone"),
     ],
 )
