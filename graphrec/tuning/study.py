@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from graphrec.config import Json, RunConfig
 from graphrec.config_file import differing_keys
@@ -25,6 +26,9 @@ HEARTBEAT_SECONDS = 20
 
 LOCK_SECONDS = 60
 """A worker waits so long for another one that writes to the same SQLite file."""
+
+OPENINGS = 20
+"""A new database is opened so often while other processes make its tables."""
 
 ATTEMPTS = 3
 """A trial whose worker died so often is not tried again."""
@@ -46,16 +50,30 @@ def connect(storage: str) -> BaseStorage:
         if "://" not in storage:
             Path(storage).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(JournalFileBackend(storage))
-        is_file = storage.startswith("sqlite:///")
-        if is_file:
-            Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return RDBStorage(
-            storage,
-            engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}} if is_file else None,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=4 * HEARTBEAT_SECONDS,
-            heartbeat_stale_trial_callback=try_again,
-        )
+        return _database(storage)
+
+
+def _database(url: str) -> RDBStorage:
+    """Open a database, and make its tables where another process is not making them just now."""
+    is_file = url.startswith("sqlite:///")
+    if is_file:
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    openings = 0
+    while True:
+        openings += 1
+        try:
+            return RDBStorage(
+                url,
+                engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}} if is_file else None,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=4 * HEARTBEAT_SECONDS,
+                heartbeat_stale_trial_callback=try_again,
+            )
+        except DBAPIError as error:
+            made_twice = isinstance(error, IntegrityError) or "already exists" in str(error)
+            if not made_twice or openings == OPENINGS:
+                raise
+            time.sleep(0.2)
 
 
 @contextmanager

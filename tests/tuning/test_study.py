@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -51,6 +52,13 @@ def test_a_study_is_made_once_and_joined_after(storage: str) -> None:
     assert second.user_attrs["objectives"] == ["ndcg@5"]
     assert [each.name for each in second.directions] == ["MAXIMIZE"]
     assert len(second.trials) == 1
+
+
+def test_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    """Each finds no tables and makes them; all but one come too late."""
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(connect, [f"sqlite:///{tmp_path}/study.db"] * 4))
+    assert [optuna.get_all_study_names(each) for each in opened] == [[]] * 4
 
 
 def test_another_configuration_or_other_data_are_refused(storage: str) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -35,25 +36,40 @@ def command(folder: Path, *arguments: str, trials: int = 4) -> list[str]:
     return [*words, "--out", str(folder), *arguments]
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
+def wait_for(what: Callable[[], set[int]], whole: subprocess.Popen[str]) -> set[int]:
+    """The processes that are found at last, while the command is still at work."""
+    deadline = time.monotonic() + 300
+    while not (found := what()):
+        if whole.poll() is not None:
+            pytest.fail(f"The command ended with {whole.returncode}: {whole.communicate()[1]}")
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    return found
 
 
 def study_in(folder: Path) -> optuna.Study | None:
-    storage = f"sqlite:///{folder}/mf/study.db"
-    try:
-        return optuna.load_study(study_name="mf", storage=storage)
-    except Exception:  # not there yet, in whatever stage of being made
+    """The study once it is made; looking for it earlier would make its database."""
+    if not (folder / "mf/config.json").exists():
         return None
+    return optuna.load_study(study_name="mf", storage=f"sqlite:///{folder}/mf/study.db")
 
 
-def running_pids(folder: Path) -> set[int]:
+def running_pids(folder: Path, within: timedelta = timedelta.max) -> set[int]:
+    """Processes whose trial has begun within this time."""
     study = study_in(folder)
     trials = study.get_trials(states=(optuna.trial.TrialState.RUNNING,)) if study else []
-    return {each.user_attrs["worker"]["pid"] for each in trials if "worker" in each.user_attrs}
+    return {
+        each.user_attrs["worker"]["pid"]
+        for each in trials
+        if "worker" in each.user_attrs
+        and each.datetime_start is not None
+        and datetime.now() - each.datetime_start < within
+    }
+
+
+def both_run(folder: Path) -> set[int]:
+    pids = running_pids(folder)
+    return pids if len(pids) == 2 else set()
 
 
 def finished_count(folder: Path) -> int:
@@ -62,13 +78,18 @@ def finished_count(folder: Path) -> int:
 
 
 def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
-    words = command(tmp_path, "--workers", "2")
-    whole = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    wait_for(lambda: finished_count(tmp_path) >= 1 and len(running_pids(tmp_path)) == 2)
-    os.kill(min(running_pids(tmp_path)), signal.SIGKILL)
-    assert whole.wait(240) == 0
+    words = command(tmp_path, "--workers", "2", trials=6)
+    whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+    def early_in_its_trial() -> set[int]:
+        ready = finished_count(tmp_path) and both_run(tmp_path)
+        return running_pids(tmp_path, timedelta(seconds=1)) if ready else set()
+
+    os.kill(min(wait_for(early_in_its_trial, whole)), signal.SIGKILL)
+    _, told = whole.communicate(timeout=240)
+    assert whole.returncode == 0, told
     result = read_study(tmp_path / "mf")
-    assert result.trials == {"complete": 4, "pruned": 0, "failed": 0, "lost": 1}
+    assert result.trials == {"complete": 6, "pruned": 0, "failed": 0, "lost": 1}
     table = pl.read_parquet(tmp_path / "mf/trials.parquet")
     settings = ["training.lr", "model.dim"]
     lost = table.filter(pl.col("state") == "lost").select(settings).row(0)
@@ -81,8 +102,7 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(tmp_path: Path, number: int) -
     words = command(tmp_path, trials=1000)
     two = [*words, "--workers", "2"]
     whole = subprocess.Popen(two, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(running_pids(tmp_path)) == 2)
-    workers = running_pids(tmp_path)
+    workers = wait_for(lambda: both_run(tmp_path), whole)
     whole.send_signal(number)
     _, told = whole.communicate(timeout=300)
     assert whole.returncode == 130
@@ -121,10 +141,9 @@ def test_there_must_be_a_study_to_join(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_workers_that_all_end_early_are_an_error(tmp_path: Path) -> None:
-    words = command(tmp_path, "--workers", "2")
+    words = command(tmp_path, "--workers", "2", trials=1000)
     whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(running_pids(tmp_path)) == 2)
-    for pid in running_pids(tmp_path):
+    for pid in wait_for(lambda: both_run(tmp_path), whole):
         os.kill(pid, signal.SIGKILL)
     _, told = whole.communicate(timeout=300)
     assert whole.returncode == 2
