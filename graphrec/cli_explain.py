@@ -29,7 +29,7 @@ def explained(found: pl.DataFrame, title: str) -> Table:
     table = show.table(title, list(WIDTHS), rows)
     table.show_lines = True
     for column, width in zip(table.columns, WIDTHS.values(), strict=True):
-        column.max_width, column.overflow = width, "fold"
+        column.max_width = width
         column.justify = "right" if column.header == "score" else "left"
     return table
 

@@ -13,6 +13,7 @@ from graphrec.config_file import load_config
 from graphrec.lab import study_fusions
 from graphrec.lab.grid_cells import Axes
 from graphrec.names import listed
+from graphrec.report import spread
 
 if TYPE_CHECKING:
     from graphrec.lab.grid_record import GridResult
@@ -78,13 +79,21 @@ def command(
 
 
 def _print(result: "GridResult", folder: Path) -> None:
-    """The cells, the means along the axes, and what was skipped."""
-    from graphrec.lab.grid_record import table_of
+    """The cells, the means along the axes, and what was skipped; report.html has it in one."""
+    from graphrec.lab.grid_record import compared
 
-    console = show.stdout()
-    header, rows = table_of(result)
-    title = f"{result.dataset}: {len(result.seeds)} seed(s)"
-    console.print(show.table(title, header, rows))
+    console, seeds = show.stdout(), len(result.seeds)
+    figures = [(cell.valid[result.metric], cell.test[result.metric]) for cell in result.cells]
+    rows = [
+        [cell.name, *(spread(each, seeds) for each in own)]
+        for cell, own in zip(result.cells, figures, strict=True)
+    ]
+    header = ["cell", f"valid {result.metric}", f"test {result.metric}"]
+    console.print(show.table(f"{result.dataset}: {seeds} seed(s)", header, rows))
+    console.print(f"Best on valid: {result.best}", soft_wrap=True, highlight=False)
+    rows = [[cell.name, *compared(cell)] for cell in result.cells if cell.difference is not None]
+    header = ["cell", "difference", "95% interval", "p (Holm)"]
+    console.print(show.table(f"Compared with {result.reference} on test", header, rows))
     means = [
         [f"{each.setting} = {each.value}", str(each.cells), f"{each.valid:.4f}", f"{each.test:.4f}"]
         for each in result.means

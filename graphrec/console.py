@@ -127,11 +127,14 @@ def _reporter(console: Console) -> Iterator[Reporter]:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table whose first column is text and whose others are figures."""
+    """A table whose first column is text and whose others are figures.
+
+    Where there is too little room, text goes on in the next line; nothing is cut off.
+    """
     whole = Text(title, no_wrap=True, overflow="ignore")  # a path must stay in one piece
     result = Table(title=whole, title_justify="left")
     for index, name in enumerate(header):
-        result.add_column(name, justify="left" if index == 0 else "right")
+        result.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         result.add_row(*row)
     return result

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from graphrec import RunConfig
+from graphrec import RunConfig, console
 from graphrec.files import write_json
 from graphrec.lab import grid as grid_module
 from graphrec.tuning import search as search_module
@@ -35,18 +35,24 @@ def options(how: str = "attention,sum") -> list[str]:
     return ["--backbones", "none", "--where", "early", "--how", how]
 
 
-def test_a_grid_is_one_table(tmp_path: Path) -> None:
+def test_a_grid_fits_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "FILE_WIDTH", 80)
     path = write(tmp_path, grids.table_of())
     answer = graphrec(
         "fusion", path, *options(), "--trials", "1", "--seeds", "2", "--out", tmp_path / "g",
         "--append", tmp_path / "grids.csv", "--set", "evaluation.top_k=[5]",
     )  # fmt: skip
     assert answer.code == 0, answer.err
-    rows = [line for line in answer.out.splitlines() if "±" in line and "none-" in line]
-    assert len(rows) == 2
-    assert "(reference" in answer.out
+    names = ("none-early-attention", "none-early-sum", "lightgcn-early-attention")
+    tables, _, paths = answer.out.partition("Folder of the grid")
+    lines = tables.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in tables
+    assert [sum(f"│ {name} " in line for line in lines) for name in names] == [2, 2, 1]
+    assert "Best on valid: " in tables
+    assert "Compared with lightgcn-early-attention on test" in tables
     assert "fusion = attention" in answer.out
-    assert str(tmp_path / "g") in answer.out
+    assert str(tmp_path / "g") in paths
     with (tmp_path / "grids.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [line["trials"] for line in lines] == ["1", "1", "1"]

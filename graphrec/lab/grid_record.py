@@ -136,11 +136,16 @@ def _row(result: GridResult, cell: CellResult, shown: Sequence[str]) -> list[str
     row = [label, *cost, f"{cell.parameters:,}"]
     figures = [cell.valid[result.metric], *(cell.test[name] for name in shown)]
     row += [spread(each, len(result.seeds)) for each in figures]
+    return row + compared(cell)
+
+
+def compared(cell: CellResult) -> list[str]:
+    """Difference to the reference, its interval and p as text; nothing for the reference."""
     found = cell.difference
     if found is None:
-        return [*row, "", "", ""]
+        return ["", "", ""]
     interval = f"{found.low:+.4f} to {found.high:+.4f}"
-    return [*row, f"{found.difference:+.4f}", interval, f"{cell.p_holm:.3g}"]
+    return [f"{found.difference:+.4f}", interval, f"{cell.p_holm:.3g}"]
 
 
 def _lines(result: GridResult) -> list[dict[str, str]]:

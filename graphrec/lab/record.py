@@ -148,18 +148,22 @@ def _figures(row: Row) -> dict[str, float | str | None]:
 
 def cells(result: LabResult) -> tuple[list[str], list[list[str]]]:
     """Header and text of the table of variants; reasons are told by ``reasons``."""
-    header = ["variant", result.metric, "compared with", "difference", "95% interval", "adjusted p"]
-    return header, [[row.label, *_shown(row)] for row in result.rows]
+    rivals = {row.against for row in result.rows if row.against}
+    one = len(rivals) == 1
+    against = [f"difference to {next(iter(rivals))}"] if one else ["compared with", "difference"]
+    header = ["variant", result.metric, *against, "95% interval", "adjusted p"]
+    rows = [_shown(row) for row in result.rows]
+    return header, [each[:2] + each[3:] if one else each for each in rows]
 
 
 def _shown(row: Row) -> list[str]:
     if row.mean is None:
-        return ["skipped", "", "", "", ""]
-    mean = spread((row.mean, row.deviation or 0.0), len(row.values))
+        return [row.label, "skipped", "", "", "", ""]
+    shown = [row.label, spread((row.mean, row.deviation or 0.0), len(row.values))]
     if row.difference is None:
-        return [mean, "", "", "", ""]
+        return [*shown, "", "", "", ""]
     interval = f"[{row.low:+.4f}, {row.high:+.4f}]"
-    return [mean, row.against or "", f"{row.difference:+.4f}", interval, f"{row.p:.2g}"]
+    return [*shown, row.against or "", f"{row.difference:+.4f}", interval, f"{row.p:.2g}"]
 
 
 def reasons(result: LabResult) -> list[str]:
