@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -26,7 +27,7 @@ from graphrec.tuning.work import work
 from tests import flow
 from tests.tuning import small
 
-SLOW = ["training.max_epochs=150", "training.patience=150", "tune.pruner=none"]
+SLOW = ["training.max_epochs=100", "training.patience=100", "tune.pruner=none"]
 
 
 def command(folder: Path, *arguments: str, trials: int = 4) -> list[str]:
@@ -49,8 +50,12 @@ def wait_for(what: Callable[[], set[int]], whole: subprocess.Popen[str]) -> set[
 
 def study_in(folder: Path) -> optuna.Study | None:
     """The study once it is made; looking for it earlier would make its database."""
-    if not (folder / "mf/config.json").exists():
-        return None
+    return opened(folder) if (folder / "mf/config.json").exists() else None
+
+
+@cache
+def opened(folder: Path) -> optuna.Study:
+    """Once, because opening takes longer than the pause between two looks."""
     return optuna.load_study(study_name="mf", storage=f"sqlite:///{folder}/mf/study.db")
 
 
