@@ -7,7 +7,7 @@ introduction; a number that is not in a results file is not in the page.
 import csv
 import statistics
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from graphrec.report import spread
@@ -47,9 +47,9 @@ def page() -> str:
         (fusion / "modality.csv", study_table),
         (fusion / "missing.csv", study_table),
     ):
-        for name, rows in _by_name(_rows(path)).items():
+        for name, rows in by_name(_rows(path)).items():
             parts.append(f"### {path.stem.capitalize()}: {name}\n\n{made(rows)}\n")
-    for name, rows in _by_name(_rows(fusion / "grid.csv"), "grid").items():
+    for name, rows in grids(_rows(fusion / "grid.csv")).items():
         parts.append(f"### Grid: {name}\n\n{grid_table(rows)}\n")
     ran = {row["name"] for path in (HERE / "results").glob("*.csv") for row in _rows(path)}
     configs = sorted((HERE.parent / "paper_configs").glob("*.toml"))
@@ -65,16 +65,29 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _by_name(rows: Sequence[dict[str, str]], key: str = "name") -> dict[str, list[dict[str, str]]]:
-    groups: dict[str, list[dict[str, str]]] = {}
+Groups = dict[str, list[dict[str, str]]]
+
+
+def by_name(rows: Sequence[dict[str, str]]) -> Groups:
+    """The rows of each configuration."""
+    return _grouped(rows, lambda row: row["name"])
+
+
+def grids(rows: Sequence[dict[str, str]]) -> Groups:
+    """The cells of each grid; one that ran under two budgets is two."""
+    return _grouped(rows, lambda row: f"{row['grid']}, {row['budget_trials']} trials")
+
+
+def _grouped(rows: Sequence[dict[str, str]], key: Callable[[dict[str, str]], str]) -> Groups:
+    groups: Groups = {}
     for row in rows:
-        groups.setdefault(row[key], []).append(row)
+        groups.setdefault(key(row), []).append(row)
     return groups
 
 
 def table(rows: Sequence[dict[str, str]]) -> str:
     """One line per configuration: seeds, best epochs, test metrics, published values."""
-    groups = _by_name(rows)
+    groups = by_name(rows)
     lines = [
         ["configuration", "seeds", "best epoch", *SHOWN, "published", "verdict"],
         ["---", "---:", "---:", *["---:"] * len(SHOWN), "---", "---"],

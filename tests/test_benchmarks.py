@@ -75,13 +75,11 @@ def test_the_guide_to_tuning_shows_the_studies_on_record(generator: ModuleType) 
 
 def test_the_guide_to_fusion_shows_the_studies_on_record(generator: ModuleType) -> None:
     guide = (ROOT / "docs" / "fusion_results.md").read_text(encoding="utf-8")
-    for name, made in (
-        ("modality", generator.study_table),
-        ("missing", generator.study_table),
-        ("grid", generator.grid_table),
+    for path, studies, made in (
+        ("modality.csv", generator.by_name, generator.study_table),
+        ("missing.csv", generator.by_name, generator.study_table),
+        ("grid.csv", generator.grids, generator.grid_table),
     ):
-        with (BENCHMARKS / "results" / "fusion" / f"{name}.csv").open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        key = "grid" if name == "grid" else "name"
-        for study in dict.fromkeys(row[key] for row in rows):
-            assert made([row for row in rows if row[key] == study]) in guide, (name, study)
+        with (BENCHMARKS / "results" / "fusion" / path).open(encoding="utf-8") as file:
+            for study, rows in studies(list(csv.DictReader(file))).items():
+                assert made(rows) in guide, (path, study)
