@@ -13,6 +13,7 @@ import pytest
 from graphrec import build_config
 from graphrec.features import ENCODERS
 from graphrec.files import write_json
+from graphrec.missing import STRATEGIES
 from tests import flow
 from tests.lab import worlds
 
@@ -38,6 +39,10 @@ def test_the_guide_names_every_encoder() -> None:
     assert len(blocks(FEATURES, "toml")) >= 5
     missing = [name for name in ENCODERS if f"`{name}" not in FEATURES]
     assert missing == []
+
+
+def test_the_guide_names_every_strategy_for_what_is_missing() -> None:
+    assert [name for name in (*STRATEGIES, "mask", "token") if f"`{name}`" not in FEATURES] == []
 
 
 @pytest.mark.parametrize("block", blocks(TUNING, "toml"))

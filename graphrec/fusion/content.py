@@ -1,8 +1,11 @@
 """The modalities of items inside a model, projected to one width."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +15,11 @@ from graphrec.features import Modality
 from graphrec.features.rows import TrainableRows
 from graphrec.fusion.settings import FusionConfig
 from graphrec.graphs import Projection, modality_mask
+
+logger = logging.getLogger(__name__)
+
+COMMON, LONG = 0.5, 10.0
+"""Rows have more than this share in common, and their mean is so many free embeddings long."""
 
 
 def require_no_learning(modalities: Mapping[str, Modality]) -> None:
@@ -133,3 +141,40 @@ class ItemContent(nn.Module):
                 projection.draw(rng)
         for m, noisy in enumerate(self.noisy):
             noisy.draw(self.present[:, m], rng)
+
+
+@torch.no_grad()
+def tell_long_mean(modalities: Mapping[str, Modality], content: ItemContent, free: Tensor) -> None:
+    """Tell of rows with much in common where some items have none.
+
+    Items start at W f + e, and those without a row at e alone. If the mean of the rows is much
+    longer than e, the messages that all of these get are nearly the same, and their own e is not
+    seen among them before it has grown. On TikTok half of the rows were taken away: means of 62
+    times the length of e cost a fifth of recall@20, those of 2 times, or centred, nothing.
+
+    Args:
+        free: free embeddings ``[n, D]``, before training.
+    """
+    length = float(free.norm(dim=1).mean())
+    for name, projection in zip(content.names, content.projections, strict=True):
+        modality = modalities[name]
+        if modality.present.all():
+            continue
+        mean, share = common_part(modality)
+        times = float(projection(torch.from_numpy(mean)).norm()) / length
+        if share > COMMON and times > LONG:
+            logger.warning(
+                f"Features {name}: the mean of the rows is {share:.0%} of their squared length, "
+                f"and {times:.0f} times as long as a free embedding. The items without a row "
+                f"({(~modality.present).sum():,}) are hard to tell apart beside it. Set "
+                f"features.{name}.normalise to 'l2' or 'standard', or missing.strategy = 'mean'."
+            )
+
+
+def common_part(modality: Modality) -> tuple[npt.NDArray[np.float32], float]:
+    """The mean row over the items that have one, ``[F]``, and |mean|^2 / mean |row|^2."""
+    count = max(int(modality.present.sum()), 1)
+    values = modality.values  # zeros where there is no row
+    mean = values.sum(axis=0, dtype=np.float64) / count
+    square = float(np.einsum("if,if->", values, values, dtype=np.float64)) / count
+    return mean.astype(np.float32), float(mean @ mean) / square if square else 0.0

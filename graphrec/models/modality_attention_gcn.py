@@ -16,7 +16,7 @@ from graphrec.errors import ConfigError
 from graphrec.features import Modality
 from graphrec.fusion import FUSIONS, ProjectedSum
 from graphrec.fusion.base import without_missing
-from graphrec.fusion.content import ItemContent, require_no_learning
+from graphrec.fusion.content import ItemContent, require_no_learning, tell_long_mean
 from graphrec.fusion.settings import SCORED, WHOLE, FusionConfig
 from graphrec.fusion.views import LateFusion, Views, view_losses
 from graphrec.graphs import (
@@ -147,6 +147,8 @@ class ModalityAttentionGCN(EmbeddingModel):
         own = len(self.view_names) if config.where in ("middle", "late", "model") else 1
         self.users = embedding_table(self.num_users, config, inputs.rng, config.dim * own)
         self.content = ItemContent(valued, self.num_items, config.dim, config, inputs.rng)
+        if config.where == "early":
+            tell_long_mean(valued, self.content, self.users)
         self._build_fusion(inputs.rng)
         self._build_ids(inputs.train, inputs.rng)
         self.similar = SimilarItems(features, config, inputs.backend, inputs.graphs)

@@ -1,5 +1,6 @@
 """The flagship against loops over items: every fusion and backbone, with and without ids."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -177,6 +178,21 @@ def test_regularisation_is_on_free_embeddings_only(world: World) -> None:
                 squares += state["items"][item] @ state["items"][item]
         expected = 0.1 * squares / (2 * len(batch.users))
         assert model.loss(batch)["reg"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("where", "told"), [("early", True), ("late", False)])
+def test_rows_that_set_items_without_one_apart_are_told(
+    world: World, where: str, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    alike = Modality(
+        np.ones((world.train.num_items, 3), dtype=np.float32), world.features["text"].present
+    )
+    assert not alike.present.all()
+    alike.values[~alike.present] = 0.0
+    features = Features({"text": alike, "image": world.features["image"]}, world.train.num_items)
+    with caplog.at_level(logging.WARNING):
+        Case(NAME, (("where", where),)).ready(replace(world, features=features))
+    assert ("Features text: the mean of the rows is 100%" in caplog.text) == told
 
 
 @pytest.mark.parametrize("backbone", ["lightgcn", "ngcf", "gat", "none"])
