@@ -82,23 +82,23 @@ def _print(result: "GridResult", folder: Path) -> None:
     """The cells, the means along the axes, and what was skipped; report.html has it in one."""
     from graphrec.lab.grid_record import compared
 
-    console, seeds = show.stdout(), len(result.seeds)
-    figures = [(cell.valid[result.metric], cell.test[result.metric]) for cell in result.cells]
+    console, seeds, metric = show.stdout(), len(result.seeds), result.metric
     rows = [
-        [cell.name, *(spread(each, seeds) for each in own)]
-        for cell, own in zip(result.cells, figures, strict=True)
+        [cell.name, spread(cell.valid[metric], seeds), spread(cell.test[metric], seeds)]
+        for cell in result.cells
     ]
-    header = ["cell", f"valid {result.metric}", f"test {result.metric}"]
+    header = ["cell", f"valid {metric}", f"test {metric}"]
     console.print(show.table(f"{result.dataset}: {seeds} seed(s)", header, rows))
     console.print(f"Best on valid: {result.best}", soft_wrap=True, highlight=False)
     rows = [[cell.name, *compared(cell)] for cell in result.cells if cell.difference is not None]
-    header = ["cell", "difference", "95% interval", "p (Holm)"]
-    console.print(show.table(f"Compared with {result.reference} on test", header, rows))
+    if rows:
+        header = ["cell", "difference", "95% interval", "p (Holm)"]
+        console.print(show.table(f"Compared with {result.reference} on test", header, rows))
     means = [
         [f"{each.setting} = {each.value}", str(each.cells), f"{each.valid:.4f}", f"{each.test:.4f}"]
         for each in result.means
     ]
-    header = ["", "cells", f"valid {result.metric}", f"test {result.metric}"]
+    header = ["", "cells", f"valid {metric}", f"test {metric}"]
     console.print(show.table("Means along each axis", header, means))
     for name, reason in result.skipped.items():
         console.print(f"Skipped {name}: {reason}", soft_wrap=True, markup=False)
