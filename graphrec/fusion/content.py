@@ -150,7 +150,7 @@ def tell_long_mean(modalities: Mapping[str, Modality], content: ItemContent, fre
     Items start at W f + e, and those without a row at e alone. If the mean of the rows is much
     longer than e, the messages that all of these get are nearly the same, and their own e is not
     seen among them before it has grown. On TikTok half of the rows were taken away: means of 62
-    times the length of e cost a fifth of recall@20, those of 2 times, or centred, nothing.
+    times the length of e cost a fifth of recall@20; of 2 times, or with rows standardised, nothing.
 
     Args:
         free: free embeddings ``[n, D]``, before training.
