@@ -54,26 +54,30 @@ class BarReporter:
 
 
 class PlainReporter:
-    """A log line every few seconds of each step, for files and pipes; short steps leave none."""
+    """A log line every few seconds of each step, for files and pipes; short steps leave none.
+
+    Nor does a step that is where it was, as those that wait for other processes.
+    """
 
     def __init__(self) -> None:
         self._steps: list[tuple[str, int | None]] = []
-        self._last: list[float] = []
+        self._last: list[tuple[float, str]] = []
 
     def start(self, description: str, total: int | None) -> int:
         """Remember a step."""
         self._steps.append((description, total))
-        self._last.append(time.monotonic())
+        self._last.append((time.monotonic(), ""))
         return len(self._steps) - 1
 
     def update(self, handle: int, done: int, note: str) -> None:
-        """Log a line if the last one of this step is old enough."""
-        if time.monotonic() - self._last[handle] < PLAIN_SECONDS:
-            return
-        self._last[handle] = time.monotonic()
+        """Log a line if the last one of this step is old enough, and another one."""
         description, total = self._steps[handle]
         of_total = f" of {total}" if total is not None else ""
-        logging.getLogger("graphrec").info(f"{description}: {done}{of_total}  {note}".rstrip())
+        line = f"{description}: {done}{of_total}  {note}".rstrip()
+        spoken, said = self._last[handle]
+        if line != said and time.monotonic() - spoken >= PLAIN_SECONDS:
+            self._last[handle] = time.monotonic(), line
+            logging.getLogger("graphrec").info(line)
 
     def finish(self, handle: int) -> None:
         """Nothing to close."""

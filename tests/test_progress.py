@@ -90,6 +90,20 @@ def test_the_plain_log_speaks_every_few_seconds(
     assert caplog.messages == ["Training: 2 of 30  loss 0.5", "Reading: 9"]
 
 
+def test_the_plain_log_does_not_repeat_itself_while_others_work(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    reporter = PlainReporter()
+    caplog.set_level(logging.INFO, "graphrec")
+    handle = reporter.start("Trials", 6)
+    for done in (0, 0, 0, 1, 1):
+        now[0] += 6
+        reporter.update(handle, done, "")
+    assert caplog.messages == ["Trials: 0 of 6", "Trials: 1 of 6"]
+
+
 def test_a_file_gets_lines_and_a_terminal_gets_bars() -> None:
     kinds: list[type[Reporter]] = []
     for terminal in (False, True):

@@ -18,6 +18,7 @@ from graphrec.models.base import Batch, Model
 from graphrec.progress import step
 from graphrec.rng import stream_seed, torch_stream
 from graphrec.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from graphrec.training.memory import keep_freed_memory
 
 Validate = Callable[[Model], Mapping[str, float]]
 
@@ -89,6 +90,7 @@ def fit(
             f"training.precision = 'bfloat16' needs CUDA, but the device is {device}. "
             f"Use training.precision = 'float32'."
         )
+    keep_freed_memory()
     model.to(device)
     groups = [{"params": weights, "scale": scale} for weights, scale in model.learning_rates()]
     optimizer = torch.optim.Adam(groups, lr=config.lr, fused=True)
