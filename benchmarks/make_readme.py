@@ -22,7 +22,7 @@ its source; the verdict is about its tolerance. A star marks an epoch chosen on 
 
 A paper configuration that is not in a table stands under "Not run": its number is not known here.
 """
-TUNED = """Each line of `results/tuning/` is one study of `graphrec tune`, all under one budget.
+TUNED = """Each line of `results/tuning/` is one study of `graphrec tune`; its trials are counted.
 `own` is the configuration as it stood, `best` the winner. Valid is the score searched for,
 with one seed; test is the mean over seeds that the search had not seen. Seconds: of all trials.
 """

@@ -27,6 +27,7 @@ from graphrec.tuning.work import work
 from tests import flow
 from tests.tuning import small
 
+SETTINGS = ["training.lr", "model.dim"]
 SLOW = ["training.max_epochs=100", "training.patience=100", "tune.pruner=none"]
 
 
@@ -60,13 +61,14 @@ def opened(folder: Path) -> optuna.Study:
 
 
 def running_pids(folder: Path, within: timedelta = timedelta.max) -> set[int]:
-    """Processes whose trial has begun within this time."""
+    """Processes whose trial has begun within this time, and has its settings."""
     study = study_in(folder)
     trials = study.get_trials(states=(optuna.trial.TrialState.RUNNING,)) if study else []
     return {
         each.user_attrs["worker"]["pid"]
         for each in trials
         if "worker" in each.user_attrs
+        and each.params.keys() >= {*SETTINGS}
         and each.datetime_start is not None
         and datetime.now() - each.datetime_start < within
     }
@@ -88,7 +90,7 @@ def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> Non
 
     def early_in_its_trial() -> set[int]:
         ready = finished_count(tmp_path) and both_run(tmp_path)
-        return running_pids(tmp_path, timedelta(seconds=1)) if ready else set()
+        return running_pids(tmp_path, timedelta(seconds=2)) if ready else set()
 
     os.kill(min(wait_for(early_in_its_trial, whole)), signal.SIGKILL)
     _, told = whole.communicate(timeout=240)
@@ -96,9 +98,8 @@ def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> Non
     result = read_study(tmp_path / "mf")
     assert result.trials == {"complete": 6, "pruned": 0, "failed": 0, "lost": 1}
     table = pl.read_parquet(tmp_path / "mf/trials.parquet")
-    settings = ["training.lr", "model.dim"]
-    lost = table.filter(pl.col("state") == "lost").select(settings).row(0)
-    done = table.filter(pl.col("state") == "complete").select(settings).rows()
+    lost = table.filter(pl.col("state") == "lost").select(SETTINGS).row(0)
+    done = table.filter(pl.col("state") == "complete").select(SETTINGS).rows()
     assert lost in done
 
 
