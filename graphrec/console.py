@@ -71,11 +71,13 @@ class PlainReporter:
 
     def update(self, handle: int, done: int, note: str) -> None:
         """Log a line if the last one of this step is old enough, and another one."""
+        spoken, said = self._last[handle]
+        if time.monotonic() - spoken < PLAIN_SECONDS:
+            return
         description, total = self._steps[handle]
         of_total = f" of {total}" if total is not None else ""
         line = f"{description}: {done}{of_total}  {note}".rstrip()
-        spoken, said = self._last[handle]
-        if line != said and time.monotonic() - spoken >= PLAIN_SECONDS:
+        if line != said:
             self._last[handle] = time.monotonic(), line
             logging.getLogger("graphrec").info(line)
 

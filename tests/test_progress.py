@@ -71,13 +71,19 @@ def test_a_reporter_ends_with_its_block() -> None:
     assert recorder.calls == []
 
 
-def test_the_plain_log_speaks_every_few_seconds(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    reporter = PlainReporter()
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[float]:
+    """A clock that is set by hand, and a log that is read."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     caplog.set_level(logging.INFO, "graphrec")
+    return clock
+
+
+def test_the_plain_log_speaks_every_few_seconds(
+    now: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    reporter = PlainReporter()
     handle = reporter.start("Training", 30)
     reporter.update(handle, 1, "early")
     now[0] += 6
@@ -91,12 +97,9 @@ def test_the_plain_log_speaks_every_few_seconds(
 
 
 def test_the_plain_log_does_not_repeat_itself_while_others_work(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    now: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     reporter = PlainReporter()
-    caplog.set_level(logging.INFO, "graphrec")
     handle = reporter.start("Trials", 6)
     for done in (0, 0, 0, 1, 1):
         now[0] += 6

@@ -16,8 +16,8 @@ import time
 
 import numpy as np
 import torch
+from drawn import drawn
 
-from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.sampling import NegativeSampler
 from graphrec.models import MODELS, Batch, Inputs
 from graphrec.training.memory import keep_freed_memory
@@ -25,19 +25,9 @@ from graphrec.training.memory import keep_freed_memory
 USERS, ITEMS, PAIRS = 192_403, 63_001, 1_254_441
 
 
-def drawn(rng: np.random.Generator) -> Interactions:
-    """Pairs whose items are as unevenly popular as in shops."""
-    popularity = 1 / np.arange(1, ITEMS + 1)
-    users = rng.integers(0, USERS, 2 * PAIRS)
-    items = rng.choice(ITEMS, 2 * PAIRS, p=popularity / popularity.sum())
-    pairs = np.unique(np.stack([users, items], axis=1), axis=0)
-    pairs = pairs[rng.permutation(len(pairs))[:PAIRS]].astype(np.int32)
-    return Interactions(pairs[:, 0], pairs[:, 1], USERS, ITEMS)
-
-
 def steps(count: int) -> dict[str, float]:
     """Median seconds and page faults of a step, and the peak memory of the process in MB."""
-    train = drawn(np.random.default_rng(0))
+    train = drawn(np.random.default_rng(0), USERS, ITEMS, PAIRS)
     rng = torch.Generator().manual_seed(0)
     model_class = MODELS["lightgcn"]
     model = model_class(model_class.Config(name="lightgcn"), Inputs(train, rng)).train()

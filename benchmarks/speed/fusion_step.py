@@ -17,6 +17,7 @@ from operator import truediv
 
 import numpy as np
 import torch
+from drawn import drawn
 
 from graphrec.config import Json
 from graphrec.datasets.interactions import Interactions
@@ -38,16 +39,6 @@ PLACES: tuple[dict[str, Json], ...] = (
     {"where": "sample"},
     {"where": "model"},
 )
-
-
-def drawn(rng: np.random.Generator) -> Interactions:
-    """Pairs whose items are as unevenly popular as in shops."""
-    popularity = 1 / np.arange(1, ITEMS + 1)
-    users = rng.integers(0, USERS, 2 * PAIRS)
-    items = rng.choice(ITEMS, 2 * PAIRS, p=popularity / popularity.sum())
-    pairs = np.unique(np.stack([users, items], axis=1), axis=0)
-    pairs = pairs[rng.permutation(len(pairs))[:PAIRS]].astype(np.int32)
-    return Interactions(pairs[:, 0], pairs[:, 1], USERS, ITEMS)
 
 
 def modality(rng: np.random.Generator, width: int) -> Modality:
@@ -90,7 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
     rng = np.random.default_rng(0)
-    train = drawn(rng)
+    train = drawn(rng, USERS, ITEMS, PAIRS)
     sampler = NegativeSampler(train, "uniform", torch.device("cpu"))
     several = Features({name: modality(rng, width) for name, width in WIDTHS.items()}, ITEMS)
     one = Features({"all": modality(rng, sum(WIDTHS.values()))}, ITEMS)

@@ -68,7 +68,7 @@ def running_pids(folder: Path, within: timedelta = timedelta.max) -> set[int]:
         each.user_attrs["worker"]["pid"]
         for each in trials
         if "worker" in each.user_attrs
-        and each.params.keys() >= {*SETTINGS}
+        and each.params.keys() >= set(SETTINGS)
         and each.datetime_start is not None
         and datetime.now() - each.datetime_start < within
     }
