@@ -85,7 +85,9 @@ def run(
     with show.showing(show.stderr()):
         result = run_config(settings, folder, resume=resume)
     if as_json:
-        print(json.dumps({"run_dir": str(folder), "metrics": result.metrics}))  # noqa: T201
+        better = [asdict(baseline) for baseline in result.better_baselines]
+        found = {"run_dir": str(folder), "metrics": result.metrics, "better_baselines": better}
+        print(json.dumps(found))  # noqa: T201
     else:
         _print_result(result, folder)
     if any(verdict.verdict == "below" for verdict in result.verdicts):
@@ -126,6 +128,8 @@ def _print_result(result: Result, folder: Path) -> None:
     console.print(show.table(title, ["model", *metrics], rows))
     if result.selection == "best_test_epoch":
         console.print("* The epoch was chosen on the test part: an optimistic number.")
+    for better in result.better_baselines:
+        console.print(f"[yellow]{escape(str(better))}.[/yellow]", soft_wrap=True)
     if result.verdicts:
         lines = [
             [v.metric, f"{v.published:.4f}", f"{v.ours:.4f}", f"{v.tolerance:.4f}", v.verdict]
@@ -326,7 +330,7 @@ def _citable(names: Sequence[str]) -> list[str]:
             continue
         config = load_config(name)
         used = [config.paper.key if config.paper else None, config.data.name]
-        used += [config.model.name, *config.evaluation.baselines]
+        used += [config.model.name, *(config.evaluation.baselines or ())]
         found += ["graphrec", *(each for each in used if each is not None and citable(each))]
     return found
 

@@ -18,7 +18,7 @@ from graphrec.datasets import Dataset, Interactions
 from graphrec.evaluation import Evaluation, Ranking, warm_cold
 from graphrec.files import write_parquet
 from graphrec.models import Model
-from graphrec.result import Example, Result, compare
+from graphrec.result import BetterBaseline, Example, Result, compare
 from graphrec.run_log import RunLog
 from graphrec.training import FitResult
 
@@ -114,6 +114,7 @@ def summarise(
     test: Evaluation,
     truth: Interactions,
     baselines: dict[str, Evaluation],
+    better: list[BetterBaseline],
     log: RunLog,
 ) -> Result:
     """Gather the record of the run."""
@@ -152,6 +153,7 @@ def summarise(
         peak_bytes=_peak_bytes(prepared.device),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         baselines={name: evaluation.metrics for name, evaluation in baselines.items()},
+        better_baselines=better,
         verdicts=compare(config.published, config.tolerance, test.metrics),
         examples=examples(prepared, test),
         environment=prepared.environment,

@@ -33,6 +33,30 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class BetterBaseline:
+    """A baseline that is better than the model.
+
+    Attributes:
+        part: what both were measured on: ``valid``, or ``test`` where there is no validation part.
+        metric: the metric by which the protocol chooses.
+        value: that of the baseline.
+        model: that of the model.
+    """
+
+    name: str
+    part: str
+    metric: str
+    value: float
+    model: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} is better than the model: {self.metric} {self.value:.4f} against "
+            f"{self.model:.4f} on {self.part}"
+        )
+
+
+@dataclass(frozen=True)
 class Example:
     """A user's training history and recommendations, by item title where there is one."""
 
@@ -54,6 +78,8 @@ class Result:
             ``none`` a closed-form model, which has no epochs.
         test_openings: every reason for which the sealed test part was opened, in order.
         baselines: test metrics of the models run beside this one.
+        better_baselines: those of them that are better than the model on the metric by which the
+            protocol chooses, the best one first.
     """
 
     name: str
@@ -80,6 +106,7 @@ class Result:
     peak_bytes: int
     num_parameters: int
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    better_baselines: list[BetterBaseline] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     environment: dict[str, Json] = field(default_factory=dict)
@@ -147,6 +174,8 @@ def read_result(run_dir: Path) -> Result:
     try:
         content["verdicts"] = [Verdict(**verdict) for verdict in content["verdicts"]]
         content["examples"] = [Example(**example) for example in content["examples"]]
+        better = content.get("better_baselines", [])
+        content["better_baselines"] = [BetterBaseline(**baseline) for baseline in better]
         return Result(**content)
     except (KeyError, TypeError) as error:
         raise DataError(f"{path} is malformed: {error}. Run again in another folder.") from error

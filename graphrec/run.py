@@ -7,12 +7,14 @@ valid -> the test part is opened -> Result.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphrec.baselines import better_baselines, chosen_baselines
 from graphrec.checks import device_of, require_cut_offs, require_readers, require_token_readers
 from graphrec.config import FeatureConfig, Json, ModelConfig, RunConfig
 from graphrec.config_file import config_hash, differing_settings
@@ -30,7 +32,7 @@ from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
 from graphrec.outputs import summarise, write_tables
 from graphrec.progress import step
-from graphrec.result import Result, environment, read_result, write_result
+from graphrec.result import BetterBaseline, Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
 from graphrec.run_log import RunLog
 from graphrec.training import CheckpointPolicy, FitResult, fit
@@ -74,8 +76,7 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
         baselines = fit_baselines(prepared, log)
     with log.stage("evaluate"):
         truth = prepared.open_test("final evaluation", log)
-        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
-    return conclude(out, prepared, model, fitted, truth, beside, log)
+    return conclude(out, prepared, model, fitted, truth, baselines, log)
 
 
 def conclude(
@@ -84,18 +85,46 @@ def conclude(
     model: Model,
     fitted: FitResult,
     truth: Interactions,
-    beside: dict[str, Evaluation],
+    baselines: Mapping[str, Model],
     log: RunLog,
 ) -> Result:
-    """Measure a fitted model on valid and on the opened test part; write tables and record."""
+    """Measure a fitted model on valid and on the opened test part; write tables and record.
+
+    The baselines are measured beside it, and the log says which of them are better.
+    """
     with log.stage("evaluate"):
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
+        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
+        better = _better(model, baselines, prepared, truth, log) if baselines else []
     with log.stage("tables"):
         write_tables(out, prepared, model, test)
-    result = summarise(prepared, model, fitted, valid, test, truth, beside, log)
+    result = summarise(prepared, model, fitted, valid, test, truth, beside, better, log)
     write_result(out / "result.json", result)
     return result
+
+
+def _better(
+    model: Model,
+    baselines: Mapping[str, Model],
+    prepared: "Prepared",
+    truth: Interactions,
+    log: RunLog,
+) -> list[BetterBaseline]:
+    """The baselines that are better than the model by the metric that chooses epochs.
+
+    Both are measured on valid, or on the opened test part where there is no validation part.
+    """
+    metric, parts = prepared.protocol.valid_metric, prepared.split
+    part: Literal["valid", "test"] = "valid" if len(parts.valid) else "test"
+    chosen = parts.valid if part == "valid" else truth
+    masked = prepared.protocol.masks(part, parts.train, parts.valid)
+
+    def value(own: Model) -> float:
+        return _evaluate(own, prepared, chosen, masked, (metric,)).metrics[metric]
+
+    values = {name: value(other) for name, other in baselines.items()}
+    return better_baselines(metric, part, value(model), values, log)
 
 
 Encoded = tuple[FeatureConfig, Modality]
@@ -179,7 +208,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     started_in = environment()
     device = device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
-    names = (config.model.name, *config.evaluation.baselines)
+    names = (config.model.name, *(config.evaluation.baselines or ()))
     model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
     require_readers(config, model_class)
     require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
@@ -336,7 +365,7 @@ def fit_model(
 def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
     """Fit the baselines, with their default settings, on the same split."""
     models = {}
-    for name in prepared.config.evaluation.baselines:
+    for name in chosen_baselines(prepared.config, prepared.split.train, log):
         model = build(resolve(name, MODELS, "model").Config(name=name), prepared)
         fit_model(model, prepared, log)
         models[name] = model
