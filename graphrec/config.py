@@ -107,7 +107,10 @@ class ModelConfig(Config):
 
 
 class TrainingConfig(Config):
-    """The optimisation loop. Closed-form models have none and ignore this table by design."""
+    """The optimisation loop. Closed-form models have none and ignore this table by design.
+
+    A model may have defaults of its own here: ``Model.training_defaults``.
+    """
 
     lr: PositiveFloat = 1e-3
     """Learning rate of Adam."""
@@ -287,6 +290,19 @@ class RunConfig(Config):
         from graphrec.models import MODELS
 
         return _typed(value, "name", lambda name: resolve(name, MODELS, "model").Config, "model")
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _training_defaults(cls, value: object, info: ValidationInfo) -> object:
+        """Settings that are not given are those of the model, where it has its own."""
+        from graphrec.models import MODELS
+
+        model = info.data.get("model")  # None where it is not valid
+        if isinstance(value, TrainingConfig):
+            value = value.model_dump(exclude_unset=True)
+        if not isinstance(model, ModelConfig) or not isinstance(value, Mapping):
+            return value
+        return {**resolve(model.name, MODELS, "model").training_defaults, **value}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
