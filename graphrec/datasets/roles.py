@@ -112,7 +112,7 @@ def _seconds(frame: pl.DataFrame, column: str, path: Path, config: DataConfig) -
         seconds = parse_dates(times.cast(pl.String), form)
         wanted = f"a date of data.time_format = {form!r}"
         _require(seconds.is_not_null(), frame, column, path, wanted)
-    elif times.dtype == pl.String and (dates := parse_dates(times)).is_not_null().any():
+    elif (dates := _dates(times)) is not None:
         _refuse_idle(config, path, column, "dates")
         seconds = dates
         _require(seconds.is_not_null(), frame, column, path, f"a date like {EXAMPLES}", SET_FORMAT)
@@ -121,6 +121,14 @@ def _seconds(frame: pl.DataFrame, column: str, path: Path, config: DataConfig) -
         seconds = _from_numbers(frame, column, path, config)
     _warn_of_years(frame, column, path, seconds)
     return seconds.floor().cast(pl.Int64)
+
+
+def _dates(times: pl.Series) -> pl.Series | None:
+    """Return the seconds of texts of which at least one is a date; None for numbers."""
+    if times.dtype != pl.String or times.cast(pl.Float64, strict=False).is_not_null().all():
+        return None
+    dates = parse_dates(times)
+    return dates if dates.is_not_null().any() else None
 
 
 def _from_numbers(frame: pl.DataFrame, column: str, path: Path, config: DataConfig) -> pl.Series:
