@@ -79,7 +79,7 @@ def _files(name: str, entry: CatalogEntry) -> dict[str, str]:
     for file, identity in entry.identities.items():
         states = [compare(folder / file, identity) for folder in dict.fromkeys(folders)]
         state = next((each for each in states if each != "absent"), "absent")
-        forms[f"release's {file}"] = (
+        forms[f"release: {file}"] = (
             f"{identity.num_bytes:,} bytes, sha256 {identity.sha256}; here: {state}"
         )
     unknown = entry.unverifiable()

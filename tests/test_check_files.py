@@ -60,7 +60,7 @@ def test_a_sound_configuration_is_valid_and_warnings_are_shown(folder: Path) -> 
     assert answer.code == 0, answer.err
     with (folder / "pairs.csv").open("a") as file:
         file.write("nan,i01,5\n")
-    assert "'nan' in 1 rows" in check(folder, flow.table_of(folder)).err
+    assert "'nan' in 1 row" in check(folder, flow.table_of(folder)).err
 
 
 def test_files_of_a_known_data_set_must_be_there(

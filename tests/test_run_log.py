@@ -31,7 +31,7 @@ def test_a_warning_about_the_data_is_an_event_of_the_run(tmp_path: Path) -> None
     warnings = [str(each["message"]) for each in found if each["event"] == "warning"]
     assert len(warnings) == 2
     assert any("1 of 48 interactions have a weight of 0 or less" in each for each in warnings)
-    assert any("'nan' in 1 rows" in each for each in warnings)
+    assert any("'nan' in 1 row" in each for each in warnings)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from graphrec.config import CleanConfig, ColumnRule
 from graphrec.datasets.dataset import Step
 from graphrec.datasets.roles import ITEM, PART, TIME, USER, WEIGHT, numbers, require_column
 from graphrec.errors import ConfigError, DataError
+from graphrec.names import counted
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +96,9 @@ def _warn_of_negatives(pairs: pl.DataFrame, source: str) -> None:
     if len(low):
         user, item, weight = low.select(USER, ITEM, WEIGHT).row(0)
         logger.warning(
-            "%s: %s of %s interactions have a weight of 0 or less, the first is user %r, item %r: "
-            "%g. They count as positives; drop them with data.clean.min_weight",
-            *(source, f"{len(low):,}", f"{len(pairs):,}", user, item, weight),
+            "%s: %s of %s have a weight of 0 or less and count as positives, the first is user "
+            "%r, item %r: %g. Drop them with data.clean.min_weight",
+            *(source, f"{len(low):,}", counted(len(pairs), "interaction"), user, item, weight),
         )
 
 

@@ -1,12 +1,13 @@
 """External ids as text: one spelling for interactions, item tables and feature files."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from graphrec.errors import DataError
+from graphrec.names import counted
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +45,11 @@ def id_text(ids: pl.Series, source: Path | str, missing: Sequence[str] = ()) -> 
     bare = bare.set(bare == "", None)
     absent = bare.is_in(pl.Series(missing, dtype=pl.String).implode()).fill_null(False)
     if absent.any():
-        counts = bare.filter(absent).value_counts(sort=True).rows()
+        counts = dict(bare.filter(absent).value_counts(sort=True).rows())
         logger.warning(
-            "%s: column %r holds %s, which count as missing ids; list the texts that do in "
-            "data.clean.missing_ids if they are ids",
-            *(source, ids.name, ", ".join(f"{word!r} in {count:,} rows" for word, count in counts)),
+            "%s: column %r holds %s, which stands for no id. If it is one, set "
+            "data.clean.missing_ids to the texts that are not",
+            *(source, ids.name, _words(counts)),
         )
     return bare.set(absent, None)
 
@@ -67,12 +68,14 @@ def require_one_form(ids: pl.Series, kind: str, source: str) -> None:
     if twice.any():
         raise DataError(
             f"{source}: the {kind} ids hold both {short.filter(twice)[0]!r} and "
-            f"{floats.filter(twice)[0]!r} ({int(twice.sum())} such ids), which would be two "
-            f"{kind}s. Write each id in one way, without '.0'."
+            f"{floats.filter(twice)[0]!r} ({counted(int(twice.sum()), 'such id')}), which would be "
+            f"two {kind}s. Write each id in one way, without '.0'."
         )
 
 
-def require_fit(item_ids: pl.Series, given: pl.Series, source: Path | str, what: str) -> None:
+def require_matching_ids(
+    item_ids: pl.Series, given: pl.Series, source: Path | str, what: str
+) -> None:
     """Refuse ids of which none is an item; warn where less than half of the items have one.
 
     Args:
@@ -94,7 +97,8 @@ def require_fit(item_ids: pl.Series, given: pl.Series, source: Path | str, what:
     sides += _difference(item_ids, given)
     if not found:
         raise DataError(
-            f"{source}: none of its {len(given):,} ids is one of the {len(item_ids):,} items: "
+            f"{source}: of its {counted(len(given), 'id')}, none is one of the "
+            f"{counted(len(item_ids), 'item')}: "
             f"{sides}. Write the ids in one way, or correct {what}."
         )
     logger.warning(
@@ -102,6 +106,10 @@ def require_fit(item_ids: pl.Series, given: pl.Series, source: Path | str, what:
         *(source, f"{found:,}", f"{len(item_ids):,}", f"{len(stray):,}", f"{len(given):,}"),
         *(sides, what),
     )
+
+
+def _words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{word!r} in {counted(count, 'row')}" for word, count in counts.items())
 
 
 def _whole(ids: pl.Series, source: Path | str) -> pl.Series:
@@ -124,9 +132,10 @@ def _warn_of_blanks(text: pl.Series, bare: pl.Series, source: Path | str) -> Non
     if blank.any():
         merged = text.filter(bare != "").n_unique() - bare.filter(bare != "").n_unique()
         logger.warning(
-            "%s: blanks around the ids of column %r are cut off in %s rows, the first is %r; "
-            "%s ids become equal to another one by that",
-            *(source, text.name, f"{int(blank.sum()):,}", text.filter(blank)[0], f"{merged:,}"),
+            "%s: blanks around the ids of column %r are cut off in %s, the first is %r; %s so "
+            "made equal to another one",
+            *(source, text.name, counted(int(blank.sum()), "row"), text.filter(blank)[0]),
+            f"{counted(merged, 'id')} {'is' if merged == 1 else 'are'}",
         )
 
 

@@ -13,17 +13,21 @@ import polars as pl
 from graphrec.config import DataConfig
 from graphrec.datasets.entries import CatalogEntry, Layout
 from graphrec.datasets.identities import Identity
-from graphrec.datasets.readers import HEADERLESS, detect_format, with_mmrec_columns
+from graphrec.datasets.readers import detect_format
 from graphrec.errors import DataError
+
+MMREC = ("userID", "itemID", "x_label")
+HEADERLESS = re.compile(r"column_\d+")
+"""Stands for a column of a file without a header."""
 
 
 def expected(entry: CatalogEntry, config: DataConfig) -> dict[Path, tuple[str, ...]]:
     """Return, by file of ``config``, the arrays or columns it must hold; lists of ids have none."""
-    if config.format == "mmrec":
-        config = with_mmrec_columns(config)
     columns: list[str | None] = []
     if config.arrays:
         columns = list(config.arrays.values())
+    elif config.format == "mmrec":
+        columns = list(MMREC)
     elif config.format != "adjacency":
         columns = [config.user, config.item, config.time, config.weight, config.label]
         columns += [rule.column for rule in entry.clean.rules]

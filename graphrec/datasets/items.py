@@ -4,7 +4,7 @@ import polars as pl
 
 from graphrec.config import DataConfig, ItemColumn
 from graphrec.datasets.dataset import Step
-from graphrec.datasets.ids import id_text, require_fit
+from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.datasets.readers import read_item_table
 from graphrec.datasets.roles import ITEM, TIME, numbers, require_column
 from graphrec.errors import ConfigError, DataError
@@ -36,7 +36,7 @@ def item_table(
                 f"{config.items}: item {repeated[ITEM][0]!r} has more than one row "
                 f"({len(repeated)} such rows). Keep one row per item."
             )
-        require_fit(item_ids, given[ITEM], config.items, "data.items_id")
+        require_matching_ids(item_ids, given[ITEM], config.items, "data.items_id")
         without = len(ids.join(given, on=ITEM, how="anti"))
         unused = len(given.join(ids, on=ITEM, how="anti"))
         note = (

@@ -1,7 +1,6 @@
 """The five roles of a raw row (user, item, time, weight, part), in columns that start with @."""
 
 import logging
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,7 @@ from graphrec.datasets.times import (
     without_zone,
 )
 from graphrec.errors import DataError
-from graphrec.names import nearest
+from graphrec.names import counted, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +135,9 @@ def _from_numbers(frame: pl.DataFrame, column: str, path: Path, config: DataConf
     values = numbers(frame, column, path, f"a time: a number or a date like {EXAMPLES}")
     trouble = unit_trouble(values, config.time_unit)
     if trouble is not None:
-        remedy = f"{trouble.remedy} Set data.time_unit, or repair or remove the rows".strip()
+        remedy = "Repair or remove the rows"
+        if trouble.likely is not None:
+            remedy = f"These look like {trouble.likely}: set data.time_unit = {trouble.likely!r}"
         row, value, count = _first(frame, column, trouble.bad)
         raise DataError(
             f"{path}, row {row}: column {column!r} holds {value!r}, which {trouble.what} "
@@ -164,8 +165,8 @@ def _warn_of_zones(texts: pl.Series, path: Path, column: str) -> None:
     named, unnamed = without_zone(texts)
     if named and unnamed:
         logger.warning(
-            "%s: column %r names a zone in %s rows and none in %s; the latter are read as UTC",
-            *(path, column, f"{named:,}", f"{unnamed:,}"),
+            "%s: column %r names a zone in %s and none in %s; the latter count as UTC",
+            *(path, column, counted(named, "row"), counted(unnamed, "row")),
         )
 
 
@@ -173,10 +174,12 @@ def _warn_of_years(frame: pl.DataFrame, column: str, path: Path, seconds: pl.Ser
     trouble = odd_years(seconds)
     if trouble is not None:
         row, value, count = _first(frame, column, trouble.bad)
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds[row - 1])
+        moment = pl.from_epoch(seconds[row - 1 : row].cast(pl.Int64)).cast(pl.Date)
         logger.warning(
-            "%s, row %d: column %r holds %r, which is read as %s and %s (%s such rows). %s",
-            *(path, row, column, value, moment.date(), trouble.what, f"{count:,}", trouble.remedy),
+            "%s, row %d: column %r holds %r, which is read as %s and %s (%s). A 0 or "
+            "-1 often stands for a missing time; drop such rows with data.clean.rules",
+            *(path, row, column, value, moment.cast(pl.String)[0], trouble.what),
+            counted(count, "such row"),
         )
 
 
@@ -191,7 +194,10 @@ def _parts(frame: pl.DataFrame, column: str, path: Path) -> pl.Series:
 
 def _first(frame: pl.DataFrame, column: str, bad: pl.Series) -> tuple[int, object, int]:
     """Return number and value of the first bad row, and how many there are."""
-    row, value = frame.filter(bad).select(ROW, column).row(0)
+    rows = frame.filter(bad).select(ROW, column)
+    if rows[column].dtype.is_temporal():  # Python has no date after the year 9999
+        rows = rows.with_columns(pl.col(column).cast(pl.String))
+    row, value = rows.row(0)
     return row, value, int(bad.sum())
 
 

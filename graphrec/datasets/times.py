@@ -45,12 +45,12 @@ class Trouble:
     Attributes:
         bad: which rows, without nulls.
         what: what they are not, or what is odd about them; completes "holds X, ...".
-        remedy: what to do, where it is known.
+        likely: the unit that the numbers seem to have.
     """
 
     bad: pl.Series
     what: str
-    remedy: str
+    likely: TimeUnit | None = None
 
 
 def parse_dates(texts: pl.Series, form: str | None = None) -> pl.Series:
@@ -105,22 +105,18 @@ def unit_trouble(numbers: pl.Series, unit: TimeUnit = "seconds") -> Trouble | No
     }
     counts = {each: int(mask.sum()) for each, mask in ranges.items() if mask.any()}
     if len(counts) > 1:
-        rare = min(counts, key=lambda each: counts[each])
-        usual = max(counts, key=lambda each: counts[each])
+        rare, usual = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
         what = f"looks like {rare}, while {counts[usual]:,} rows look like {usual}"
-        return Trouble(ranges[rare], what, "Give all times in one unit.")
+        return Trouble(ranges[rare], what)
     (likely,) = counts or (None,)
-    remedy = ""
-    if likely not in (None, unit):
-        remedy = f"These look like {likely}."
-        if unit != "seconds":
-            return Trouble(ranges[likely], f"is not a number of {unit} since 1973", remedy)
     size = PER_SECOND[unit]
+    if likely is not None and PER_SECOND[likely] < size:
+        return Trouble(ranges[likely], f"is not a number of {unit} after 1973", likely)
     far = ~numbers.is_between(FIRST_SECOND * size, LAST_SECOND * size, closed="left")
     far = far.fill_null(False)
     if not far.any():
         return None
-    return Trouble(far, f"is not a number of {unit} since 1970 in the years 1 to 9999", remedy)
+    return Trouble(far, f"is not a number of {unit} since 1970 in the years 1 to 9999", likely)
 
 
 def odd_years(seconds: pl.Series) -> Trouble | None:
@@ -132,8 +128,7 @@ def odd_years(seconds: pl.Series) -> Trouble | None:
     odd = odd.fill_null(False)
     if not odd.any():
         return None
-    remedy = "A 0 or -1 often stands for a missing time: such rows come first in each history"
-    return Trouble(odd, "is an unlikely year", remedy)
+    return Trouble(odd, "is an unlikely year")
 
 
 def looks_like_calendar_days(numbers: pl.Series) -> bool:

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from safetensors import SafetensorError, safe_open
 
 from graphrec.config import AbsolutePath, FeatureConfig
-from graphrec.datasets.ids import id_text, require_fit
+from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.errors import DataError
 from graphrec.features.attributes import standardise
 from graphrec.features.features import Modality
@@ -147,7 +147,7 @@ def _rows_of_items(
             f"per item."
         )
     if not by_number:
-        require_fit(item_ids, ids, path, "ids")
+        require_matching_ids(item_ids, ids, path, "ids")
     table = pl.DataFrame({"id": ids, "row": np.arange(num_rows)})
     found = pl.DataFrame({"id": item_ids}).join(table, on="id", how="left", maintain_order="left")
     rows = found["row"]

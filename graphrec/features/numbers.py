@@ -92,7 +92,8 @@ def read_times(
         times = pl.Series(column.name, read_numbers(column, item_ids, log=False)).fill_nan(None)
         trouble = unit_trouble(times)
         if trouble is not None:
-            remedy = f"{trouble.remedy} Divide milliseconds by 1000, or move the column.".strip()
+            likely = f"These look like {trouble.likely}. " if trouble.likely else ""
+            remedy = f"{likely}Divide milliseconds by 1000, or move the column."
             _refuse(column, item_ids, trouble.bad, trouble.what, remedy)
     elif column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
         times = epoch(column)

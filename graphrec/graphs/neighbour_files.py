@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from graphrec.datasets.dataset import digest
-from graphrec.datasets.ids import id_text, require_fit
+from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.features import Modality
 from graphrec.features.neighbours import GivenNeighbours
@@ -203,7 +203,7 @@ def _items_of_rows(path: Path, num_rows: int, item_ids: pl.Series, ids: Path | N
         external = pl.int_range(num_rows, eager=True).cast(pl.String)
     else:
         external = id_text(_read_ids(ids, path, num_rows), ids)
-        require_fit(item_ids, external.drop_nulls(), ids, "ids")
+        require_matching_ids(item_ids, external.drop_nulls(), ids, "ids")
     items = pl.DataFrame({"id": item_ids, "item": np.arange(len(item_ids))})
     found = pl.DataFrame({"id": external}).join(items, on="id", how="left", maintain_order="left")[
         "item"

@@ -45,7 +45,7 @@ def test_a_text_for_nothing_is_no_user(
     assert dataset.item_ids.to_list() == ["x", "y"]
     assert (dataset.steps[0].rows_in, dataset.steps[0].rows_out) == (6, 2)
     assert f"column 'user' holds {word!r} in 2 rows" in caplog.text
-    assert f"column 'item' holds {word!r} in 1 rows" in caplog.text
+    assert f"column 'item' holds {word!r} in 1 row," in caplog.text
     assert "data.clean.missing_ids" in caplog.text
 
 
@@ -65,7 +65,8 @@ def test_blanks_around_ids_are_cut_off_and_said(
     assert dataset.user_ids.to_list() == ["a", "b"]
     assert dataset.item_ids.to_list() == ["x", "y"]
     assert (
-        "column 'user' are cut off in 1 rows, the first is 'a '; 1 ids become equal" in caplog.text
+        "column 'user' are cut off in 1 row, the first is 'a '; 1 id is so made equal"
+        in caplog.text
     )
     assert "column 'item' are cut off in 2 rows, the first is ' x'" in caplog.text
 
@@ -83,7 +84,7 @@ def test_an_item_table_may_have_blanks_where_the_data_have_none(tmp_path: Path) 
 def test_one_number_in_two_forms_is_refused(column: str, tmp_path: Path) -> None:
     """``12`` and ``12.0`` were two users; the halves of a split did not know each other."""
     rows = ["12,x", "12.0,y", "7,x"] if column == "user" else ["x,12", "y,12.0", "x,7"]
-    with pytest.raises(DataError, match=rf"{column} ids hold both '12' and '12\.0' \(1 such ids\)"):
+    with pytest.raises(DataError, match=rf"{column} ids hold both '12' and '12\.0' \(1 such id\)"):
         loaded(tmp_path, rows)
 
 
@@ -130,7 +131,7 @@ def test_an_item_table_of_which_nothing_fits_is_refused(
     with pytest.raises(DataError) as error:
         with_items(tmp_path, items, ids)
     message = str(error.value)
-    assert f"none of its {len(ids)} ids is one of the {len(items)} items" in message
+    assert f"of its {len(ids)} ids, none is one of the {len(items)} items" in message
     assert f"the data have {items[0]!r}, the file has {ids[0]!r}" in message
     assert difference in message
     assert "items.csv" in message and "data.items_id" in message
@@ -152,7 +153,7 @@ def test_a_large_catalogue_over_few_items_is_no_trouble(
 
 
 def test_an_empty_item_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of its 0 ids is one of the 2 items"):
+    with pytest.raises(DataError, match="of its 0 ids, none is one of the 2 items"):
         with_items(tmp_path, ["a", "b"], [])
 
 
@@ -164,7 +165,9 @@ def features(folder: Path, ids: Sequence[str], items: Sequence[str]) -> np.ndarr
 
 
 def test_feature_ids_of_which_nothing_fits_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none of its 2 ids.*have '1', the file has '1\.0'.*'\.0'"):
+    with pytest.raises(
+        DataError, match=r"of its 2 ids, none.*have '1', the file has '1\.0'.*'\.0'"
+    ):
         features(tmp_path, ["1.0", "2.0"], ["1", "2"])
 
 

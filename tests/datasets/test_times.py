@@ -142,7 +142,7 @@ def test_dates_with_and_without_a_zone_in_one_column_are_said(
 ) -> None:
     both = ["2020-09-13T12:00Z", "2020-09-13T12:00", "2020-09-13T12:00"]
     assert read(tmp_path, both) == [NOON] * 3
-    assert "names a zone in 1 rows and none in 2; the latter are read as UTC" in warnings(caplog)
+    assert "names a zone in 1 row and none in 2 rows; the latter count as UTC" in warnings(caplog)
     caplog.clear()
     read(tmp_path, ["2020-09-13T12:00Z", "2020-09-13T14:00+02:00"])
     assert warnings(caplog) == ""
@@ -176,7 +176,9 @@ def test_another_unit_than_seconds_is_refused_and_can_be_set(
 ) -> None:
     """Milliseconds were taken for seconds: the year 52,670, and ages a thousand times too long."""
     times = [NOON * size, (NOON + 1) * size]
-    with pytest.raises(DataError, match=rf"row 1: .*These look like {unit}\. Set data\.time_unit"):
+    with pytest.raises(
+        DataError, match=rf"row 1: .*These look like {unit}: set data\.time_unit = '{unit}'"
+    ):
         read(tmp_path, times)
     assert read(tmp_path, times, time_unit=unit) == [NOON, NOON + 1]
 
@@ -224,12 +226,21 @@ def test_an_unlikely_year_is_said(
     assert f"row 2: column 'ts' holds '{odd}', which is read as {year}-" in warnings(caplog)
 
 
+def test_a_typed_date_after_the_year_9999_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python cannot hold it; the message could not be written."""
+    days = pl.Series([11_000, 5_000_000]).cast(pl.Date)
+    assert parquet(tmp_path, days) == [11_000 * DAY, 5_000_000 * DAY]
+    assert "row 2: column 'ts' holds '+15659-" in warnings(caplog)
+
+
 @pytest.mark.parametrize("missing", [0, -1])
 def test_a_number_for_a_missing_time_is_said(
     missing: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     read(tmp_path, [NOON, NOON, missing])
-    assert "(1 such rows). A 0 or -1 often stands for a missing time" in warnings(caplog)
+    assert "(1 such row). A 0 or -1 often stands for a missing time" in warnings(caplog)
 
 
 def test_days_written_as_one_number_are_said(
