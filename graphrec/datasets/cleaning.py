@@ -33,7 +33,7 @@ def filter_rows(
         ConfigError: a rule has no condition or a malformed regular expression.
     """
     known = frame.filter(pl.col(USER).is_not_null() & pl.col(ITEM).is_not_null())
-    setting = "data.user and data.item"
+    setting = "data.user, data.item or data.clean.missing_ids"
     steps = [_step("missing ids", frame, known, setting, source, "rows without user or item id")]
     for position, rule in enumerate(config.rules):
         setting = f"data.clean.rules[{position}]"

@@ -33,6 +33,7 @@ PART: Final = "@part"
 ROW: Final = "@row"
 """Number of the row in its file, from 1 on, for messages."""
 
+REPAIR = "Repair or remove them"
 SET_FORMAT = "Set data.time_format if all dates have another form, like '%m/%d/%Y'"
 
 
@@ -81,7 +82,12 @@ def add_roles(frame: pl.DataFrame, config: DataConfig, path: Path) -> pl.DataFra
 
 
 def numbers(
-    frame: pl.DataFrame, column: str, source: Path | str, wanted: str, missing: bool = False
+    frame: pl.DataFrame,
+    column: str,
+    source: Path | str,
+    wanted: str,
+    missing: bool = False,
+    remedy: str = REPAIR,
 ) -> pl.Series:
     """Return the column as Float64; DataError names the first row that holds no finite number.
 
@@ -96,7 +102,7 @@ def numbers(
         values = values.str.strip_chars()
     result = values.cast(pl.Float64, strict=False)
     good = result.is_finite().fill_null(False)
-    _require(good | values.is_null() if missing else good, frame, column, source, wanted)
+    _require(good | values.is_null() if missing else good, frame, column, source, wanted, remedy)
     return result
 
 
@@ -132,7 +138,9 @@ def _dates(times: pl.Series) -> pl.Series | None:
 
 def _from_numbers(frame: pl.DataFrame, column: str, path: Path, config: DataConfig) -> pl.Series:
     """Return seconds of numbers in ``data.time_unit``."""
-    values = numbers(frame, column, path, f"a time: a number or a date like {EXAMPLES}")
+    remedy = SET_FORMAT if frame[column].dtype == pl.String else REPAIR
+    wanted = f"a time: a number or a date like {EXAMPLES}"
+    values = numbers(frame, column, path, wanted, remedy=remedy)
     trouble = unit_trouble(values, config.time_unit)
     if trouble is not None:
         remedy = "Repair or remove the rows"
@@ -207,7 +215,7 @@ def _require(
     column: str,
     source: Path | str,
     wanted: str,
-    remedy: str = "Repair or remove them",
+    remedy: str = REPAIR,
 ) -> None:
     if not good.all():
         row, value, count = _first(frame, column, ~good)

@@ -83,6 +83,12 @@ def test_what_is_no_date_names_the_row_and_the_format_setting(text: str, tmp_pat
         read(tmp_path, ["2020-09-13", text])
 
 
+@pytest.mark.parametrize("text", ["09/13/2020", "2020-09-13 12:00 CET", "1 pm"])
+def test_a_column_without_any_date_names_the_format_setting(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 1: .*\(2 such rows.*Set data\.time_format"):
+        read(tmp_path, [text, text])
+
+
 def test_an_explicit_format_reads_other_forms(tmp_path: Path) -> None:
     assert read(tmp_path, ["09/13/2020"], time_format="%m/%d/%Y") == [NOON - DAY // 2]
     assert read(tmp_path, ["13.09.2020 12:00"], time_format="%d.%m.%Y %H:%M") == [NOON]
