@@ -15,9 +15,9 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
 
 
-def counted(count: int, noun: str) -> str:
-    """Return ``"1 row"`` or ``"1,000 rows"``."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def quantity(number: int, noun: str) -> str:
+    """Return ``"1 model"`` or ``"1,200 models"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

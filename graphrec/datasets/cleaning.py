@@ -16,7 +16,7 @@ from graphrec.config import CleanConfig, ColumnRule
 from graphrec.datasets.dataset import Step
 from graphrec.datasets.roles import ITEM, PART, TIME, USER, WEIGHT, numbers, require_column
 from graphrec.errors import ConfigError, DataError
-from graphrec.names import counted
+from graphrec.names import quantity
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _warn_of_negatives(pairs: pl.DataFrame, source: str) -> None:
         logger.warning(
             "%s: %s of %s have a weight of 0 or less and count as positives, the first is user "
             "%r, item %r: %g. Drop them with data.clean.min_weight",
-            *(source, f"{len(low):,}", counted(len(pairs), "interaction"), user, item, weight),
+            *(source, f"{len(low):,}", quantity(len(pairs), "interaction"), user, item, weight),
         )
 
 

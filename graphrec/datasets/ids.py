@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from graphrec.errors import DataError
-from graphrec.names import counted
+from graphrec.names import quantity
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +66,11 @@ def require_one_form(ids: pl.Series, kind: str, source: str) -> None:
     short = floats.str.replace(r"\.0+$", "")
     twice = short.is_in(ids.implode())
     if twice.any():
+        count = quantity(int(twice.sum()), "such id")
         raise DataError(
             f"{source}: the {kind} ids hold both {short.filter(twice)[0]!r} and "
-            f"{floats.filter(twice)[0]!r} ({counted(int(twice.sum()), 'such id')}), which would be "
-            f"two {kind}s. Write each id in one way, without '.0'."
+            f"{floats.filter(twice)[0]!r} ({count}), which would be two {kind}s. "
+            f"Write each id in one way, without '.0'."
         )
 
 
@@ -97,8 +98,8 @@ def require_matching_ids(
     sides += _difference(item_ids, given)
     if not found:
         raise DataError(
-            f"{source}: of its {counted(len(given), 'id')}, none is one of the "
-            f"{counted(len(item_ids), 'item')}: "
+            f"{source}: of its {quantity(len(given), 'id')}, none is one of the "
+            f"{quantity(len(item_ids), 'item')}: "
             f"{sides}. Write the ids in one way, or correct {what}."
         )
     logger.warning(
@@ -109,7 +110,7 @@ def require_matching_ids(
 
 
 def _words(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{word!r} in {counted(count, 'row')}" for word, count in counts.items())
+    return ", ".join(f"{word!r} in {quantity(count, 'row')}" for word, count in counts.items())
 
 
 def _whole(ids: pl.Series, source: Path | str) -> pl.Series:
@@ -134,8 +135,8 @@ def _warn_of_blanks(text: pl.Series, bare: pl.Series, source: Path | str) -> Non
         logger.warning(
             "%s: blanks around the ids of column %r are cut off in %s, the first is %r; %s so "
             "made equal to another one",
-            *(source, text.name, counted(int(blank.sum()), "row"), text.filter(blank)[0]),
-            f"{counted(merged, 'id')} {'is' if merged == 1 else 'are'}",
+            *(source, text.name, quantity(int(blank.sum()), "row"), text.filter(blank)[0]),
+            f"{quantity(merged, 'id')} {'is' if merged == 1 else 'are'}",
         )
 
 

@@ -21,7 +21,7 @@ from graphrec.datasets.times import (
     without_zone,
 )
 from graphrec.errors import DataError
-from graphrec.names import counted, nearest
+from graphrec.names import nearest, quantity
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _from_numbers(frame: pl.DataFrame, column: str, path: Path, config: DataConf
         row, value, count = _first(frame, column, trouble.bad)
         raise DataError(
             f"{path}, row {row}: column {column!r} holds {value!r}, which {trouble.what} "
-            f"({count} such rows; the header is not counted). {remedy}."
+            f"({count} such rows; the header is not quantity). {remedy}."
         )
     if config.time_unit == "seconds" and looks_like_calendar_days(values):
         logger.warning(
@@ -174,7 +174,7 @@ def _warn_of_zones(texts: pl.Series, path: Path, column: str) -> None:
     if named and unnamed:
         logger.warning(
             "%s: column %r names a zone in %s and none in %s; the latter count as UTC",
-            *(path, column, counted(named, "row"), counted(unnamed, "row")),
+            *(path, column, quantity(named, "row"), quantity(unnamed, "row")),
         )
 
 
@@ -187,7 +187,7 @@ def _warn_of_years(frame: pl.DataFrame, column: str, path: Path, seconds: pl.Ser
             "%s, row %d: column %r holds %r, which is read as %s and %s (%s). A 0 or "
             "-1 often stands for a missing time; drop such rows with data.clean.rules",
             *(path, row, column, value, moment.cast(pl.String)[0], trouble.what),
-            counted(count, "such row"),
+            quantity(count, "such row"),
         )
 
 
@@ -221,5 +221,5 @@ def _require(
         row, value, count = _first(frame, column, ~good)
         raise DataError(
             f"{source}, row {row}: column {column!r} holds {value!r}, which is not {wanted} "
-            f"({count} such rows; the header is not counted). {remedy}."
+            f"({count} such rows; the header is not quantity). {remedy}."
         )
