@@ -123,6 +123,9 @@ class TrainingConfig(Config):
     """Negatives drawn for each positive pair."""
     negatives: Literal["uniform", "popularity"] = "uniform"
     """Distribution of negatives; never an item of the user's training part."""
+    sampling: Literal["pairs", "users"] = "pairs"
+    """Positives of an epoch: every training pair once; or as many draws of a user and then of one
+    of its items, in which a user with few items counts as much as one with many."""
     schedule: Literal["constant", "exponential", "cosine"] = "constant"
     """Learning rate over epochs: lr; lr * decay^(epoch / 50); or half a cosine to zero."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.96
