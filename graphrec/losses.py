@@ -17,6 +17,7 @@ def bpr(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
 
     Source: rendle2009bpr, Section 4.1.
+    Deviations: a mean instead of a sum over the pairs; the temperature t, 1 in the paper.
     """
     return functional.softplus((neg - pos.unsqueeze(1)) / temperature).mean()
 
@@ -28,6 +29,7 @@ def softmax(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
 
     Source: wu2024ssm, Eq. 3.
+    Deviations: the negatives are those of ``training.negatives`` and are drawn for each pair.
     """
     logits = torch.cat([pos.unsqueeze(1), neg], dim=1) / temperature
     return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean()
@@ -40,6 +42,8 @@ def bce(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
 
     Source: he2017ncf, Eq. 7.
+    Deviations: a mean over each side, where in the paper each negative weighs as much as the
+    positive; the temperature t, 1 in the paper.
     """
     ones = functional.softplus(-pos / temperature).mean()
     return ones + functional.softplus(neg / temperature).mean()

@@ -32,9 +32,11 @@ class ItemKNN(Model):
     sim(i, j) = co(i, j) / (|i| |j| + shrink), with co the number of common users and |i| the
     square root of the number of users of i. Equal similarities go to the lower item id.
 
-    Source: sarwar2001itemknn; shrinkage as in bell2007improved.
+    Source: sarwar2001itemknn, for binary interactions; the idea of shrinkage bell2007improved.
 
-    Deviations: binary interactions; no self-similarity.
+    Deviations: scores are sums and not divided by the sum of the similarities, which would not tell
+    items apart in a ranking of binary interactions. ``shrink`` is added to the denominator, where
+    the second paper multiplies by co / (co + shrink). No item is similar to itself.
     """
 
     reference = "sarwar2001itemknn"

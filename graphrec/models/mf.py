@@ -17,7 +17,8 @@ class MF(EmbeddingModel):
 
     Source: rendle2009bpr, Section 4.3.1 (with ``loss = "bpr"``).
 
-    Deviations: no item bias; Adam instead of plain SGD.
+    Deviations: Adam instead of plain SGD; an epoch passes once over all training pairs, where the
+    paper draws triples with replacement; several negatives of a pair are averaged.
     """
 
     reference = "rendle2009bpr"
