@@ -7,7 +7,7 @@ can be run again from anywhere. ``config_file`` reads and overrides them.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -20,7 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Fraction, Json, absolute
+from graphrec.config_base import (
+    DATA_FOLDER,
+    PLACE,
+    AbsolutePath,
+    Config,
+    Fraction,
+    Json,
+    absolute,
+)
 from graphrec.config_controls import Control, require_controlled
 from graphrec.config_data import (
     CleanConfig,
@@ -69,6 +77,12 @@ class FeatureConfig(Config):
     encoder: str
     """A name of ``ENCODERS`` or ``"package.module:Class"``."""
 
+    def identity(self) -> dict[str, Json]:
+        """As in every table; the encoder is always named, a ``local:`` one without its folder."""
+        prefix, colon, _ = self.encoder.partition(":")
+        named = prefix + colon + PLACE if prefix == "local" else self.encoder
+        return {**super().identity(), "encoder": named}
+
     def located(self, folder: Path) -> Self:
         """Return the settings with ``{data}`` at the start of paths replaced by ``folder``."""
         start = f"{DATA_FOLDER}/"
@@ -109,6 +123,8 @@ class ModelConfig(Config):
 class TrainingConfig(Config):
     """The optimisation loop. Closed-form models have none and ignore this table by design."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
     lr: PositiveFloat = 1e-3
     """Learning rate of Adam."""
     batch_size: PositiveInt = 2048
@@ -138,6 +154,8 @@ class TrainingConfig(Config):
 
 class EvaluationConfig(Config):
     """What is measured, and by whose conventions."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"memory_mb"})
 
     protocol: str = "graphrec"
     """Preset of conventions: graphrec, ngcf, mmrec, recbole or lattice."""
@@ -178,6 +196,8 @@ class EvaluationConfig(Config):
 class RunSection(Config):
     """Label, seed and machine of a run."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"name", "device"})
+
     name: str = ""
     """Label in tables; by default the name of the configuration file."""
     seed: int = 0
@@ -205,6 +225,8 @@ class PaperSection(Config):
 
 class RunConfig(Config):
     """A whole experiment."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"search", "tune", "paper"})
 
     data: DataConfig
     """Interactions and item table."""

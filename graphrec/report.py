@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphrec.config_file import build_config, config_hash
+from graphrec.config_file import build_config
 from graphrec.errors import DataError
 from graphrec.files import write_bytes
+from graphrec.identity import experiment_identity
 from graphrec.result import Result
 
 COMPARABLE = ("dataset", "split", "protocol")
@@ -216,7 +217,7 @@ def _record(result: Result) -> dict[str, str]:
         **{f"valid {name}": f"{value:.6f}" for name, value in result.metrics["valid"].items()},
         "published": expected,
         "verdict": judged,
-        "config_hash": config_hash(build_config(result.config))[:16],
+        "config_hash": experiment_identity(build_config(result.config))[:16],
         **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
         "fit_seconds": f"{result.seconds['fit']:.1f}",
         "device": result.device,

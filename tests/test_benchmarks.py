@@ -7,7 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from graphrec.config_file import config_hash, load_config
+from graphrec.config_file import load_config
+from graphrec.identity import experiment_identity
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -49,7 +50,7 @@ def test_every_result_is_of_a_configuration_in_the_repository() -> None:
 def test_results_carry_the_hash_of_their_configuration(path: Path) -> None:
     """A result whose configuration was edited later is no result of it."""
     hashes = [
-        config_hash(load_config(path, [f"run.seed={row['seed']}"]))[:16]
+        experiment_identity(load_config(path, [f"run.seed={row['seed']}"]))[:16]
         for row in rows()
         if row["name"] == path.stem
     ]
