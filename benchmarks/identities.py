@@ -6,17 +6,23 @@ The configuration of every line is made anew from the suites and paper configura
 loaded, split and encoded, and nothing is trained. From these follow the hash of the configuration
 and the fingerprints of data, split, features and protocol. What a line says already must be the
 same; with --write, what it does not say yet is filled in where all that it says is reproduced.
+
+Networks, eigenvectors and reduced words differ in their last digits from machine to machine, and so
+are not encoded here. A line keeps the fingerprint of such features; one that has none gets that of
+a line with the same features of the same commit, and stays without one where there is none: what
+was encoded then is not known.
 """
 
 import argparse
 import csv
 import io
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphrec.config import RunConfig
+from graphrec.config import MissingConfig, RunConfig
 from graphrec.config_file import load_config
 from graphrec.identity import experiment_identity
 from graphrec.lab.grid_cells import Axes, plan_of
@@ -29,6 +35,9 @@ from graphrec.run_log import RunLog
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 LOG = RunLog()
+
+MOVING = ("spectral", "tfidf")
+"""Encoders without weights whose last digits depend on the machine."""
 
 Line = dict[str, str]
 Trained = tuple[str, list[RunConfig]]
@@ -107,11 +116,6 @@ FUSION = {
     ("baby_fusion", "4"): Study("baby_fusion", axes=Axes(LIGHTGCN, TOLD, ("attention",))),
     ("sports_fusion", "0"): Study("sports_fusion", SHORT, axes=Axes(LIGHTGCN, TOLD, BOTH[:1])),
 }
-
-
-ELSEWHERE = ("baby_fusion", "sports_fusion")
-"""Studies of eigenvectors whose lines did not keep the fingerprint of their features: it is not
-known, since the machine that encoded them gave other last digits than the one that fills in."""
 
 
 def configuration(name: str, *overrides: str) -> RunConfig:
@@ -208,32 +212,68 @@ def differences(line: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     return [key for key in RUN_KEY if line.get(key) and line[key] != found[key]]
 
 
-def treat(path: Path, write: bool) -> int:
-    """Verify a file, and fill it in; return how many lines are not of what they say."""
+def recorded() -> dict[tuple[str, str], str]:
+    """Fingerprints on record of features as they were encoded, by their settings and the commit."""
+    found: dict[tuple[str, str], str] = {}
+    for path in sorted(RESULTS.rglob("*.csv")):
+        lines = read(path)[0]
+        for line, (_, settings) in zip(lines, trained(path, lines), strict=True):
+            if line.get("features") and not line.get("variant"):
+                found[table_of(settings[0]), line["commit"]] = line["features"]
+    return found
+
+
+def table_of(config: RunConfig) -> str:
+    """The settings of the features, as text."""
+    return json.dumps({name: each.identity() for name, each in config.features.items()})
+
+
+def moving(config: RunConfig) -> bool:
+    """Whether the last digits of the features depend on the machine."""
+    encoders = [each.encoder for each in config.features.values()]
+    return any(":" in each or each in MOVING for each in encoders)
+
+
+def features_of(line: Line, config: RunConfig, known: Mapping[tuple[str, str], str]) -> str:
+    """The fingerprint of such features, as far as it can be known."""
+    if line.get("features") or config.controls or config.missing.active:
+        return line.get("features", "")
+    return known.get((table_of(config), line["commit"]), "")
+
+
+def without_features(config: RunConfig) -> RunConfig:
+    """The settings of data, split and protocol alone."""
+    nothing = {"features": {}, "controls": {}, "missing": MissingConfig()}
+    return config.model_copy(update=nothing)
+
+
+def read(path: Path) -> tuple[list[Line], list[str]]:
+    """Lines and columns of a results file."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        lines, columns = list(reader), list(reader.fieldnames or ())
-    data, wrong, encoded = Data(), 0, 0
+        return list(reader), list(reader.fieldnames or ())
+
+
+def treat(path: Path, write: bool) -> int:
+    """Verify a file, and fill it in; return how many lines are not of what they say."""
+    lines, columns = read(path)
+    known, data, wrong = recorded(), Data(), 0
     for line, (config_hash, settings) in zip(lines, trained(path, lines), strict=True):
-        found = identity_columns(config_hash, [data.fingerprints(each) for each in settings])
+        elsewhere = moving(settings[0])
+        own = [without_features(each) if elsewhere else each for each in settings]
+        found = identity_columns(config_hash, [data.fingerprints(each) for each in own])
+        if elsewhere:
+            found["features"] = features_of(line, settings[0], known)
         other = differences(line, found)
-        label = " ".join(line[key] for key in ("grid", "name", "variant", "seed") if key in line)
-        shown = ", ".join(f"{key} {line[key]}, here {found[key]}" for key in other)
         if other:
-            print(f"{path.name}: {label}: {shown}", flush=True)
-        if other not in ([], ["features"]):
             wrong += 1
-            continue
-        encoded += bool(other)
-        if other or line["name"] in ELSEWHERE:
-            found["features"] = line.get("features", "")
-        line |= found
-    absent = sum(not line.get(key) for line in lines for key in RUN_KEY)
-    print(
-        f"{path.name}: {len(lines)} lines, {wrong} are of something else, {encoded} have features "
-        f"that are encoded otherwise here, {absent} fields are empty",
-        flush=True,
-    )
+            name = " ".join(line[key] for key in ("grid", "name", "variant", "seed") if key in line)
+            shown = ", ".join(f"{key} {line[key]}, here {found[key]}" for key in other)
+            print(f"{path.name}: {name}: {shown}", flush=True)
+        else:
+            line |= found
+    empty = sum(not line.get(key) for line in lines for key in RUN_KEY)
+    print(f"{path.name}: {len(lines)} lines, {wrong} differ, {empty} fields empty", flush=True)
     if write:
         rest = [name for name in columns if name not in RUN_KEY]
         at = min(columns.index(name) for name in RUN_KEY if name in columns)

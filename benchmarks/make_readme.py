@@ -34,8 +34,9 @@ of `graphrec modality` or `graphrec missing`, each line of `grid.csv` one cell o
 means over fresh seeds on test, the difference to another line with its 95% interval over users and
 seeds, and p of a paired test over users by Holm's method. What they say: `docs/fusion.md`.
 The hash of a line is that of its own settings, before a search; a line that was skipped has the
-identity of what it would have been compared with. Ten lines of `missing.csv` lack the fingerprint
-of their features: it was not kept, and eigenvectors differ in the last digits between machines.
+identity of what it would have been compared with. Of `modality.csv` and `missing.csv` 22 lines lack
+the fingerprint of their features: it was not kept, and networks and eigenvectors differ in their
+last digits from machine to machine.
 """
 COMPUTED = "no paper prints it"
 """Start of ``paper.table`` where the value to compare with is another program's."""
