@@ -7,7 +7,7 @@ can be run again from anywhere. ``config_file`` reads and overrides them.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -22,6 +22,7 @@ from pydantic import (
 
 from graphrec.config_base import (
     DATA_FOLDER,
+    PLACE,
     AbsolutePath,
     Config,
     Fraction,
@@ -80,6 +81,12 @@ class FeatureConfig(Config):
     encoder: str
     """A name of ``ENCODERS`` or ``"package.module:Class"``."""
 
+    def identity(self) -> dict[str, Json]:
+        """As in every table; the encoder is always named, a ``local:`` one without its folder."""
+        prefix, colon, _ = self.encoder.partition(":")
+        named = prefix + colon + PLACE if prefix == "local" else self.encoder
+        return {**super().identity(), "encoder": named}
+
     def located(self, folder: Path) -> Self:
         """Return the settings with ``{data}`` at the start of paths replaced by ``folder``."""
         start = f"{DATA_FOLDER}/"
@@ -120,6 +127,8 @@ class ModelConfig(Config):
 class TrainingConfig(Config):
     """The optimisation loop. Closed-form models have none and ignore this table by design."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
     lr: PositiveFloat = 1e-3
     """Learning rate of Adam."""
     batch_size: PositiveInt = 2048
@@ -134,6 +143,9 @@ class TrainingConfig(Config):
     """Negatives drawn for each positive pair."""
     negatives: Literal["uniform", "popularity"] = "uniform"
     """Distribution of negatives; never an item of the user's training part."""
+    sampling: Literal["pairs", "users"] = "pairs"
+    """Positives of an epoch: every training pair once; or as many draws of a user and then of one
+    of its items, in which a user with few items counts as much as one with many."""
     schedule: Literal["constant", "exponential", "cosine"] = "constant"
     """Learning rate over epochs: lr; lr * decay^(epoch / 50); or half a cosine to zero."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.96
@@ -146,6 +158,8 @@ class TrainingConfig(Config):
 
 class EvaluationConfig(Config):
     """What is measured, and by whose conventions."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"memory_mb"})
 
     protocol: str = "graphrec"
     """Preset of conventions: graphrec, ngcf, mmrec, recbole or lattice."""
@@ -186,6 +200,8 @@ class EvaluationConfig(Config):
 class RunSection(Config):
     """Label, seed and machine of a run."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"name", "device"})
+
     name: str = ""
     """Label in tables; by default the name of the configuration file."""
     seed: int = 0
@@ -213,6 +229,8 @@ class PaperSection(Config):
 
 class RunConfig(Config):
     """A whole experiment."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"search", "tune", "paper"})
 
     data: DataConfig
     """Interactions and item table."""

@@ -20,6 +20,7 @@ def bpr(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = N
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
 
     Source: rendle2009bpr, Section 4.1.
+    Deviations: a mean instead of a sum over the pairs; the temperature t, 1 in the paper.
     """
     return _mean(functional.softplus((neg - pos.unsqueeze(1)) / temperature), weights)
 
@@ -31,6 +32,7 @@ def softmax(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
 
     Source: wu2024ssm, Eq. 3.
+    Deviations: the negatives are those of ``training.negatives`` and are drawn for each pair.
     """
     logits = torch.cat([pos.unsqueeze(1), neg], dim=1) / temperature
     return _mean(torch.logsumexp(logits, dim=1) - logits[:, 0], weights)
@@ -43,6 +45,8 @@ def bce(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = N
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
 
     Source: he2017ncf, Eq. 7.
+    Deviations: a mean over each side, where in the paper each negative weighs as much as the
+    positive; the temperature t, 1 in the paper.
     """
     ones = _mean(functional.softplus(-pos / temperature), weights)
     return ones + _mean(functional.softplus(neg / temperature), weights)

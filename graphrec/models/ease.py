@@ -33,7 +33,7 @@ class EASE(Model):
 
     Source: steck2019ease, Eq. 8.
 
-    Deviations: float32.
+    Deviations: computed in float32.
     """
 
     reference = "steck2019ease"

@@ -37,9 +37,11 @@ class ItemKNN(Model):
     With ``use_weights`` and weights w, co(i, j) = sum_u w_ui w_uj, |i| is the square root of
     sum_u w_ui^2, and sim(i, j) is multiplied by w_uj in the sum for user u.
 
-    Source: sarwar2001itemknn; shrinkage as in bell2007improved.
+    Source: sarwar2001itemknn, for binary interactions; the idea of shrinkage bell2007improved.
 
-    Deviations: binary interactions by default; no self-similarity.
+    Deviations: scores are sums and not divided by the sum of the similarities, which would not tell
+    items apart in a ranking of binary interactions. ``shrink`` is added to the denominator, where
+    the second paper multiplies by co / (co + shrink). No item is similar to itself.
     """
 
     reference = "sarwar2001itemknn"

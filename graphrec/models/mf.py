@@ -29,7 +29,9 @@ class MF(EmbeddingModel):
 
     Source: rendle2009bpr, Section 4.3.1 (with ``loss = "bpr"``).
 
-    Deviations: no item bias; Adam instead of plain SGD; ``use_weights`` is not in the paper.
+    Deviations: Adam instead of plain SGD; an epoch passes once over all training pairs, where the
+    paper draws triples with replacement; several negatives of a pair are averaged; ``use_weights``
+    is not in the paper.
     """
 
     reference = "rendle2009bpr"

@@ -111,7 +111,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     Source: graphrec; message passing he2020lightgcn, wang2019ngcf and velickovic2018gat, attention
     bahdanau2015attention, similar items and pruning zhou2023freedom.
 
-    Deviations: none.
+    Deviations: those of its parts, in their docstrings; zhou2023freedom has Xavier tables, no L2.
     """
 
     reference = "graphrec"
