@@ -16,13 +16,16 @@ HERE = Path(__file__).parent
 INTRODUCTION = """# Benchmarks
 
 Written by `python benchmarks/make_readme.py` from `results/*.csv`; not edited by hand. Each line of
-those files is one `graphrec run`, added by `graphrec report RUN... --append FILE`, with its
-configuration hash and fingerprints. `published` is the value that the configuration carries with
-its source; the verdict is about its tolerance. A star marks an epoch chosen on test.
+those files is one `graphrec run`, added by `graphrec report RUN... --append FILE`, with the hash of
+its configuration and the fingerprints of its data, split, features and protocol. They are made anew
+and compared by `python benchmarks/identities.py`. `published` is the value that the configuration
+carries with its source; `computed` stands before one that no paper prints and another program
+computed. The verdict is about its tolerance. A star marks an epoch chosen on test.
 
 A paper configuration that is not in a table stands under "Not run": its number is not known here.
 """
 TUNED = """Each line of `results/tuning/` is one study of `graphrec tune`; its trials are counted.
+The hash of a line is that of its configuration and space, without the budget.
 `own` is the configuration as it stood, `best` the winner. Valid is the score searched for,
 with one seed; test is the mean over seeds that the search had not seen. Seconds: of all trials.
 """
@@ -30,12 +33,19 @@ STUDIES = """Each line of `results/fusion/modality.csv` and `missing.csv` is one
 of `graphrec modality` or `graphrec missing`, each line of `grid.csv` one cell of `graphrec fusion`:
 means over fresh seeds on test, the difference to another line with its 95% interval over users and
 seeds, and p of a paired test over users by Holm's method. What they say: `docs/fusion.md`.
+The hash of a line is that of its own settings, before a search; a line that was skipped has the
+identity of what it would have been compared with. Of `modality.csv` and `missing.csv` 22 lines lack
+the fingerprint of their features: it was not kept, and networks and eigenvectors differ in their
+last digits from machine to machine.
 """
-DEFAULTS = """What the defaults of `modality_attention_gcn` were chosen by: recall@20 / ndcg@20 on the validation
-part, seed 0 unless another is named, written by `python benchmarks/defaults.py`. The test part stayed sealed.
-Data: `suites/defaults/*.toml`; settings of each candidate: `suites/defaults/candidates.toml`, and in
-`results/defaults/valid.csv`. A star marks a candidate that is ahead of ItemKNN and EASE by both metrics.
+DEFAULTS = """What the defaults of `modality_attention_gcn` were chosen by: recall@20 / ndcg@20 on
+the validation part, seed 0 unless another is named, by `python benchmarks/defaults/study.py`. The
+test part stayed sealed. Data: `suites/defaults/*.toml`; settings of each candidate:
+`defaults/candidates.toml`, and in `defaults/valid.csv`. A star marks a candidate that is ahead of
+ItemKNN and EASE by both metrics.
 """
+COMPUTED = "no paper prints it"
+"""Start of ``paper.table`` where the value to compare with is another program's."""
 SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
@@ -46,7 +56,7 @@ def page() -> str:
         parts.append(f"## {path.stem}\n\n{table(_rows(path))}\n")
     for path in sorted((HERE / "results" / "tuning").glob("*.csv")):
         parts.append(f"## Tuned: {path.stem}\n\n{TUNED}\n{tuning_table(_rows(path))}\n")
-    defaults = _rows(HERE / "results" / "defaults" / "valid.csv")
+    defaults = _rows(HERE / "defaults" / "valid.csv")
     parts.append(f"## Defaults of the flagship\n\n{DEFAULTS}\n{defaults_table(defaults)}\n")
     fusion = HERE / "results" / "fusion"
     parts.append(f"## Fusion\n\n{STUDIES}")
@@ -92,6 +102,13 @@ def _grouped(rows: Sequence[dict[str, str]], key: Callable[[dict[str, str]], str
     return groups
 
 
+def source_of(name: str) -> str:
+    """``computed`` where the values to compare with are not published, else nothing."""
+    path = HERE.parent / "paper_configs" / f"{name}.toml"
+    paper = tomllib.loads(path.read_text("utf-8")).get("paper", {}) if path.exists() else {}
+    return "computed " if str(paper.get("table", "")).startswith(COMPUTED) else ""
+
+
 def table(rows: Sequence[dict[str, str]]) -> str:
     """One line per configuration: seeds, best epochs, test metrics, published values."""
     groups = by_name(rows)
@@ -110,7 +127,7 @@ def table(rows: Sequence[dict[str, str]]) -> str:
                 str(len(members)),
                 ", ".join(member["best_epoch"] for member in members),
                 *(_figure(members, metric) for metric in SHOWN),
-                members[0]["published"].replace(" ", ", ") or "-",
+                source_of(name) + members[0]["published"].replace(" ", ", ") or "-",
                 ", ".join(verdicts) or "-",
             ]
         )

@@ -15,11 +15,12 @@ from rich.markup import escape
 from graphrec import cli_distill, cli_embed, cli_fusion, cli_lab, cli_tune
 from graphrec import console as show
 from graphrec import report as reports
+from graphrec.check_files import check_files
 from graphrec.cite import citable, citation
 from graphrec.cli_data import JsonFlag, data_app
 from graphrec.cli_explain import explained
 from graphrec.config import Json, RunConfig
-from graphrec.config_file import config_hash, differing_settings, load_config
+from graphrec.config_file import differing_settings, load_config
 from graphrec.datasets import CATALOG, load, split
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError, GraphRecError
@@ -29,6 +30,7 @@ from graphrec.features import encode as encode_features
 from graphrec.features.encode import reads_train
 from graphrec.features.pretrained import EncodedModality
 from graphrec.fusion import FUSIONS
+from graphrec.identity import experiment_identity
 from graphrec.models import MODELS
 from graphrec.recommend import recommend as recommend_from
 from graphrec.result import Result, read_result
@@ -111,7 +113,7 @@ def _run_folder(config: RunConfig, resume: bool) -> Path:
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     label = re.sub(r"[^\w.-]+", "-", config.run.name)
-    return OUT_ROOT / f"{stamp}-{label}-{config_hash(config)[:8]}"
+    return OUT_ROOT / f"{stamp}-{label}-{experiment_identity(config)[:8]}"
 
 
 def _print_result(result: Result, folder: Path) -> None:
@@ -298,13 +300,20 @@ def check(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
     ] = None,
+    no_data: Annotated[bool, typer.Option("--no-data", help="Do not open the files.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Validate configurations without running them.
+    """Validate configurations and open the files they name, without running them.
 
     Example: graphrec check paper_configs/quickstart.toml
     """
-    checked = {str(path): config_hash(load_config(path, overrides or [])) for path in configs}
+    checked = {}
+    with show.showing(show.stderr()):
+        for path in configs:
+            settings = load_config(path, overrides or [])
+            if not no_data:
+                check_files(settings)
+            checked[str(path)] = experiment_identity(settings)
     show.print_pairs("valid", checked, as_json)
 
 

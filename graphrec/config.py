@@ -7,7 +7,7 @@ can be run again from anywhere. ``config_file`` reads and overrides them.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -20,7 +20,16 @@ from pydantic import (
     model_validator,
 )
 
-from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Fraction, Json, absolute
+from graphrec.config_base import (
+    DATA_FOLDER,
+    PLACE,
+    AbsolutePath,
+    Config,
+    Fraction,
+    Json,
+    TimeFormat,
+    absolute,
+)
 from graphrec.config_controls import Control, require_controlled
 from graphrec.config_data import (
     CleanConfig,
@@ -29,6 +38,7 @@ from graphrec.config_data import (
     Format,
     ItemColumn,
     SplitConfig,
+    TimeUnit,
 )
 from graphrec.config_distill import DistillConfig
 from graphrec.config_missing import MissingConfig
@@ -57,6 +67,8 @@ __all__ = [
     "RunSection",
     "SearchRange",
     "SplitConfig",
+    "TimeFormat",
+    "TimeUnit",
     "TrainingConfig",
     "TuneConfig",
     "absolute",
@@ -68,6 +80,12 @@ class FeatureConfig(Config):
 
     encoder: str
     """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+
+    def identity(self) -> dict[str, Json]:
+        """As in every table; the encoder is always named, a ``local:`` one without its folder."""
+        prefix, colon, _ = self.encoder.partition(":")
+        named = prefix + colon + PLACE if prefix == "local" else self.encoder
+        return {**super().identity(), "encoder": named}
 
     def located(self, folder: Path) -> Self:
         """Return the settings with ``{data}`` at the start of paths replaced by ``folder``."""
@@ -112,6 +130,8 @@ class TrainingConfig(Config):
     A model may have defaults of its own here: ``Model.training_defaults``.
     """
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
     lr: PositiveFloat = 1e-3
     """Learning rate of Adam."""
     batch_size: PositiveInt = 2048
@@ -126,6 +146,9 @@ class TrainingConfig(Config):
     """Negatives drawn for each positive pair."""
     negatives: Literal["uniform", "popularity"] = "uniform"
     """Distribution of negatives; never an item of the user's training part."""
+    sampling: Literal["pairs", "users"] = "pairs"
+    """Positives of an epoch: every training pair once; or as many draws of a user and then of one
+    of its items, in which a user with few items counts as much as one with many."""
     schedule: Literal["constant", "exponential", "cosine"] = "constant"
     """Learning rate over epochs: lr; lr * decay^(epoch / 50); or half a cosine to zero."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.96
@@ -138,6 +161,8 @@ class TrainingConfig(Config):
 
 class EvaluationConfig(Config):
     """What is measured, and by whose conventions."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"memory_mb"})
 
     protocol: str = "graphrec"
     """Preset of conventions: graphrec, ngcf, mmrec, recbole or lattice."""
@@ -168,6 +193,13 @@ class EvaluationConfig(Config):
     memory_mb: PositiveInt = 512
     """Memory for one block of scores; changes speed, never a result."""
 
+    def identity(self) -> dict[str, Json]:
+        """Return the settings that make the experiment; the usual baselines or none are alike."""
+        settings = super().identity()
+        if not self.baselines:
+            settings.pop("baselines", None)
+        return settings
+
     @field_validator("top_k")
     @classmethod
     def _sorted(cls, top_k: tuple[int, ...]) -> tuple[int, ...]:
@@ -178,6 +210,8 @@ class EvaluationConfig(Config):
 
 class RunSection(Config):
     """Label, seed and machine of a run."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"name", "device"})
 
     name: str = ""
     """Label in tables; by default the name of the configuration file."""
@@ -206,6 +240,8 @@ class PaperSection(Config):
 
 class RunConfig(Config):
     """A whole experiment."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"search", "tune", "paper"})
 
     data: DataConfig
     """Interactions and item table."""

@@ -1,8 +1,9 @@
 """What every configuration table is made of."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -10,6 +11,15 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 DATA_FOLDER = "{data}"
 """Stands at the start of a path for the folder in which the data set was found."""
+
+PLACE = "(path)"
+"""Stands for every path in the identity of an experiment: the files are compared by fingerprint."""
+
+
+class FilePattern(str):
+    """A path with placeholders, as in ``posters/{item}.jpg``."""
+
+    __slots__ = ()
 
 
 def absolute(path: Path) -> Path:
@@ -23,6 +33,16 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 
 
+def _with_year(form: str) -> str:
+    if re.search(r"%-?[YyFDGgcxs+]", form) is None:
+        raise ValueError("must tell day, month and year, as in '%d.%m.%Y' or '%m/%d/%Y %H:%M'")
+    return form
+
+
+TimeFormat = Annotated[str, AfterValidator(_with_year)]
+"""Form of a date: %d is the day, %m the month, %Y the year, %H:%M:%S the time, %z the zone."""
+
+
 class Config(BaseModel):
     """Base of every configuration table: frozen, and unknown keys are errors."""
 
@@ -33,6 +53,27 @@ class Config(BaseModel):
         validate_default=True,
         allow_inf_nan=False,
     )
+
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Settings without which an experiment is the same: its label, machine, memory and budget."""
+    former_defaults: ClassVar[Mapping[str, object]] = {}
+    """The first default of each setting whose default has changed since. It stays what
+    ``identity`` leaves out, so that experiments under the old and the new default differ."""
+
+    def identity(self) -> dict[str, Json]:
+        """Return the settings that make the experiment, without those at their first default.
+
+        A setting that a later version adds does not change it, and every path counts the same.
+        """
+        dumped = self.model_dump(mode="json")
+        found: dict[str, Json] = {}
+        for name, value in self:
+            if name in self.incidental or value == self._first_default(name):
+                continue
+            kept = _without_places(value, dumped[name])
+            if kept != {} or not isinstance(value, Config):
+                found[name] = kept
+        return found
 
     def idle(self) -> Iterable[tuple[str, str]]:
         """Each setting that others switch off, and how."""
@@ -53,3 +94,19 @@ class Config(BaseModel):
 
     def _default(self, name: str) -> object:
         return type(self).model_fields[name].default
+
+    def _first_default(self, name: str) -> object:
+        return self.former_defaults.get(name, self._default(name))
+
+
+def _without_places(value: object, dumped: Json) -> Json:
+    """The JSON form ``dumped`` of a value, with each path replaced by ``PLACE``."""
+    if isinstance(value, Config):
+        return value.identity()
+    if isinstance(value, Path | FilePattern):
+        return PLACE
+    if isinstance(value, Mapping) and isinstance(dumped, dict):
+        return {str(key): _without_places(value[key], dumped[str(key)]) for key in value}
+    if isinstance(value, list | tuple) and isinstance(dumped, list):
+        return [_without_places(*pair) for pair in zip(value, dumped, strict=True)]
+    return dumped

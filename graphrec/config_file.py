@@ -1,12 +1,11 @@
 """One TOML file (or a resolved ``config.json``) -> dotted overrides -> a frozen ``RunConfig``."""
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from graphrec.config import Json, RunConfig
 from graphrec.errors import ConfigError
@@ -118,12 +117,3 @@ def differing_settings(path: Path, config: RunConfig) -> list[str]:
     """
     stored = validate(read_table(path)).model_dump(mode="json")
     return differing_keys(stored, config.model_dump(mode="json"))
-
-
-def config_hash(config: BaseModel) -> str:
-    """sha256 of all settings that differ from their defaults.
-
-    A setting that a later version adds does not change the hash of configurations without it.
-    """
-    canonical = json.dumps(config.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The tables [search] and [tune]: which settings are searched, and how."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -76,6 +76,8 @@ class SearchRange(Config):
 
 class TuneConfig(Config):
     """How ``graphrec tune`` searches; ``run`` ignores this table by design."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"trials", "seconds", "final_seeds"})
 
     trials: PositiveInt = 30
     """Budget: finished trials, those that were pruned or failed included."""

@@ -13,10 +13,10 @@ import torch
 
 from graphrec.attribution import NUM_NEIGHBOURS, Attribution, attribute
 from graphrec.config import Json
-from graphrec.config_file import config_hash
 from graphrec.datasets import Dataset, Interactions
 from graphrec.evaluation import Evaluation, Ranking, warm_cold
 from graphrec.files import write_parquet
+from graphrec.identity import experiment_identity
 from graphrec.models import Model
 from graphrec.result import BetterBaseline, Example, Result, compare
 from graphrec.run_log import RunLog
@@ -128,7 +128,7 @@ def summarise(
         model=config.model.name,
         dataset=prepared.dataset.name,
         config=config.model_dump(mode="json"),
-        config_hash=config_hash(config),
+        config_hash=experiment_identity(config),
         fingerprints=prepared.fingerprints,
         protocol=prepared.protocol.model_dump(mode="json"),
         statistics=prepared.dataset.statistics(),

@@ -8,9 +8,10 @@ import polars as pl
 import torch
 
 from graphrec.attribution import attribute, require_attribution
-from graphrec.config_file import build_config, config_hash, read_table
+from graphrec.config_file import build_config, read_table
 from graphrec.errors import DataError
 from graphrec.evaluation import rank
+from graphrec.identity import experiment_identity
 from graphrec.models import Model
 from graphrec.names import nearest
 from graphrec.outputs import recommendation_table
@@ -30,7 +31,7 @@ def load_run(run_dir: Path) -> tuple[Prepared, Model]:
     """
     result = read_result(run_dir)
     config = build_config(read_table(run_dir / "config.json"))
-    if config_hash(config) != result.config_hash:
+    if experiment_identity(config) != result.config_hash:
         raise DataError(
             f"{run_dir / 'config.json'} has changed since the run. Restore it or run again."
         )

@@ -8,15 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphrec.config_file import build_config, config_hash
+from graphrec.config_file import build_config
 from graphrec.errors import DataError
 from graphrec.files import write_bytes
+from graphrec.identity import experiment_identity
 from graphrec.result import Result
 
 COMPARABLE = ("dataset", "split", "protocol")
 """Fingerprints that two rows of one table must share."""
 
-RUN_KEY = ("config_hash", "split", "features", "protocol")
+FINGERPRINTS = {"data": "dataset", "split": "split", "features": "features", "protocol": "protocol"}
+"""Columns of a results file, and the fingerprint of a run that stands in each."""
+
+RUN_KEY = ("config_hash", *FINGERPRINTS)
 """Columns of a results file that identify a run."""
 
 
@@ -198,6 +202,17 @@ def _read_csv(
     return lines, columns
 
 
+def identity_columns(config: str, runs: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Hash of a configuration, and fingerprints of the runs under it: 16 digits of each.
+
+    Runs of a control have other features for each seed: their fingerprints stand side by side.
+    """
+    found = {"config_hash": config[:16]}
+    for column, key in FINGERPRINTS.items():
+        found[column] = " ".join(dict.fromkeys(fingerprints[key][:16] for fingerprints in runs))
+    return found
+
+
 def _record(result: Result) -> dict[str, str]:
     versions, git = result.environment["versions"], result.environment["git"]
     assert isinstance(versions, dict)
@@ -216,8 +231,7 @@ def _record(result: Result) -> dict[str, str]:
         **{f"valid {name}": f"{value:.6f}" for name, value in result.metrics["valid"].items()},
         "published": expected,
         "verdict": judged,
-        "config_hash": config_hash(build_config(result.config))[:16],
-        **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
+        **identity_columns(experiment_identity(build_config(result.config)), [result.fingerprints]),
         "fit_seconds": f"{result.seconds['fit']:.1f}",
         "device": result.device,
         "backend": result.backend,

@@ -17,7 +17,7 @@ from torch import Tensor
 from graphrec.baselines import better_baselines, chosen_baselines
 from graphrec.checks import device_of, require_cut_offs, require_readers, require_token_readers
 from graphrec.config import FeatureConfig, Json, ModelConfig, RunConfig
-from graphrec.config_file import config_hash, differing_settings
+from graphrec.config_file import differing_settings
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.distillation import Teacher, taught, with_teacher
 from graphrec.errors import ConfigError
@@ -27,6 +27,7 @@ from graphrec.features.controls import controlled
 from graphrec.features.interactions import Side
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
+from graphrec.identity import experiment_identity
 from graphrec.missing import remove_and_fill
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
@@ -59,7 +60,9 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
     if _already_finished(config, out, resume):
         return read_result(out)
     log = RunLog()
-    log.event("start", f"Run folder {out}", {"config_hash": config_hash(config), "resume": resume})
+    log.event(
+        "start", f"Run folder {out}", {"config_hash": experiment_identity(config), "resume": resume}
+    )
     prepared = with_teacher(prepare(config, log), log)
     with log.stage("build"):
         model = build(config.model, prepared)
@@ -171,7 +174,7 @@ class Prepared:
     @property
     def identity(self) -> dict[str, str]:
         """What the checkpoints of this experiment belong to."""
-        own = {"config": config_hash(self.config), "backend": self.backend}
+        own = {"config": experiment_identity(self.config), "backend": self.backend}
         return own | self.fingerprints
 
     def open_test(self, reason: str, log: RunLog) -> Interactions:
@@ -215,6 +218,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
+        log.weights(dataset, config.model)
     with log.stage("split"):
         parts = split(dataset, config.split)
         log.steps(parts.steps)

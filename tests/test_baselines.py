@@ -9,6 +9,7 @@ import pytest
 from graphrec import Result, read_result, run
 from graphrec.baselines import COMMON_ITEMS, EASE_ROWS, better_baselines, chosen_baselines
 from graphrec.datasets.interactions import Interactions
+from graphrec.identity import experiment_identity
 from graphrec.lab.variants import base_of
 from graphrec.result import BetterBaseline
 from graphrec.run_log import RunLog
@@ -139,3 +140,13 @@ def test_named_baselines_are_run_however_large_the_data_are() -> None:
 def test_studies_measure_no_baselines() -> None:
     """Each variant and seed would fit them again."""
     assert base_of(flow.config_of(flow.data(), "mf")).evaluation.baselines == ()
+
+
+def test_a_run_with_the_usual_baselines_is_the_experiment_without_any() -> None:
+    """Identities on record are those of configurations that had none by default."""
+    usual, none, other = (
+        experiment_identity(flow.config_of(flow.data(), "mf", overrides))
+        for overrides in ([], ["evaluation.baselines=[]"], ['evaluation.baselines=["ease"]'])
+    )
+    assert usual == none
+    assert other != usual

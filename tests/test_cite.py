@@ -23,6 +23,33 @@ def test_a_model_is_cited_by_its_reference_and_a_key_by_itself() -> None:
     assert citation("lightgcn") == citation(MODELS["lightgcn"].reference)
 
 
+PAPERS = {
+    "online-retail": "chen2012retail",
+    "ml-100k": "harper2015movielens",
+    "ml-1m": "harper2015movielens",
+    "gowalla": "liang2016modeling",
+    "yelp2018": "wang2019ngcf",
+    "amazon-book": "he2016ups",
+    "amazon-baby": "zhou2023mmrec",
+    "amazon-sports": "zhou2023mmrec",
+    "amazon-clothing": "zhou2023mmrec",
+    "amazon-electronics": "zhou2023mmrec",
+    "amazon-baby-lattice": "zhang2021lattice",
+    "amazon-sports-lattice": "zhang2021lattice",
+    "tiktok": "wei2023mmssl",
+    "microlens": "zhou2023mmrec",
+    "microlens-50k": "ni2023microlens",
+}
+"""Who published each data set, or the split of it that is read."""
+
+
+def test_a_data_set_is_cited_by_who_published_it() -> None:
+    """Nobody is cited for the data of others, least of all graphrec."""
+    assert {name: re.findall(r"@\w+\{([^,]+),", citation(name)) for name in CATALOG} == {
+        name: [key] for name, key in PAPERS.items()
+    }
+
+
 def test_the_key_of_an_entry_is_the_key_it_is_found_under() -> None:
     for key, entry in bibliography().items():
         assert re.match(rf"@\w+\{{{re.escape(key)},", entry), key

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from graphrec import ConfigError, build_config, read_result, recommend, run
 from graphrec.config import MissingConfig
-from graphrec.config_file import config_hash
+from graphrec.identity import experiment_identity
 from graphrec.missing import STRATEGIES
 from graphrec.run import prepare
 from graphrec.run_log import RunLog
@@ -123,7 +123,7 @@ def test_a_stopped_run_with_a_token_equals_a_whole_one(
 def test_a_configuration_without_the_table_keeps_its_hash() -> None:
     config = flow.config_of(flow.data(), MODEL)
     spelled_out = flow.config_of(flow.data(), MODEL, ["missing.rate=0", "missing.strategy=mask"])
-    assert config_hash(config) == config_hash(spelled_out)
+    assert experiment_identity(config) == experiment_identity(spelled_out)
     assert "missing" not in config.model_dump(exclude_defaults=True)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from graphrec import DataError, Result, read_result
+from graphrec.config import Json
 from graphrec.report import (
     append_csv,
     cells,
@@ -23,7 +24,10 @@ from tests import flow
 def result_of(name: str, seed: int = 0, **metrics: float) -> Result:
     """A copy of a real result with its own name, seed and test metrics."""
     first = read_result(flow.finished("popular"))
-    config = first.config | {"run": {"name": name, "seed": seed}}
+    own_settings: dict[str, Json] = {
+        "max_epochs": sum(map(ord, name))
+    }  # a label alone makes no other run
+    config = first.config | {"run": {"name": name, "seed": seed}, "training": own_settings}
     own = {key.replace("_", "@"): value for key, value in metrics.items()}
     return replace(
         first,
@@ -121,9 +125,15 @@ def test_append_adds_each_run_once(tmp_path: Path) -> None:
     assert [line["test recall@5"] for line in lines] == ["0.250000", "0.750000", "0.125000"]
 
 
-def test_append_keeps_a_run_apart_on_other_features(tmp_path: Path) -> None:
-    other = replace(A0, fingerprints=A0.fingerprints | {"features": "f" * 64})
+@pytest.mark.parametrize("key", ["dataset", "split", "features", "protocol"])
+def test_append_keeps_a_run_apart_on_another_fingerprint(key: str, tmp_path: Path) -> None:
+    other = replace(A0, fingerprints=A0.fingerprints | {key: "f" * 64})
     assert append_csv(tmp_path / "r.csv", [A0, other]) == 2
+    column = "data" if key == "dataset" else key
+    assert [line[column] for line in read(tmp_path / "r.csv")] == [
+        A0.fingerprints[key][:16],
+        "f" * 16,
+    ]
 
 
 def test_append_refuses_other_columns_and_leaves_the_file(tmp_path: Path) -> None:
@@ -138,7 +148,7 @@ def test_append_refuses_other_columns_and_leaves_the_file(tmp_path: Path) -> Non
     ("text", "culprit"),
     [
         ("a,b\n1,2\n", "no results file: it has no column config_hash"),
-        ("config_hash,split,features,protocol\n1,2\n", "do not fit its header"),
+        ("config_hash,data,split,features,protocol\n1,2\n", "do not fit its header"),
     ],
 )
 def test_append_refuses_a_file_of_something_else(text: str, culprit: str, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
         x: ``[n, D]``; y: ``[m, D]``; result: scalar.
 
     Source: gretton2012mmd, Eq. 5.
+    Deviations: a sum of five kernels about the mean squared distance, where the paper has one about
+    the median distance.
     """
     points = torch.cat([x, y])
     if not len(x) or not len(y):

@@ -55,6 +55,7 @@ class AlignmentTerms(nn.Module):
     and so would agree with them without learning anything.
 
     Source: sparse codes olshausen1996sparse.
+    Deviations: of the paper only the L1 penalty on the codes is taken, without reconstruction.
     """
 
     def __init__(

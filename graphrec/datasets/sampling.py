@@ -1,4 +1,4 @@
-"""Training pairs in random order, each with exact negatives; no loop over users or items."""
+"""Training pairs and their exact negatives, drawn without a loop over users or items."""
 
 from collections.abc import Iterator
 
@@ -64,3 +64,27 @@ def shuffled_batches(
     users = torch.from_numpy(train.users).long()[order].to(device)
     items = torch.from_numpy(train.items).long()[order].to(device)
     yield from zip(users.split(batch_size), items.split(batch_size), strict=True)
+
+
+def user_batches(
+    train: Interactions, batch_size: int, rng: torch.Generator, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield ``users [B], pos [B]`` of E draws with replacement: a user, then one of its items.
+
+    Every user with training items is equally likely, whatever their number, and so is every item
+    of a user: pair (u, i) has the probability 1 / (U d_u), where d_u counts the items of u.
+
+    Source: he2020lightgcn, UniformSample_original_python of its code.
+    """
+    start = torch.from_numpy(train.matrix.indptr).long()
+    lengths = start.diff()
+    trained = lengths.nonzero().squeeze(1)
+    users = trained[torch.randint(len(trained), (len(train),), generator=rng)]
+    places = torch.rand(len(train), generator=rng, dtype=torch.float64) * lengths[users]
+    items = torch.from_numpy(train.matrix.indices).long()[start[users] + places.long()]
+    pairs = users.to(device), items.to(device)
+    yield from zip(*(ids.split(batch_size) for ids in pairs), strict=True)
+
+
+SAMPLING = {"pairs": shuffled_batches, "users": user_batches}
+"""How the positives of an epoch are drawn, by ``training.sampling``."""

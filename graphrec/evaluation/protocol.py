@@ -70,6 +70,20 @@ PRESETS: dict[str, Protocol] = {
         valid_metric="recall@20",
     ),
 }
+"""Conventions by name, and what each stands for:
+
+    graphrec  every held-out part is masked where it is not measured; the epoch is chosen on valid
+    ngcf      wang2019ngcf, he2020lightgcn and zhu2022bars: no valid part, the best epoch on test
+    mmrec     zhou2023mmrec: items of valid stay candidates of their user on test
+    recbole   RecBole and RecBole-GNN
+    lattice   zhang2021lattice and wei2023mmssl: as mmrec, with the NDCG of retrieved hits
+
+Deviations: equal scores are ordered by item id, where the codes leave their order to a library.
+MMRec compares scores of valid rounded to four digits; here an epoch is better by any digit. How
+often is evaluated and when training stops are settings of ``[training]`` and in no preset: LightGCN
+evaluates every 10 epochs, LATTICE every 5; MMRec stops at the 21st evaluation in a row without a
+better one (``patience = 21``).
+"""
 
 
 def protocol_of(config: EvaluationConfig) -> Protocol:

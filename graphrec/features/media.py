@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from graphrec.features.pretrained import Batch, ContentEncoder, PretrainedConfig
 
 class MediaConfig(PretrainedConfig):
     """Settings of every encoder of files."""
+
+    incidental: ClassVar[frozenset[str]] = PretrainedConfig.incidental | {"workers"}
 
     workers: PositiveInt = 4
     """Threads that decode."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from graphrec.config import absolute
+from graphrec.config_base import FilePattern
 from graphrec.features.content import PLACEHOLDER
 
 
@@ -16,7 +17,7 @@ def _pattern(value: str) -> str:
             "the item table, as in '{poster_path}'"
         )
     starts_with_column = value.startswith("{") and not value.startswith("{data}/")
-    return value if starts_with_column else str(absolute(Path(value)))
+    return value if starts_with_column else FilePattern(absolute(Path(value)))
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]

@@ -49,6 +49,8 @@ FineTune = Annotated[str, Field(pattern=r"^(none|all|last:[1-9][0-9]*)$")]
 class PretrainedConfig(FeatureConfig):
     """Settings of every pretrained encoder; the content key chooses the others."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"store", "strict", "device", "memory_mb"})
+
     encoder: str
     """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images and
     videos."""

@@ -16,7 +16,8 @@ class Attention(WeightedSum):
 
     Costs O(I M D^2); modalities never attend to other items.
 
-    Source: bahdanau2015attention, Eq. 6, with items as single queries.
+    Source: bahdanau2015attention, Eq. 6 and the energies of its Appendix A.1.2.
+    Deviations: no state of a decoder asks; q alone is learned, the same for all items.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
@@ -37,7 +38,8 @@ class SoftmaxAttention(WeightedSum):
     slot holds zeros. With two modalities a vector learned for it could not change anything: the
     modality that is left has weight 1. Costs O(I M^2 D).
 
-    Source: moon2018multimodal, the modality attention, without the sigmoid before the softmax.
+    Source: moon2018multimodal, the modality attention.
+    Deviations: no sigmoid before the softmax.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:

@@ -33,7 +33,8 @@ class Weighted(WeightedSum):
 
     Starts at the mean.
 
-    Source: peters2018elmo, Eq. 1, with modalities in place of layers and without the scale.
+    Source: peters2018elmo, Eq. 1.
+    Deviations: modalities in the place of layers; no scale gamma.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
@@ -49,7 +50,9 @@ class Gate(Fusion):
 
     The weight of a modality is its mean opening.
 
-    Source: arevalo2017gmu, Eq. 5, for any number of modalities.
+    Source: arevalo2017gmu, the gated multimodal unit.
+    Deviations: the gate of a modality reads that modality alone, where the paper's gates read all;
+    x_m enters as projected, without a tanh; for any number of modalities, gates do not sum to 1.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:

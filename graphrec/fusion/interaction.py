@@ -47,7 +47,8 @@ class CompressedInteraction(Fusion):
     Source: lian2018xdeepfm, Eq. 6.
 
     Deviations: the feature maps are not summed over their entries before they are weighted; that
-    sum, taken of x, is the paper's output with its linear term.
+    sum, taken of x, is the paper's output with its linear term. Every map enters the next layer, as
+    in the paper; the authors' code passes half of them on.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:

@@ -45,6 +45,8 @@ class LateFusion(nn.Module):
     ``[U, V D]`` and ``[I, V D]``, so that no pair costs more than it does with one view as wide.
 
     Source: vote cormack2009rrf; the weights of a user are graphrec's.
+    Deviations: votes are averaged over the views that an item has, where the paper sums them over
+    rankings that hold every document.
     """
 
     def __init__(

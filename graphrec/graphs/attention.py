@@ -27,8 +27,8 @@ class GATLayers(nn.Module):
         x and result: ``[N, D]``; a: ``[H, 2 D / H]`` in two halves.
 
     Source: velickovic2018gat, Eq. 1-5 with the slope and the ELU of Sections 2.1 and 3.3.
-    Deviations: every layer has D outputs and an ELU, so that layers can be averaged; no dropout
-    inside the layers.
+    Deviations: every layer has D outputs and an ELU and joins its heads, also the last one, whose
+    heads the paper averages, so that layers can be averaged; no dropout inside the layers.
     """
 
     def __init__(

@@ -28,6 +28,8 @@ class EdgeDrop:
 
     Source: rong2020dropedge (uniform), zhou2023freedom (degree); sampling
     efraimidis2006weighted.
+    Deviations: the number of dropped edges is rounded; the code of zhou2023freedom rounds the
+    number of kept ones down.
 
     Raises:
         ConfigError: the share is so small that it drops no edge, or so large that it keeps none.

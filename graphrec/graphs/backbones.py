@@ -20,6 +20,8 @@ class NGCFLayers(nn.Module):
         x: ``[N, D]``; result: ``[N, D (L + 1)]``.
 
     Source: wang2019ngcf, Eq. 7. The slope 0.2 and the normalisation are the reference code's.
+    Deviations: the reference code has (D + I)^-1 (A + I) in the place of both A_hat + I and A_hat,
+    activates each term by itself, and starts the biases at Xavier-uniform values, not at 0.
     """
 
     def __init__(

@@ -46,8 +46,8 @@ class Rule:
     """How neighbours become an operator; the defaults are those of zhou2023freedom.
 
     Attributes:
-        edges: weight S_ij of neighbour j of item i: 1, or the cosine (negative ones count as 0,
-            as a degree must not be negative), as in zhang2021lattice.
+        edges: weight S_ij of neighbour j of item i: 1, or the cosine, as in zhang2021lattice,
+            but that negative ones count as 0, as a degree must not be negative.
         normalise: symmetric, D^-1/2 S D^-1/2, or row, D^-1 S, with the row sums D of S.
         self_loops: count each item that has neighbours as one of its own, with S_ii = 1. The
             papers' k nearest items include the item itself: their k is ours plus one.
@@ -167,7 +167,8 @@ def similarity_graph(
     ``W_ij = sum_m a_im W^m_ij`` with ``a_im = share_m n_im / sum_m' share_m' n_im'``, where n_im
     is 1 if item i has neighbours in modality m, else 0, and 0 / 0 = 0: an item that lacks a
     modality relies on its others, and an item that lacks all gets no messages.
-    Source: zhou2023freedom, where every item has every modality.
+    Source: zhou2023freedom, where every item has every modality, and where of items with equal
+    rows one may push another out of its own ten nearest.
 
     Shapes:
         result: ``[I, I]``.

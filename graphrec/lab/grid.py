@@ -12,6 +12,7 @@ from graphrec.evaluation import METRICS, parse_metric
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import compare, holm
 from graphrec.files import write_json
+from graphrec.identity import experiment_identity
 from graphrec.lab.grid_cells import Axes, Cell, Plan, plan_of
 from graphrec.lab.grid_record import AxisMean, CellResult, GridResult, write_grid
 from graphrec.lab.series import train_series
@@ -253,6 +254,8 @@ def _measured(
                 test=spread(results, "test"),
                 difference=differences.get(cell.name),
                 p_holm=adjusted.get(cell.name),
+                config_hash=experiment_identity(cell.config, searched=study is not None),
+                fingerprints=[each.fingerprints for each in results],
             )
         )
     return found

@@ -1,7 +1,7 @@
 """What a grid leaves: ``fusion.json``, ``fusion.csv``, ``fusion.svg`` and the page with them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -14,14 +14,14 @@ from graphrec.drawing import as_svg
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
 from graphrec.page import html_table, inlined, paragraphs, write_page
-from graphrec.report import append_records, spread, to_csv
+from graphrec.report import RUN_KEY, append_records, identity_columns, spread, to_csv
 
 SCHEMA_VERSION = 1
 SHOWN = ("recall@20", "ndcg@20")
 ROW_INCHES = 0.26
 
 GRID_KEY = (
-    "grid", "name", "split", "features", "protocol", "budget_trials", "budget_seconds", "seeds",
+    "grid", "name", *RUN_KEY, "budget_trials", "budget_seconds", "seeds",
     "commit",
 )  # fmt: skip
 """Columns of a results file that identify a cell."""
@@ -39,6 +39,7 @@ class CellResult:
         valid, test: ``{metric: [mean, standard deviation]}`` over the final seeds.
         difference: to the reference on test, over users and seeds; None for the reference.
         p_holm: its p, corrected for the number of cells.
+        config_hash: of its settings before tuning; fingerprints: of each of its runs.
     """
 
     name: str
@@ -54,6 +55,8 @@ class CellResult:
     test: dict[str, list[float]]
     difference: Comparison | None
     p_holm: float | None
+    config_hash: str = ""
+    fingerprints: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def compared(cell: CellResult) -> list[str]:
 
 
 def _lines(result: GridResult) -> list[dict[str, str]]:
-    """One record per cell, and one with the reason for each that was skipped."""
+    """One record per cell; one that was skipped has the reason, and the reference's identity."""
     versions, git = result.environment["versions"], result.environment["git"]
     assert isinstance(versions, dict)
     assert isinstance(git, dict)
@@ -161,15 +164,18 @@ def _lines(result: GridResult) -> list[dict[str, str]]:
         "budget_trials": str(result.budget["trials"]),
         "budget_seconds": str(result.budget["seconds"] or ""),
         "seeds": " ".join(map(str, result.seeds)),
-        **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
         "graphrec": str(versions["graphrec"]),
         "torch": str(versions["torch"]),
         "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
     }
     found = {cell.name: _line(result, cell, list(metrics)) for cell in result.cells}
-    empty = dict.fromkeys(next(iter(found.values())), "")
+    empty = dict.fromkeys(next(iter(found.values())), "") | _identity(found[result.reference])
     found |= {name: empty | {"skipped": reason} for name, reason in result.skipped.items()}
     return [{"grid": result.name, "name": name, **line, **shared} for name, line in found.items()]
+
+
+def _identity(line: Mapping[str, str]) -> dict[str, str]:
+    return {name: line[name] for name in RUN_KEY}
 
 
 def _line(result: GridResult, cell: CellResult, metrics: Sequence[str]) -> dict[str, str]:
@@ -195,6 +201,7 @@ def _line(result: GridResult, cell: CellResult, metrics: Sequence[str]) -> dict[
         **figures,
         **{key: compared.get(key, "") for key in ("difference", "low", "high", "p")},
         "p_holm": "" if cell.p_holm is None else f"{cell.p_holm:.6g}",
+        **identity_columns(cell.config_hash, cell.fingerprints),
     }
 
 

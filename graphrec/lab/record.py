@@ -12,7 +12,7 @@ import polars as pl
 from graphrec.config import Json
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
-from graphrec.report import append_records, spread
+from graphrec.report import RUN_KEY, append_records, identity_columns, spread
 
 SCHEMA_VERSION = 1
 
@@ -33,6 +33,8 @@ class Row:
             with the interval low to high; p: of the test over users, adjusted by Holm's method
             over all comparisons of the study.
         skipped: why it was not trained.
+        config_hash: of its settings, under the seed of the configuration; fingerprints: of each of
+            its runs. A variant that was skipped has those of the first one, as far as it has none.
     """
 
     label: str
@@ -47,6 +49,8 @@ class Row:
     high: float | None = None
     p: float | None = None
     skipped: str = ""
+    config_hash: str = ""
+    fingerprints: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def better(self) -> bool:
@@ -175,7 +179,9 @@ def reasons(result: LabResult) -> list[str]:
     return [f"Skipped {', '.join(labels)}: {reason}" for reason, labels in found.items()]
 
 
-KEY = ("study", "name", "variant", "metric", "seeds", "split", "protocol", "commit")
+KEY = (
+    "study", "name", "variant", "metric", "seeds", *RUN_KEY, "commit",
+)  # fmt: skip
 """Columns of a results file that identify a row."""
 
 
@@ -206,7 +212,7 @@ def _line(result: LabResult, row: Row) -> dict[str, str]:
         "seeds": " ".join(map(str, result.seeds)),
         **figures,
         "skipped": row.skipped,
-        **{key: result.fingerprints[key][:16] for key in ("split", "protocol")},
+        **identity_columns(row.config_hash, row.fingerprints),
         "graphrec": str(versions["graphrec"]),
         "torch": str(versions["torch"]),
         "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),

@@ -16,6 +16,7 @@ from graphrec.evaluation import METRICS, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
 from graphrec.files import write_json
+from graphrec.identity import experiment_identity
 from graphrec.lab.record import LabResult, Row, row_of
 from graphrec.lab.series import folder_of, is_finished, seeded, train_series
 from graphrec.lab.variants import Variant, folders
@@ -117,6 +118,7 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
         log.write_to(out / "log.jsonl")
         results = train_series(folders(variants), seeds, out, workers, log, prepared)
     rows, users = _rows(plan.rival, variants, results, metric, out)
+    rows = _identified(rows, plan.variants, variants, results)
     some = results[variants[0].folder][0]
     return LabResult(
         study=plan.study,
@@ -211,6 +213,32 @@ def _rows(
         against = (other, pairs[pair], adjusted[pair]) if pair in pairs else None
         rows.append(row_of(each.label, each.facets, each.folder, means, against))
     return rows, users
+
+
+def _identified(
+    rows: Sequence[Row],
+    asked: Sequence[Variant],
+    variants: Sequence[Variant],
+    results: Mapping[str, Sequence[Result]],
+) -> list[Row]:
+    """The rows with the identity of their settings and the fingerprints of their runs.
+
+    Args:
+        asked, variants: before and after those that cannot be trained were skipped.
+    """
+    found = []
+    for row, planned, trained in zip(rows, asked, variants, strict=True):
+        settings = planned.settings or asked[0].settings
+        assert settings is not None
+        runs = results[trained.folder if trained.settings else variants[0].folder]
+        found.append(
+            replace(
+                row,
+                config_hash=experiment_identity(settings),
+                fingerprints=[each.fingerprints for each in runs],
+            )
+        )
+    return found
 
 
 def per_user(

@@ -16,7 +16,9 @@ def by_neighbours(gap: Gap, config: MissingConfig) -> Filling:
     An item without a neighbour that has a row waits: in the next round, the items that this one
     filled count as well, and so on until a round reaches nobody. What is filled stays as it is.
 
-    Source: malitesta2024missing, whose graph of items is unweighted and sparsified.
+    Source: malitesta2024missing.
+    Deviations: common users weigh, and no edge is left out, where its graph of items is unweighted
+    and sparsified.
     """
     matrix = gap.train.matrix.astype(np.float64)
     of_items = matrix.T.tocsr()

@@ -173,7 +173,8 @@ class JointEmbedding(VectorModel):
         known = self.present.any(dim=1, keepdim=True).to(items.dtype)
         others = rows(self._histories(items), batch.users) - rows(items, batch.pos)
         left = rows(self._histories(known), batch.users) - rows(known, batch.pos)
-        # A difference that ought to be 0 would be scaled up with its rounding.
+        # The gradient of a unit vector near 0 is 1e12 times too large, in parts that cancel, and
+        # what other users teach the same item would be rounded away beside them.
         profiles = _unit(others.masked_fill(left < 0.5, 0.0))
         scores = torch.bmm(rows(items, batch.items), profiles.unsqueeze(2)).squeeze(2)
         ranking = losses.LOSSES[self.config.loss]

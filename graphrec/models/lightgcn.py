@@ -27,8 +27,12 @@ class LightGCN(EmbeddingModel):
 
     Source: he2020lightgcn, Eq. 3-9; code gusye1234/LightGCN-PyTorch.
 
-    Deviations: none known. As in the reference code, E_0 ~ Normal(0, 0.1), the L2 term is on the
-    layer-0 rows of the batch, and alpha_k = 1 / (L + 1).
+    Deviations: by default an epoch passes once over all training pairs, so that a user weighs as
+    much as it has pairs; the reference code draws as many users with equal probability, and one
+    item of each, as ``training.sampling = "users"`` does. Items are ranked by s, without the
+    sigmoid of the reference code, which makes large scores equal in float32. As in the reference
+    code, E_0 ~ Normal(0, 0.1), the L2 term is on the layer-0 rows of the batch, and
+    alpha_k = 1 / (L + 1).
     """
 
     reference = "he2020lightgcn"

@@ -43,8 +43,15 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
     """Settings of the flagship.
 
     Defaults that differ from those of other models were chosen on the validation parts of six data
-    sets (``benchmarks/defaults.py``).
+    sets (``benchmarks/defaults``).
     """
+
+    former_defaults: ClassVar[Mapping[str, object]] = {
+        "loss": "bpr",
+        "temperature": 1.0,
+        "normalize": False,
+        "init_std": 0.1,
+    }
 
     loss: Literal["bpr", "softmax", "bce"] = "softmax"
     """Training objective."""
@@ -124,7 +131,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     Source: graphrec; message passing he2020lightgcn, wang2019ngcf and velickovic2018gat, attention
     bahdanau2015attention, similar items and pruning zhou2023freedom.
 
-    Deviations: none.
+    Deviations: those of its parts, in their docstrings; zhou2023freedom has Xavier tables, no L2.
     """
 
     reference = "graphrec"

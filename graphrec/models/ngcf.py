@@ -29,8 +29,18 @@ class NGCF(EmbeddingModel):
 
     Source: wang2019ngcf, Eq. 7-11; code xiangwang1223/neural_graph_collaborative_filtering.
 
-    Deviations: message dropout only (the reference also drops nodes); one activation over the sum
-    of both terms as printed in Eq. 7 (the code activates each term); Normal(0, init_std) tables.
+    Deviations: the operator and the activation are those of the paper, A_hat symmetric and one
+    activation over the sum of both terms. The reference code puts S = (D + I)^-1 (A + I) in the
+    place of both A_hat + I and A_hat, and activates each term. No nodes are dropped (a setting of
+    the reference code). Tables are Normal(0, init_std) and biases start at 0, where the reference
+    code has Xavier. By default an epoch passes once over all training pairs; the reference code
+    draws different users for each batch, all equally likely, and one item of each, to which
+    ``training.sampling = "users"`` comes close (a user may stand in a batch twice).
+
+    The reference code penalises the final rows of the batch, all layers joined. The layers after
+    the first have length 1, so that this adds the constant ``reg`` (2 + n) L / 2, for n negatives,
+    to the penalty of the layer-0 rows, and the gradient is the same: one value of ``reg`` serves
+    both.
     """
 
     reference = "wang2019ngcf"

@@ -14,7 +14,7 @@ class Popular(Model):
 
     Source: none; the baseline every model must beat.
 
-    Deviations: none.
+    Deviations: none; equal counts are ordered as all equal scores are, by the lower item id.
     """
 
     closed_form = True

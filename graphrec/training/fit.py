@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphrec.config import Json, TrainingConfig
 from graphrec.datasets.interactions import Interactions
-from graphrec.datasets.sampling import NegativeSampler, shuffled_batches
+from graphrec.datasets.sampling import SAMPLING, NegativeSampler
 from graphrec.errors import ConfigError, TrainingError
 from graphrec.models.base import Batch, Model
 from graphrec.progress import step
@@ -142,7 +142,7 @@ def _train_epoch(
     device: torch.device,
     epoch: int,
 ) -> dict[str, float]:
-    """One pass over the training pairs; returns the record of the epoch."""
+    """As many positives as there are training pairs; returns the record of the epoch."""
     started = time.perf_counter()
     rate = learning_rate(config, epoch)
     for group in optimizer.param_groups:
@@ -162,7 +162,8 @@ def _train_epoch(
         torch.manual_seed(stream_seed(seed, "layers", epoch))
         model.begin_epoch(torch_stream(seed, "augmentation", epoch, device))
         order = torch_stream(seed, "order", epoch)
-        for users, pos in shuffled_batches(train, config.batch_size, order, device):
+        pairs = SAMPLING[config.sampling](train, config.batch_size, order, device)
+        for users, pos in pairs:
             batch = Batch(users, pos, sampler.sample(users, config.num_negatives, negatives))
             optimizer.zero_grad(set_to_none=True)
             with mixed:

@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from graphrec.config import Json, RunConfig
 from graphrec.errors import DataError
 from graphrec.files import write_bytes, write_json, write_parquet
-from graphrec.report import append_records
+from graphrec.identity import experiment_identity
+from graphrec.report import RUN_KEY, append_records, identity_columns
 from graphrec.result import Result
 from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
@@ -37,6 +38,7 @@ class StudyResult:
         best: likewise of the winner; with several objectives the best by the first of them.
         best_trial: its number. front: numbers of all trials that no other one beats.
         best_params: the settings that were searched.
+        config_hash: identity of the experiment and its space, without the budget.
         valid, test: ``{"own" or "best": {metric: [mean, standard deviation]}}`` of the final
             training with ``seeds`` fresh seeds; empty if there was none.
         test_openings: every reason for which the test part was opened.
@@ -63,6 +65,7 @@ class StudyResult:
     valid: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     test: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     test_openings: list[str] = field(default_factory=list)
+    config_hash: str = ""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -172,6 +175,7 @@ def summarise(
         valid={name: spread(results, "valid") for name, results in finals.items() if results},
         test={name: spread(results, "test") for name, results in finals.items() if results},
         test_openings=some[0].test_openings if some else [],
+        config_hash=experiment_identity(config, searched=True),
     )
 
 
@@ -185,7 +189,7 @@ def spread(results: Sequence[Result], part: str) -> dict[str, list[float]]:
     return found
 
 
-STUDY_KEY = ("name", "split", "protocol", "sampler", "budget_trials", "budget_seconds", "commit")
+STUDY_KEY = ("name", *RUN_KEY, "sampler", "budget_trials", "budget_seconds", "commit")
 """Columns of a results file that identify a study."""
 
 APPENDED = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
@@ -232,7 +236,7 @@ def _line(result: StudyResult) -> dict[str, str]:
         "best_params": json.dumps(result.best_params),
         "seeds": " ".join(map(str, result.seeds)),
         **figures,
-        **{key: result.fingerprints[key][:16] for key in ("split", "features", "protocol")},
+        **identity_columns(result.config_hash, [result.fingerprints]),
         "graphrec": str(versions["graphrec"]),
         "torch": str(versions["torch"]),
         "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),

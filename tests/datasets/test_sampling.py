@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from graphrec.datasets import checkerboard
 from graphrec.datasets.interactions import Interactions
-from graphrec.datasets.sampling import NegativeSampler, shuffled_batches
+from graphrec.datasets.sampling import NegativeSampler, shuffled_batches, user_batches
 from graphrec.errors import DataError
 
 CPU = torch.device("cpu")
@@ -175,3 +175,45 @@ def test_the_order_is_random_and_a_function_of_the_generator() -> None:
     assert order(1) == order(1)
     assert order(1) != order(2)
     assert order(1) != np.stack([train.users, train.items]).T.tolist()
+
+
+def uneven() -> Interactions:
+    """Users with 1, 2, 6 and no items: a share of pairs is far from a share of users."""
+    pairs = [(0, 8), (1, 0), (1, 8), *((2, item) for item in range(1, 7))]
+    return interactions(pairs, 4, 9)
+
+
+def drawn_pairs(train: Interactions, batch_size: int, seed: int) -> list[tuple[int, int]]:
+    batches = user_batches(train, batch_size, generator(seed), CPU)
+    return [
+        pair
+        for users, items in batches
+        for pair in zip(users.tolist(), items.tolist(), strict=True)
+    ]
+
+
+def test_users_are_drawn_with_equal_probability_and_then_one_of_their_items() -> None:
+    """Chi-square over 36,000 draws; the bound is passed by chance once in 10,000."""
+    train = uneven()
+    own = histories(train)
+    expected = {
+        (user, item): 36_000 / 3 / len(items) for user, items in enumerate(own) for item in items
+    }
+    found = Counter(pair for seed in range(4_000) for pair in drawn_pairs(train, 9, seed))
+    assert found.keys() == expected.keys()
+    statistic = sum((found[pair] - mean) ** 2 / mean for pair, mean in expected.items())
+    assert statistic < chi2.ppf(0.9999, len(expected) - 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 9, 20])
+def test_an_epoch_of_users_has_as_many_draws_as_there_are_pairs(batch_size: int) -> None:
+    batches = list(user_batches(uneven(), batch_size, generator(), CPU))
+    assert sum(len(users) for users, _ in batches) == 9
+    assert all(len(users) == min(batch_size, 9) for users, _ in batches[:-1])
+    assert all(users.dtype == items.dtype == torch.int64 for users, items in batches)
+
+
+def test_the_draws_of_users_are_a_function_of_the_generator() -> None:
+    train = uneven()
+    assert drawn_pairs(train, 4, 1) == drawn_pairs(train, 9, 1)
+    assert drawn_pairs(train, 4, 1) != drawn_pairs(train, 4, 2)

@@ -15,15 +15,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphrec import ConfigError, DataError, RunConfig, build_config, read_result
+from graphrec import ConfigError, DataError, RunConfig, build_config, load_config, read_result
 from graphrec.datasets import SealedTest
 from graphrec.evaluation.significance import compare, holm
+from graphrec.identity import experiment_identity
 from graphrec.lab import fit as fit_module
 from graphrec.lab import grid as grid_module
 from graphrec.lab.grid import run_grid
 from graphrec.lab.grid_cells import Axes, Cell, plan_of
 from graphrec.lab.grid_record import CellResult, GridResult, append_grid, write_grid
 from graphrec.lab.grid_record import table_of as shown_table
+from graphrec.report import FINGERPRINTS, RUN_KEY
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning.record import read_study
@@ -449,6 +451,23 @@ def test_the_table_has_a_line_for_each_cell(tmp_path: Path) -> None:
     assert {line["budget_trials"] for line in lines} == {"2"}
     assert append_grid(tmp_path / "grids.csv", made()[1]) == 4
     assert append_grid(tmp_path / "grids.csv", made()[1]) == 0
+
+
+def test_a_line_says_what_was_tuned_and_trained_on_what(tmp_path: Path) -> None:
+    _, result = made()
+    skipped = replace(result, skipped={"none-late-x": "it cannot be"})
+    append_grid(tmp_path / "grids.csv", skipped)
+    with (tmp_path / "grids.csv").open() as file:
+        lines = {line["name"]: line for line in csv.DictReader(file)}
+    for cell in result.cells:
+        settings = load_config(finished() / cell.name / "config.json")
+        line = lines[cell.name]
+        assert line["config_hash"] == experiment_identity(settings, searched=True)[:16]
+        for column, key in FINGERPRINTS.items():
+            assert line[column] == result.fingerprints[key][:16]
+    assert len({lines[name]["config_hash"] for name in NAMES}) == len(NAMES)
+    for column in RUN_KEY:
+        assert lines["none-late-x"][column] == lines[result.reference][column]
 
 
 def test_one_seed_has_no_deviation_in_the_table() -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphrec import ConfigError, DataError, build_config, read_result
+from graphrec import ConfigError, DataError, build_config, load_config, read_result
 from graphrec.evaluation.significance import compare, holm
+from graphrec.identity import experiment_identity
 from graphrec.lab import study_modalities
 from graphrec.lab.modality import judged
 from graphrec.lab.record import LabResult, Row, append_rows
 from graphrec.lab.study import metric_of
-from graphrec.report import group
+from graphrec.report import FINGERPRINTS, group
 from tests import flow
 from tests.lab import worlds
 
@@ -132,6 +134,32 @@ def test_rows_of_a_results_file_stand_there_once(tmp_path: Path) -> None:
     assert lines[0]["difference"] == ""
     assert float(lines[1]["difference"]) < 0
     assert {line["seeds"] for line in lines} == {"1 2"}
+
+
+def test_a_row_of_a_results_file_says_what_was_trained_on_what(tmp_path: Path) -> None:
+    folder, result = finished()
+    append_rows(tmp_path / "all.csv", result)
+    with (tmp_path / "all.csv").open() as file:
+        lines = {line["variant"]: line for line in csv.DictReader(file)}
+    for row in result.rows:
+        settings = load_config(folder / f"{row.folder}-seed1/config.json", ["run.seed=0"])
+        line = lines[row.label]
+        assert line["config_hash"] == experiment_identity(settings)[:16]
+        runs = [read_result(folder / f"{row.folder}-seed{seed}") for seed in (1, 2)]
+        for column, key in FINGERPRINTS.items():
+            own = [run.fingerprints[key][:16] for run in runs]
+            assert line[column].split() == list(dict.fromkeys(own)), (row.label, column)
+    assert lines["without image"]["config_hash"] == lines["only junk"]["config_hash"]
+    assert len({line["config_hash"] for line in lines.values()}) == 8
+    assert len(lines["shuffled image"]["features"].split()) == 2  # each seed shuffles anew
+    assert len(lines["full"]["features"].split()) == 1
+
+
+def test_the_same_study_under_other_settings_is_another_line(tmp_path: Path) -> None:
+    result = finished()[1]
+    other = replace(result, rows=[replace(row, config_hash="f" * 64) for row in result.rows])
+    assert append_rows(tmp_path / "all.csv", result) == 10
+    assert append_rows(tmp_path / "all.csv", other) == 10
 
 
 def test_runs_of_other_users_are_refused(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_user_without_known_items_has_the_zero_vector() -> None:
 
 
 def test_a_profile_of_nothing_but_the_positive_item_sends_no_gradient() -> None:
-    """What rounding leaves of x - x would be scaled up to length 1."""
+    """Alone: a profile of nothing scores 0, and teaches nothing."""
     world = planted_world()
     alone = World(interactions_of([(0, 4)], 1, 40), world.valid, world.test, world.features)
     model = built(alone, rank_weight=1.0)
@@ -188,6 +188,28 @@ def test_a_profile_of_nothing_but_the_positive_item_sends_no_gradient() -> None:
     assert loss.item() == pytest.approx(np.log(2))
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     assert all(not gradient.any() for gradient in gradients)
+
+
+def test_a_profile_of_nothing_but_the_positive_item_leaves_the_gradients_of_others_alone() -> None:
+    """Where x - x is scaled to length 1, its gradient is 1e12 times too large, in two parts that
+    cancel; what other users teach the same item is rounded away beside them."""
+    world = planted_world()
+    pairs = [(0, 4), (1, 4), (1, 6), (1, 10)]
+    few = World(interactions_of(pairs, 2, 40), world.valid, world.test, world.features)
+    model = built(few, rank_weight=1.0)
+
+    def gradients(*users: int) -> list[Tensor]:
+        pos = [4, 6]
+        batch = Batch(
+            torch.tensor(users),
+            torch.tensor([pos[user] for user in users]),
+            torch.tensor([[12]] * len(users)),
+        )
+        return list(torch.autograd.grad(model.loss(batch)["bpr"], list(model.parameters())))
+
+    for both, alone in zip(gradients(0, 1), gradients(1), strict=True):
+        assert alone.any()
+        torch.testing.assert_close(both, alone / 2)
 
 
 def test_a_row_of_zeros_has_no_direction() -> None:

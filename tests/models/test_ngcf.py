@@ -48,3 +48,23 @@ def test_regularisation_is_on_the_layer_zero_rows_of_the_batch(world: World) -> 
             squares += nodes[node] @ nodes[node]
     expected = 0.1 * squares / (2 * len(batch.users))
     assert model.loss(batch)["reg"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_penalty_on_the_final_rows_as_in_the_reference_code_has_the_same_gradient(
+    world: World,
+) -> None:
+    """All layers but the first have length 1: their squares are a constant."""
+    model = Case("ngcf", (("reg", 0.1), ("num_layers", 2))).ready(world)
+    assert isinstance(model, EmbeddingModel)
+    batch = batch_of(world, num=1)
+    users, items = model.embed()
+    rows = torch.cat([users[batch.users], items[batch.items.flatten()]])
+    final = 0.1 * rows.square().sum() / (2 * len(batch.users))
+    ours = model.loss(batch)["reg"]
+    assert final.item() - ours.item() == pytest.approx(0.1 * 3 * 2 / 2, rel=1e-5)
+    weights = list(model.parameters())
+    theirs = torch.autograd.grad(final, weights)
+    own = torch.autograd.grad(ours, weights, allow_unused=True)
+    for found, expected in zip(theirs, own, strict=True):
+        wanted = torch.zeros_like(found) if expected is None else expected
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-4)

@@ -231,6 +231,27 @@ def test_order_and_negatives_are_new_in_each_epoch_and_the_same_in_each_run() ->
     assert all(sorted(order) == items.tolist() for order in models[0].orders)
 
 
+def test_the_positives_of_an_epoch_are_all_pairs_or_drawn_by_user() -> None:
+    """One user with a single item and one with a thousand."""
+    shares = {}
+    for sampling in ("pairs", "users"):
+        users: list[int] = []
+
+        class Listening(Descent):
+            def loss(self, batch: Batch, users: list[int] = users) -> dict[str, Tensor]:
+                users += batch.users.tolist()
+                return super().loss(batch)
+
+        items = np.arange(1001, dtype=np.int32)
+        uneven = Interactions((items > 0).astype(np.int32), items, 2, 2000)
+        config = TrainingConfig.model_validate({"max_epochs": 1, "sampling": sampling})
+        fit(Listening(), uneven, config, seed=0, device=CPU)
+        assert len(users) == 1001
+        shares[sampling] = users.count(0)
+    assert shares["pairs"] == 1
+    assert 400 < shares["users"] < 600
+
+
 def test_layers_draw_the_same_numbers_in_an_epoch_whatever_was_drawn_before() -> None:
     def drawing(into: list[float]) -> Descent:
         def terms(step: int, w: Tensor) -> dict[str, Tensor]:

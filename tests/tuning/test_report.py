@@ -11,7 +11,9 @@ from wsgiref.util import setup_testing_defaults
 import optuna
 import pytest
 
-from graphrec import DataError
+from graphrec import DataError, load_config
+from graphrec.identity import experiment_identity
+from graphrec.report import FINGERPRINTS
 from graphrec.tuning.record import append_studies, read_study
 from graphrec.tuning.report import write_report
 from graphrec.tuning.work import quiet
@@ -83,6 +85,11 @@ def test_a_study_is_one_line_of_a_results_file(tmp_path: Path) -> None:
     assert line["budget_trials"] == "4"
     assert float(line["best"]) == pytest.approx(result.best["ndcg@5"], abs=1e-6)
     assert line["test best recall@10"] == ""  # measured at 3 and 5 only
+    settings = load_config(small.finished() / "config.json")
+    assert line["config_hash"] == experiment_identity(settings, searched=True)[:16]
+    for column, key in FINGERPRINTS.items():
+        assert line[column] == result.fingerprints[key][:16]
+    assert append_studies(path, [replace(result, config_hash="f" * 64)]) == 1
 
 
 def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """Measure candidates for the flagship's defaults on validation parts: the test part stays sealed.
 
-    python benchmarks/defaults.py [CANDIDATE...]
+    python benchmarks/defaults/study.py [CANDIDATE...]
 
-Every candidate of ``suites/defaults/candidates.toml`` (or those named) is trained on every data set
-of ``suites/defaults/`` that it names, and one line is added to ``results/defaults/valid.csv``; what
-is there already is skipped. Data are found by GRAPHREC_DATA; Last.fm 2K has no catalog entry and is
+Every candidate of ``candidates.toml`` (or those named) is trained on every data set of
+``../suites/defaults/`` that it names, and one line is added to ``valid.csv``; what is there already
+is skipped. Data are found by GRAPHREC_DATA; Last.fm 2K has no catalog entry and is
 read from that folder.
 """
 
@@ -23,8 +23,8 @@ from graphrec.run import Prepared, build, fit_model, measure_valid, prepare
 from graphrec.run_log import RunLog
 
 HERE = Path(__file__).resolve().parent
-SUITE = HERE / "suites" / "defaults"
-RESULTS = HERE / "results" / "defaults" / "valid.csv"
+SUITE = HERE.parent / "suites" / "defaults"
+RESULTS = HERE / "valid.csv"
 METRICS = ("recall@20", "ndcg@20")
 HEADER = ("candidate", "data", "seed", *METRICS, "best_epoch", "epochs", "seconds", "settings")
 
@@ -51,7 +51,7 @@ def measure(name: str, settings: Settings, seed: int, known: dict[str, Prepared]
 
 def main(chosen: list[str]) -> None:
     """Measure what is not measured yet."""
-    study = tomllib.loads((SUITE / "candidates.toml").read_text(encoding="utf-8"))
+    study = tomllib.loads((HERE / "candidates.toml").read_text(encoding="utf-8"))
     os.chdir(os.environ["GRAPHREC_DATA"])
     with RESULTS.open(encoding="utf-8", newline="") as file:
         done = {(row["candidate"], row["data"], row["seed"]) for row in csv.DictReader(file)}
