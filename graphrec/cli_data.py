@@ -10,6 +10,13 @@ from graphrec.datasets import CATALOG, load
 from graphrec.datasets.catalog import entry_of
 from graphrec.datasets.fetch import fetch
 
+Moved = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Where files of the run lie by now, as in data.path=/new/ratings.csv.",
+        metavar="[KEY=PATH]...",
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 data_app = typer.Typer(help="Known data sets: list, info, get.", no_args_is_help=True)

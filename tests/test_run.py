@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from graphrec import ConfigError, Result, build_config, load_config, read_result, run
 from graphrec.errors import DataError
+from graphrec.run import CHECKPOINT, LAST
 from tests import flow
 
 FILES = {
@@ -37,7 +38,7 @@ def pairs_of(path: Path) -> set[tuple[str, str]]:
 
 
 def test_a_trained_run_has_its_files_and_no_other(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == FILES | {"checkpoint.safetensors"}
+    assert {path.name for path in folder.iterdir()} == FILES | {CHECKPOINT, LAST}
 
 
 def test_a_closed_form_run_has_no_checkpoint() -> None:
@@ -47,8 +48,8 @@ def test_a_closed_form_run_has_no_checkpoint() -> None:
 def test_result_keys_are_the_stable_surface(folder: Path) -> None:
     content = json.loads((folder / "result.json").read_text())
     assert sorted(content) == [
-        "backend", "baselines", "best_epoch", "config", "config_hash", "dataset", "device",
-        "environment", "epochs", "examples", "fingerprints", "history", "metrics", "model", "name",
+        "backend", "baselines", "best_epoch", "config", "config_hash", "continued", "dataset",
+        "device", "environment", "epochs", "examples", "fingerprints", "history", "metrics", "model", "name",
         "num_parameters", "num_users", "peak_bytes", "protocol", "schema_version", "seconds",
         "seed", "selection", "statistics", "steps", "stopped", "test_openings", "verdicts",
     ]  # fmt: skip

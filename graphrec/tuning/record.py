@@ -16,7 +16,7 @@ from graphrec.config import Json, RunConfig
 from graphrec.errors import DataError
 from graphrec.files import write_bytes, write_json, write_parquet
 from graphrec.report import append_records
-from graphrec.result import Result
+from graphrec.result import Result, openings_of
 from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
 SCHEMA_VERSION = 1
@@ -171,7 +171,7 @@ def summarise(
         seeds=[result.seed for result in some],
         valid={name: spread(results, "valid") for name, results in finals.items() if results},
         test={name: spread(results, "test") for name, results in finals.items() if results},
-        test_openings=some[0].test_openings if some else [],
+        test_openings=openings_of(finals.values()),
     )
 
 
