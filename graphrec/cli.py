@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -111,7 +112,9 @@ def _run_folder(config: RunConfig, resume: bool) -> Path:
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     label = re.sub(r"[^\w.-]+", "-", config.run.name)
-    return OUT_ROOT / f"{stamp}-{label}-{experiment_identity(config)[:8]}"
+    first = OUT_ROOT / f"{stamp}-{label}-{experiment_identity(config)[:8]}"
+    others = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    return next(each for each in chain([first], others) if not each.exists())
 
 
 def _print_result(result: Result, folder: Path) -> None:
