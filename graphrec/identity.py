@@ -11,8 +11,11 @@ from pathlib import Path
 
 from graphrec.config import Config, Json, RunConfig, TrainingConfig
 from graphrec.config_base import FilePattern
-from graphrec.config_file import apply_overrides, differing_keys, read_table, validate
+from graphrec.config_file import differing_keys, read_table, validate
 from graphrec.errors import ConfigError
+
+LOCAL = "local:"
+"""Start of the name of an encoder that lies in a folder."""
 
 LIMITS = ("max_epochs", "patience")
 """Settings of [training] that may be raised where a run goes on."""
@@ -114,22 +117,26 @@ def _refuse(folder: Path, what: str, different: list[str]) -> None:
         )
 
 
-def places(config: RunConfig) -> dict[str, str]:
-    """Return every path of an experiment by its dotted key: where its data and teacher lie."""
-    return dict(_places(config, ""))
+Key = tuple[str, ...]
+"""The way to a setting, table by table."""
 
 
-def _places(value: object, key: str) -> Iterator[tuple[str, str]]:
+def places(config: RunConfig) -> dict[Key, str]:
+    """Return every path of an experiment by its key: where its data and teacher lie."""
+    return dict(_places(config, ()))
+
+
+def _places(value: object, key: Key) -> Iterator[tuple[Key, str]]:
     if isinstance(value, Config):
         for name, inner in value:
             if name not in value.incidental:
-                yield from _places(inner, f"{key}.{name}".lstrip("."))
+                yield from _places(inner, (*key, name))
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _places(inner, f"{key}.{name}")
+            yield from _places(inner, (*key, str(name)))
     elif isinstance(value, Path | FilePattern):
         yield key, str(value)
-    elif isinstance(value, str) and key.endswith(".encoder") and value.startswith("local:"):
+    elif isinstance(value, str) and key[-1] == "encoder" and value.startswith(LOCAL):
         yield key, value
 
 
@@ -139,21 +146,25 @@ def relocated(config: RunConfig, other: RunConfig, *, only_gone: bool = False) -
     Args:
         only_gone: leave the paths at which something lies.
     """
-    here = places(other)
-    overrides = [
-        f"{key}={json.dumps(here[key])}"
-        for key, place in places(config).items()
-        if key in here and (gone(place) or not only_gone)
-    ]
-    return validate(apply_overrides(config.model_dump(mode="json"), overrides))
+    here, table = places(other), config.model_dump(mode="json")
+    for key, place in places(config).items():
+        if key in here and (gone(place) or not only_gone):
+            node = table
+            for name in key[:-1]:
+                node = node[name]
+            node[key[-1]] = here[key]
+    return validate(table)
 
 
 def gone(place: str) -> bool:
     """Whether nothing lies at a path; of a pattern the folder before its placeholders counts."""
-    fixed = place.removeprefix("local:").partition("{")[0]
-    if fixed != place.removeprefix("local:"):
+    fixed, brace, _ = place.removeprefix(LOCAL).partition("{")
+    if brace:
         fixed = fixed.rpartition("/")[0]
-    return bool(fixed) and not Path(fixed).exists()
+    try:
+        return bool(fixed) and not Path(fixed).exists()
+    except OSError:  # it may lie there, but this user cannot look
+        return False
 
 
 def moved(stored: RunConfig, config: RunConfig) -> bool:

@@ -47,10 +47,11 @@ def load_run(
     if beside is not None:
         config = relocated(config, beside, only_gone=True)
     for key, place in places(config).items():
-        if gone(place) and not key.startswith("distill."):  # a finished run needs no teacher
+        if gone(place) and key[0] != "distill":  # a finished run needs no teacher
+            setting = ".".join(key)
             raise DataError(
-                f"{key} of {run_dir}: nothing lies at {place} any more. If it has moved, add "
-                f"{key}=PATH to the command."
+                f"{setting} of {run_dir}: nothing lies at {place} any more. If it has moved, add "
+                f"{setting}=PATH to the command."
             )
     prepared = prepare(config, RunLog())
     for name, fingerprint in prepared.fingerprints.items():

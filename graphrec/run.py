@@ -44,7 +44,7 @@ from graphrec.run_folder import (
     require_same_data,
 )
 from graphrec.run_log import RunLog, openings_in
-from graphrec.training import CheckpointPolicy, FitResult, fit
+from graphrec.training import CheckpointPolicy, FitResult, fit, require_resumable
 
 CHECKPOINT = "checkpoint.safetensors"
 LAST = "last.safetensors"
@@ -90,10 +90,13 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
         require_same_data(out, result.fingerprints, prepared.fingerprints)
         write_json(out / "config.json", config.model_dump(mode="json"))
         return result
+    earlier = out / "log.jsonl" if resume else None
     if not (out / CHECKPOINT).exists():  # which knows its data itself
-        require_same_data(out, fingerprints_in(out / "log.jsonl"), prepared.fingerprints)
+        require_same_data(out, fingerprints_in(earlier), prepared.fingerprints)
     prepared = with_teacher(prepared, log)
-    prepared.split.test.openings += openings_in(out / "log.jsonl")
+    prepared.split.test.openings += openings_in(earlier)
+    policy = prepared.checkpoint_in(out, resume, keep_last=True)
+    require_resumable(policy, config.training)
     with log.stage("build"):
         model = build(config.model, prepared)
         learner = taught(model, prepared)
@@ -102,9 +105,7 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
     write_json(out / "config.json", config.model_dump(mode="json"))
     log.write_to(out / "log.jsonl")
     with log.stage("fit"):
-        fitted = fit_model(
-            learner, prepared, log, prepared.checkpoint_in(out, resume, keep_last=True)
-        )
+        fitted = fit_model(learner, prepared, log, policy)
     for change in fitted.continued:
         log.event("continued", f"Training went on from {change}")
     with log.stage("baselines"):

@@ -63,7 +63,7 @@ def holds_result_of(config: RunConfig, out: Path) -> bool:
     return not differing_settings(validate(read_result(out).config), config)
 
 
-def fingerprints_in(log: Path) -> dict[str, str]:
+def fingerprints_in(log: Path | None) -> dict[str, str]:
     """Return the fingerprints of data set and split with which a run was started last."""
     found: dict[str, str] = {}
     for event in read_events(log):

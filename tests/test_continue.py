@@ -136,6 +136,7 @@ def test_a_run_whose_last_state_was_removed_cannot_go_on_and_says_so(tmp_path: P
     assert len(recommend(tmp_path / "run", ["u01"], 3)) == 3
     with pytest.raises(TrainingError, match="not the state from which it could go on"):
         trained(tmp_path / "run", "mf")
+    assert len(recommend(tmp_path / "run", ["u01"], 3)) == 3
 
 
 def test_the_command_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,6 +319,18 @@ def _result_in(saved: Checkpoint) -> FitResult:
     return FitResult(**fields)  # type: ignore[arg-type]
 
 
+def require_resumable(checkpoint: CheckpointPolicy, config: TrainingConfig) -> None:
+    """Find out before anything is written that training cannot go on from a checkpoint.
+
+    Raises:
+        TrainingError: it is damaged or of another run, or the state to go on from was not kept.
+    """
+    if checkpoint.resume:
+        saved = read_checkpoint(checkpoint.path, checkpoint.identity)
+        if _result_in(saved).stopped:
+            _where_to_go_on(checkpoint, saved, config)
+
+
 def _where_to_go_on(
     checkpoint: CheckpointPolicy, finished: Checkpoint, config: TrainingConfig
 ) -> Checkpoint:
