@@ -21,6 +21,9 @@ from graphrec.processes import is_alive, is_here, this_process
 CLAIM = ".claim"
 """File in a claimed folder: process, machine and time, as JSON."""
 
+PARTS = ".*.[0-9]*.part"
+"""Files that ``files.write_bytes`` was writing; a kill leaves them."""
+
 LARGEST = 4096
 """Bytes read of a claim."""
 
@@ -47,6 +50,8 @@ def claimed(folder: Path) -> Iterator[None]:
             f"--out."
         ) from error
     try:
+        for left_by_a_kill in folder.glob(PARTS):
+            left_by_a_kill.unlink()
         yield
     finally:
         _release(folder / CLAIM, descriptor)

@@ -100,8 +100,6 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
     with log.stage("build"):
         model = build(config.model, prepared)
         learner = taught(model, prepared)
-    for left_by_a_kill in out.glob(".*.part"):
-        left_by_a_kill.unlink()
     write_json(out / "config.json", config.model_dump(mode="json"))
     log.write_to(out / "log.jsonl")
     with log.stage("fit"):

@@ -171,6 +171,14 @@ def test_a_folder_that_was_made_and_stayed_empty_is_removed(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["mine"]
 
 
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".checkpoint.safetensors.4711.part", ".mine.part", "notes.part"):
+        (tmp_path / name).touch()
+    with claimed(tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.part", "notes.part"}
+
+
 def test_an_empty_folder_of_somebody_else_stays(tmp_path: Path) -> None:
     with claimed(tmp_path):
         pass

@@ -13,7 +13,7 @@ from graphrec.claim import claimed
 from graphrec.config import RunConfig
 from graphrec.errors import ConfigError, DataError
 from graphrec.files import write_json
-from graphrec.identity import require_same
+from graphrec.identity import require_same, stored_config
 from graphrec.lab.series import train_series
 from graphrec.models import MODELS
 from graphrec.names import resolve
@@ -55,6 +55,7 @@ def start(
     with quiet(), stoppable(), claimed(out):
         objective, space, fingerprints = _prepare(config, log)
         require_same(out, config, "study", searched=True)
+        config = _under_its_name(config, out)
         study = study_of(storage, config, objective.names, fingerprints)
         _fill_queue(study, config, space, objective)
         write_json(out / "config.json", config.model_dump(mode="json"))
@@ -132,6 +133,14 @@ def space_of(config: RunConfig) -> Space:
             f'in "training.lr" = {{low = 1e-4, high = 1e-2, log = true}}.'
         )
     return space
+
+
+def _under_its_name(config: RunConfig, out: Path) -> RunConfig:
+    """The configuration with the label of the study in a folder, which names it in its storage."""
+    if not (out / "config.json").exists():
+        return config
+    label = name_of(stored_config(out))
+    return config.model_copy(update={"run": config.run.model_copy(update={"name": label})})
 
 
 def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:

@@ -76,6 +76,14 @@ def test_a_killed_study_counts_its_lost_trial(
     assert done[0].equals(done[1])
 
 
+def test_a_study_under_another_label_is_the_same_study(tmp_path: Path) -> None:
+    """The label names it in its storage, where a second study would have begun from nothing."""
+    first = tune(small.config_of(final_seeds=0), tmp_path)
+    again = tune(small.config_of("run.name=other", final_seeds=0), tmp_path)
+    assert again.trials == first.trials
+    assert (again.name, again.best_trial) == (first.name, first.best_trial)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
