@@ -7,7 +7,7 @@ import torch
 
 from graphrec.config import RunConfig
 from graphrec.errors import ConfigError
-from graphrec.evaluation import Protocol, parse_metric
+from graphrec.evaluation import Protocol, parse_metric, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.features.pretrained import PretrainedConfig
 from graphrec.models import MODELS, EmbeddingModel, Model
@@ -67,6 +67,26 @@ def require_no_teacher(config: RunConfig, command: str) -> None:
         raise ConfigError(
             f"graphrec {command} trains without a teacher. Remove [distill]; teach what comes out "
             f"of it with graphrec distill."
+        )
+
+
+def require_same_task(before: RunConfig, config: RunConfig) -> None:
+    """Refuse settings for which other data would have to be loaded, split or ranked.
+
+    Raises:
+        ConfigError: data, split or protocol differ; the tables are named.
+    """
+    tables = {
+        "[data]": config.data == before.data,
+        "[split]": config.split == before.split,
+        "the protocol of [evaluation]": protocol_of(config.evaluation)
+        == protocol_of(before.evaluation),
+    }
+    different = [name for name, same in tables.items() if not same]
+    if different:
+        raise ConfigError(
+            f"What has been prepared cannot be used under other settings of "
+            f"{' and '.join(different)}. Prepare that experiment by itself."
         )
 
 

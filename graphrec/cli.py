@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,10 +18,10 @@ from graphrec import console as show
 from graphrec import report as reports
 from graphrec.check_files import check_files
 from graphrec.cite import citable, citation
-from graphrec.cli_data import JsonFlag, data_app
+from graphrec.cli_data import JsonFlag, Moved, data_app
 from graphrec.cli_explain import explained
 from graphrec.config import Json, RunConfig
-from graphrec.config_file import differing_settings, load_config
+from graphrec.config_file import load_config
 from graphrec.datasets import CATALOG, load, split
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError, GraphRecError
@@ -35,6 +36,7 @@ from graphrec.models import MODELS
 from graphrec.recommend import recommend as recommend_from
 from graphrec.result import Result, read_result
 from graphrec.run import run as run_config
+from graphrec.run_folder import can_go_on
 
 app = typer.Typer(
     help="Multimodal recommendation with graph neural networks.",
@@ -107,11 +109,13 @@ def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
         for path in sorted(OUT_ROOT.glob("*/config.json"), reverse=True):
-            if not differing_settings(path, config):
+            if can_go_on(path.parent, config):
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     label = re.sub(r"[^\w.-]+", "-", config.run.name)
-    return OUT_ROOT / f"{stamp}-{label}-{experiment_identity(config)[:8]}"
+    first = OUT_ROOT / f"{stamp}-{label}-{experiment_identity(config)[:8]}"
+    others = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    return next(each for each in chain([first], others) if not each.exists())
 
 
 def _print_result(result: Result, folder: Path) -> None:
@@ -232,6 +236,7 @@ def _facts(encoder: str, side: str, modality: Modality) -> dict[str, Json]:
 def recommend(
     run_dir: Annotated[Path, typer.Argument(help="A run folder.")],
     user: Annotated[list[str], typer.Option(help="External user id; may be repeated.")],
+    moved: Moved = None,
     k: Annotated[int, typer.Option(help="Items per user.")] = 10,
     include_seen: Annotated[bool, typer.Option(help="Also items the user already had.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say why (flagship only).")] = False,
@@ -242,7 +247,9 @@ def recommend(
     Example: graphrec recommend runs/first --user 12347 --user 12348 --k 5
     """
     with show.showing(show.stderr()):
-        found = recommend_from(run_dir, user, k, include_seen=include_seen, explain=explain)
+        found = recommend_from(
+            run_dir, user, k, include_seen=include_seen, explain=explain, overrides=moved or []
+        )
     if as_json:
         print(json.dumps(found.to_dicts()))  # noqa: T201
         return

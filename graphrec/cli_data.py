@@ -14,6 +14,13 @@ from graphrec.datasets.entries import CatalogEntry
 from graphrec.datasets.fetch import fetch
 from graphrec.datasets.inspect import compare, described
 
+Moved = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Where files of the run lie by now, as in data.path=/new/ratings.csv.",
+        metavar="[KEY=PATH]...",
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 SIZES = ("users", "items", "interactions")
 

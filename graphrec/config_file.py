@@ -108,12 +108,3 @@ def differing_keys(old: Json, new: Json, where: str = "") -> list[str]:
         for name in sorted(old.keys() | new.keys())
         for key in differing_keys(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))
     ]
-
-
-def differing_settings(path: Path, config: RunConfig) -> list[str]:
-    """Return the dotted keys in which a stored configuration differs from ``config``.
-
-    A setting that the stored one does not have yet counts as its default.
-    """
-    stored = validate(read_table(path)).model_dump(mode="json")
-    return differing_keys(stored, config.model_dump(mode="json"))

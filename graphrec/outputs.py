@@ -155,6 +155,7 @@ def summarise(
         verdicts=compare(config.published, config.tolerance, test.metrics),
         examples=examples(prepared, test),
         environment=prepared.environment,
+        continued=fitted.continued,
     )
 
 

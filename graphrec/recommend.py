@@ -8,10 +8,11 @@ import polars as pl
 import torch
 
 from graphrec.attribution import attribute, require_attribution
-from graphrec.config_file import build_config, read_table
-from graphrec.errors import DataError
+from graphrec.config import RunConfig
+from graphrec.config_file import build_config, read_table, validate
+from graphrec.errors import ConfigError, DataError
 from graphrec.evaluation import rank
-from graphrec.identity import experiment_identity
+from graphrec.identity import differing_settings, gone, places, relocated, stored_config
 from graphrec.models import Model
 from graphrec.names import nearest
 from graphrec.outputs import recommendation_table
@@ -21,20 +22,37 @@ from graphrec.run_log import RunLog
 from graphrec.training import read_checkpoint
 
 
-def load_run(run_dir: Path) -> tuple[Prepared, Model]:
+def load_run(
+    run_dir: Path, overrides: Sequence[str] = (), beside: RunConfig | None = None
+) -> tuple[Prepared, Model]:
     """Load the data and the fitted model of a finished run.
 
     Closed-form models keep nothing on disk: they are solved again.
 
+    Args:
+        overrides: where its files lie now and the machine, as in ``data.path=/new/ratings.csv``.
+        beside: a configuration whose paths stand in for those at which nothing lies any more.
+
     Raises:
-        DataError: the run is not finished, or its data have changed since.
+        ConfigError: an override would make another experiment.
+        DataError: the run is not finished, its data are not where they were, or have changed.
     """
     result = read_result(run_dir)
-    config = build_config(read_table(run_dir / "config.json"))
-    if experiment_identity(config) != result.config_hash:
+    config = _config_of(run_dir, overrides)
+    if differing_settings(validate(result.config), config):
         raise DataError(
-            f"{run_dir / 'config.json'} has changed since the run. Restore it or run again."
+            f"{run_dir / 'config.json'} has changed since the run. Restore it, run again, or go on "
+            f"with the run if that was stopped (--resume)."
         )
+    if beside is not None:
+        config = relocated(config, beside, only_gone=True)
+    for key, place in places(config).items():
+        if gone(place) and key[0] != "distill":  # a finished run needs no teacher
+            setting = ".".join(key)
+            raise DataError(
+                f"{setting} of {run_dir}: nothing lies at {place} any more. If it has moved, add "
+                f"{setting}=PATH to the command."
+            )
     prepared = prepare(config, RunLog())
     for name, fingerprint in prepared.fingerprints.items():
         if fingerprint != result.fingerprints[name]:
@@ -53,6 +71,19 @@ def load_run(run_dir: Path) -> tuple[Prepared, Model]:
     return prepared, model
 
 
+def _config_of(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
+    """The configuration of a run; overrides may say where it lies, and nothing else of it."""
+    stored = stored_config(run_dir)
+    config = build_config(read_table(run_dir / "config.json"), overrides)
+    different = differing_settings(stored, config)
+    if different:
+        raise ConfigError(
+            f"{', '.join(different)} of {run_dir} cannot be changed afterwards: it would be "
+            f"another experiment. Only paths and the machine can, as in data.path=PATH."
+        )
+    return config
+
+
 def recommend(
     run_dir: Path | str,
     users: Sequence[str],
@@ -60,10 +91,12 @@ def recommend(
     *,
     include_seen: bool = False,
     explain: bool = False,
+    overrides: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Rank the catalogue for users given by external id.
 
-    Items of the user's train and valid parts are left out unless ``include_seen``.
+    Items of the user's train and valid parts are left out unless ``include_seen``. ``overrides``
+    say where the files of the run lie by now, as in ``data.path=/new/ratings.csv``.
 
     Returns:
         One row per recommendation: user, item, rank, score, and title where items have one. With
@@ -74,7 +107,7 @@ def recommend(
         DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
         ConfigError: ``k`` is larger than the catalogue, or the model cannot be explained.
     """
-    prepared, model = load_run(Path(run_dir))
+    prepared, model = load_run(Path(run_dir), overrides)
     if explain:
         require_attribution(model)
     known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}

@@ -192,13 +192,13 @@ def _read_csv(
             lines, columns = list(reader), list(reader.fieldnames or columns)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a results file: {error}.") from error
+    if any(None in line or None in line.values() for line in lines):
+        raise DataError(f"{path} has a line whose fields do not fit its header. Repair it.")
     missing = [name for name in key if name not in columns]
     if missing:
         raise DataError(
             f"{path} is no results file: it has no column {', '.join(missing)}. Append to another."
         )
-    if any(None in line or None in line.values() for line in lines):
-        raise DataError(f"{path} has a line whose fields do not fit its header. Repair it.")
     return lines, columns
 
 

@@ -14,7 +14,9 @@ from graphrec.errors import DataError
 from graphrec.files import write_json
 from graphrec.names import nearest
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+"""Schema versions that can be read: before 2, ``config_hash`` was one of paths and machine too."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Result:
         num_users: users averaged, under the same keys.
         selection: rule that chose the epoch; ``best_test_epoch`` marks an optimistic number,
             ``none`` a closed-form model, which has no epochs.
+        continued: each change of limits or machine with which training went on, in order.
         test_openings: every reason for which the sealed test part was opened, in order.
         baselines: test metrics of the models run beside this one.
     """
@@ -83,6 +86,7 @@ class Result:
     verdicts: list[Verdict] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     environment: dict[str, Json] = field(default_factory=dict)
+    continued: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
 
@@ -139,10 +143,10 @@ def read_result(run_dir: Path) -> Result:
         raise DataError(f"{path} is malformed: {error}.") from error
     if not isinstance(content, dict) or content.get("schema_version") is None:
         raise DataError(f"{path} is malformed: it holds no result of a run.")
-    if content["schema_version"] != SCHEMA_VERSION:
+    if content["schema_version"] not in READABLE:
         raise DataError(
             f"{path} has schema version {content['schema_version']}, this graphrec reads "
-            f"{SCHEMA_VERSION}. Read it with the graphrec that wrote it."
+            f"{' and '.join(map(str, READABLE))}. Read it with the graphrec that wrote it."
         )
     try:
         content["verdicts"] = [Verdict(**verdict) for verdict in content["verdicts"]]
@@ -150,6 +154,11 @@ def read_result(run_dir: Path) -> Result:
         return Result(**content)
     except (KeyError, TypeError) as error:
         raise DataError(f"{path} is malformed: {error}. Run again in another folder.") from error
+
+
+def openings_of(results: Iterable[Iterable[Result]]) -> list[str]:
+    """Every reason for which a study opened the test part, as the run that came last has them."""
+    return max((each.test_openings for runs in results for each in runs), key=len, default=[])
 
 
 def environment() -> dict[str, Json]:

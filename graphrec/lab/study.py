@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from graphrec.checks import require_no_teacher
+from graphrec.claim import claimed
 from graphrec.config import RunConfig
-from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
 from graphrec.evaluation import METRICS, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
 from graphrec.files import write_json
-from graphrec.identity import experiment_identity
+from graphrec.identity import experiment_identity, require_same
 from graphrec.lab.record import LabResult, Row, row_of
 from graphrec.lab.series import folder_of, is_finished, seeded, train_series
 from graphrec.lab.variants import Variant, folders
@@ -24,7 +23,7 @@ from graphrec.models import MODELS
 from graphrec.names import nearest, resolve
 from graphrec.processes import stoppable
 from graphrec.progress import track
-from graphrec.result import Result, environment
+from graphrec.result import Result, environment, openings_of
 from graphrec.run import Prepared, build, prepare, with_settings
 from graphrec.run_log import RunLog
 
@@ -100,8 +99,8 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
         DataError: the data do not hold what the configuration says.
     """
     log, started_in = RunLog(), environment()
-    with stoppable():
-        _require_same(plan.config, out)
+    with stoppable(), claimed(out):
+        require_same(out, plan.config, "study")
         first = plan.variants[0].settings
         if first is None:
             raise ConfigError(plan.variants[0].skipped)
@@ -131,23 +130,8 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
         rows=rows,
         fingerprints={key: some.fingerprints[key] for key in ("dataset", "split", "protocol")},
         environment=started_in,
-        test_openings=sorted(
-            {why for each in chain(*results.values()) for why in each.test_openings}
-        ),
+        test_openings=openings_of(results.values()),
     )
-
-
-def _require_same(config: RunConfig, out: Path) -> None:
-    """Refuse the folder of a study of another experiment."""
-    stored = out / "config.json"
-    if not stored.exists():
-        return
-    different = [key for key in differing_settings(stored, config) if key != "run.device"]
-    if different:
-        raise ConfigError(
-            f"{out} holds a study of another configuration: {', '.join(different)} differ. Go on "
-            f"with {stored}, or choose another --out."
-        )
 
 
 def _buildable(

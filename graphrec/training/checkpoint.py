@@ -77,7 +77,10 @@ def read_checkpoint(path: Path, identity: Mapping[str, Json] | None = None) -> C
 
 def _require_identity(path: Path, saved: Json, wanted: Mapping[str, Json]) -> None:
     known = saved if isinstance(saved, dict) else {}
-    different = [key for key, value in wanted.items() if known.get(key) != value]
+    # A checkpoint that names its backend is of schema version 1, whose hash of the configuration
+    # was one of paths and machine too; the configuration beside it is what is compared.
+    compared = {k: v for k, v in wanted.items() if k != "config" or "backend" not in known}
+    different = [key for key, value in compared.items() if known.get(key) != value]
     if different:
         raise TrainingError(
             f"Checkpoint {path} belongs to another run: {', '.join(different)} differ. Use it with "

@@ -17,7 +17,7 @@ from graphrec.errors import DataError
 from graphrec.files import write_bytes, write_json, write_parquet
 from graphrec.identity import experiment_identity
 from graphrec.report import RUN_KEY, append_records, identity_columns
-from graphrec.result import Result
+from graphrec.result import Result, openings_of
 from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
 SCHEMA_VERSION = 1
@@ -174,7 +174,7 @@ def summarise(
         seeds=[result.seed for result in some],
         valid={name: spread(results, "valid") for name, results in finals.items() if results},
         test={name: spread(results, "test") for name, results in finals.items() if results},
-        test_openings=some[0].test_openings if some else [],
+        test_openings=openings_of(finals.values()),
         config_hash=experiment_identity(config, searched=True),
     )
 

@@ -9,10 +9,11 @@ import polars as pl
 from optuna.trial import FrozenTrial, TrialState
 
 from graphrec.checks import require_no_teacher
+from graphrec.claim import claimed
 from graphrec.config import RunConfig
-from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
 from graphrec.files import write_json
+from graphrec.identity import require_same, stored_config
 from graphrec.lab.series import train_series
 from graphrec.models import MODELS
 from graphrec.names import resolve
@@ -34,7 +35,7 @@ from graphrec.tuning.record import (
 )
 from graphrec.tuning.report import write_report
 from graphrec.tuning.space import Space, Values
-from graphrec.tuning.study import BUDGET, connect, enqueue, is_ready, name_of, study_of
+from graphrec.tuning.study import connect, enqueue, is_ready, name_of, study_of
 from graphrec.tuning.trials import counted
 from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
 
@@ -51,9 +52,10 @@ def start(
     """Search, and write the study folder; see ``graphrec.tune``."""
     log, started_in = RunLog(), environment()
     storage = storage or f"sqlite:///{(out / 'study.db').absolute()}"
-    with quiet(), stoppable():
+    with quiet(), stoppable(), claimed(out):
         objective, space, fingerprints = _prepare(config, log)
-        _require_same(config, out)
+        require_same(out, config, "study", searched=True)
+        config = _under_its_name(config, out)
         study = study_of(storage, config, objective.names, fingerprints)
         _fill_queue(study, config, space, objective)
         write_json(out / "config.json", config.model_dump(mode="json"))
@@ -133,18 +135,12 @@ def space_of(config: RunConfig) -> Space:
     return space
 
 
-def _require_same(config: RunConfig, out: Path) -> None:
-    """Refuse the folder of another study; a larger budget is no other study."""
-    stored = out / "config.json"
-    if not stored.exists():
-        return
-    changeable = {f"tune.{name}" for name in BUDGET} | {"run.device"}
-    different = [key for key in differing_settings(stored, config) if key not in changeable]
-    if different:
-        raise ConfigError(
-            f"{out} holds a study of another configuration: {', '.join(different)} differ. Go on "
-            f"with {stored}, or choose another --out."
-        )
+def _under_its_name(config: RunConfig, out: Path) -> RunConfig:
+    """The configuration with the label of the study in a folder, which names it in its storage."""
+    if not (out / "config.json").exists():
+        return config
+    label = name_of(stored_config(out))
+    return config.model_copy(update={"run": config.run.model_copy(update={"name": label})})
 
 
 def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:

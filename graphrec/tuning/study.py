@@ -1,11 +1,10 @@
 """The study in its storage: made or joined, its trials counted, lost ones put back."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -17,6 +16,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from graphrec.config import Json, RunConfig
 from graphrec.config_file import differing_keys
 from graphrec.errors import ConfigError, DataError
+from graphrec.identity import experiment_settings
+from graphrec.processes import is_alive, is_here, this_process
 from graphrec.tuning.objective import direction
 from graphrec.tuning.samplers import pruner_of, sampler_of
 from graphrec.tuning.space import Values
@@ -30,14 +31,14 @@ LOCK_SECONDS = 60
 OPENINGS = 20
 """A new database is opened so often while other processes make its tables."""
 
+GRACE_SECONDS = 4 * HEARTBEAT_SECONDS
+"""A worker that gave no sign for so long is gone."""
+
+HERE = this_process()
+"""This process, as an attribute of its trials."""
+
 ATTEMPTS = 3
 """A trial whose worker died so often is not tried again."""
-
-BUDGET = ("trials", "seconds", "final_seeds")
-"""Settings of [tune] that may change when a study goes on."""
-
-HERE = {"host": socket.gethostname(), "pid": os.getpid()}
-"""This process, as an attribute of its trials."""
 
 
 def connect(storage: str) -> BaseStorage:
@@ -66,7 +67,7 @@ def _database(url: str) -> RDBStorage:
                 url,
                 engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}} if is_file else None,
                 heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=4 * HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
                 heartbeat_stale_trial_callback=try_again,
             )
         except DBAPIError as error:
@@ -128,14 +129,15 @@ def study_of(
             pruner=pruner_of(config.tune),
             load_if_exists=True,
         )
-        identity = {"config": _identity(config), "fingerprints": dict(fingerprints)}
+        settings = experiment_settings(config, searched=True)
+        identity = {"config": settings, "fingerprints": dict(fingerprints)}
         known = study.user_attrs.get("identity")
         if known is None:
             study.set_user_attr("identity", identity)
             study.set_user_attr("objectives", list(objectives))
             study.set_metric_names(list(objectives))
             return study
-    different = differing_keys(known, json.loads(json.dumps(identity)))
+    different = differing_keys(known, _as_known(json.loads(json.dumps(identity)), known))
     if different:
         raise ConfigError(
             f"The study {name!r} in {storage} was made with another configuration or other data: "
@@ -145,22 +147,19 @@ def study_of(
     return study
 
 
-def _identity(config: RunConfig) -> Json:
-    """The settings that all workers must share; data are compared by fingerprint, not by path.
+def _as_known(identity: dict[str, Json], known: Mapping[str, Json]) -> Json:
+    """The identity in the form of the study that is joined.
 
-    Without defaults, so that a setting that a later version adds makes no other study.
+    Before schema version 2 it had no [data] and features, and it had the label of the run.
     """
-    return config.model_dump(
-        mode="json",
-        exclude_defaults=True,
-        exclude={
-            "data": True,
-            "features": True,
-            "user_features": True,
-            "tune": set(BUDGET),
-            "run": {"device"},
-        },
-    )
+    old, new = known["config"], identity["config"]
+    if not isinstance(old, dict) or not isinstance(new, dict) or "data" in old:
+        return identity
+    own = {key: new.get(key, value) for key, value in old.items()}
+    run, old_run = new.get("run", {}), old.get("run", {})
+    if isinstance(run, dict) and isinstance(old_run, dict) and "name" in old_run:
+        own["run"] = run | {"name": old_run["name"]}
+    return identity | {"config": own}
 
 
 def name_of(config: RunConfig) -> str:
@@ -212,8 +211,7 @@ def reclaim(study: optuna.Study) -> None:
     """
     optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        process = trial.user_attrs.get("worker")
-        if process is None or process["host"] != HERE["host"] or _alive(process["pid"]):
+        if not _is_gone(trial):
             continue
         try:
             study.tell(trial.number, state=TrialState.FAIL)
@@ -222,11 +220,13 @@ def reclaim(study: optuna.Study) -> None:
         try_again(study, trial)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # there is one, of another user
-        return True
-    return True
+def _is_gone(trial: FrozenTrial) -> bool:
+    """Whether the worker of a running trial is known to have ended.
+
+    One that did not even sign its trial was killed as soon as it had it.
+    """
+    process = trial.user_attrs.get("worker")
+    if process is not None:
+        return is_here(process) and not is_alive(process)
+    started = trial.datetime_start
+    return started is not None and (datetime.now() - started).total_seconds() > GRACE_SECONDS

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, DataError, Model, build_config, read_result, run, tune
+from graphrec import content as content_module
 from graphrec.datasets import SealedTest
 from graphrec.features import Features
 from graphrec.models import MF
@@ -279,14 +280,14 @@ def test_features_can_be_searched_and_are_encoded_when_they_change(
     table = small.table_of("modality_attention_gcn", trials=4, final_seeds=0, sampler="grid")
     table["search"] = {"features.text.dim": [2, 4], "training.lr": [0.01, 0.02]}
     widths = []
-    real = run_module.encode
+    real = content_module.encode
 
     def spy(*given: object, **more: object) -> Features:
         features: Features = real(*given, **more)
         widths.extend(features["text"].values.shape[1] for name in features if name == "text")
         return features
 
-    monkeypatch.setattr(run_module, "encode", spy)
+    monkeypatch.setattr(content_module, "encode", spy)
     result = tune(build_config(table), tmp_path)
     assert result.trials["complete"] == 4
     assert {2, 4} <= set(widths)
