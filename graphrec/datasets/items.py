@@ -23,7 +23,14 @@ def item_table(
     table = ids
     steps = []
     if config.items is not None:
-        given = read_item_table(config.items, config.items_id, config.separator)
+        given = read_item_table(
+            config.items,
+            config.items_id,
+            config.items_separator or config.separator,
+            configured=config.items_format,
+            quote=config.items_quote or config.quote,
+            encoding=config.items_encoding or config.encoding,
+        )
         given = given.with_columns(id_text(given[config.items_id]).alias(ITEM))
         rows_in = len(given)
         given = given.drop(config.items_id).drop_nulls(ITEM)

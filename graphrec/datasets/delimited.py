@@ -1,0 +1,175 @@
+"""CSV, TSV and their kin: text with one row per line and a separator between the fields.
+
+Every field is text; who wants a number parses it, so that the id ``007`` stays what it is.
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Iterator
+from itertools import islice
+
+import polars as pl
+
+from graphrec.datasets.sources import Source, lines_of, read_text
+from graphrec.errors import DataError
+
+SEPARATORS = {"csv": ",", "tsv": "\t", "mmrec": "\t", "recbole": "\t"}
+NUMBERED = re.compile(r"column_\d+")
+STAND_IN = "\x1f"
+"""Takes the place of a separator of several characters, which the csv module does not know."""
+ROWS = 100_000
+"""Rows that are Python objects at once."""
+
+
+def read_delimited(source: Source, headerless: bool) -> pl.DataFrame:
+    """Read a table of text; empty fields are null.
+
+    Without a header line the columns are called ``column_1``, ``column_2``, ...
+
+    Quotes: by default a field of a ``csv`` file may stand between double quotes, in which a
+    separator or the end of a line is text and a doubled quote is a quote. A quote inside of a
+    field that does not start with one is a character as any other. In a ``tsv`` file quotes are
+    characters, and in a file that could be read either way the setting ``quote`` must decide.
+
+    Raises:
+        DataError: a line has another number of fields than the first, a quote is not closed, or
+            two columns have one name; names the line.
+    """
+    text = read_text(source)
+    if not text.strip():
+        raise source.error("it is empty")
+    separator = source.separator or SEPARATORS[source.kind]
+    quote = source.quote or ('"' if source.kind == "csv" else "none")
+    if source.kind == "tsv" and source.quote is None:
+        _refuse_two_readings(text, source, separator)
+    if quote != "none" and quote in text:
+        table = _quoted(text, source, separator, quote)
+    else:
+        table = _plain(text, source, separator)
+    names = _names(table, source, headerless)
+    if not (headerless and list(table.row(0)) != names):
+        table = table[1:]
+    table.columns = names
+    return table
+
+
+def _plain(text: str, source: Source, separator: str) -> pl.DataFrame:
+    """Split lines in which no quote encloses a field."""
+    lines = lines_of(text).to_frame("line").with_row_index("number", offset=1)
+    blank = pl.col("line") == ""
+    if separator.strip():
+        blank = pl.col("line").str.strip_chars() == ""
+    lines = lines.filter(~blank)
+    fields = lines["line"].str.count_matches(separator, literal=True) + 1
+    width = int(fields[0])
+    ragged = fields != width
+    if ragged.any():
+        row = int(ragged.arg_max() or 0)
+        number, line = lines.row(row)
+        raise _ragged(source, number, line, int(fields[row]), width)
+    table = lines["line"].str.split_exact(separator, width - 1).struct.unnest()
+    return table.with_columns(pl.when(pl.all() != "").then(pl.all()))
+
+
+def _quoted(text: str, source: Source, separator: str, quote: str) -> pl.DataFrame:
+    """Parse quoted fields strictly: what stands behind a closing quote must be a separator."""
+    frames = []
+    width = 0
+    records = _records(text, source, separator, quote)
+    while chunk := list(islice(records, ROWS)):
+        width = width or len(chunk[0][2])
+        for number, line, fields in chunk:
+            if len(fields) != width:
+                raise _ragged(source, number, line, len(fields), width)
+        schema = {f"field_{column}": pl.String for column in range(width)}
+        frames.append(pl.DataFrame([row for *_, row in chunk], schema=schema, orient="row"))
+    return pl.concat(frames).with_columns(pl.when(pl.all() != "").then(pl.all()))
+
+
+def _records(
+    text: str, source: Source, separator: str, quote: str
+) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield number and text of the first line of each record, and its fields."""
+    delimiter = separator
+    if len(separator) > 1:
+        delimiter = STAND_IN
+        text = text.replace(separator, delimiter)
+    lines = text.split("\n")
+    reader = csv.reader(
+        (line + "\n" for line in lines), delimiter=delimiter, quotechar=quote, strict=True
+    )
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        while True:
+            start = reader.line_num
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                line = lines[start].replace(delimiter, separator)
+                raise source.error_in_line(start + 1, line, _stray(source, quote)) from error
+            if fields and (len(fields) > 1 or fields[0].strip()):
+                line = lines[start].replace(delimiter, separator)
+                yield start + 1, line, [field.replace(delimiter, separator) for field in fields]
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _stray(source: Source, quote: str) -> str:
+    return (
+        f"starts a field with the quote {quote} that is not closed before the next separator. "
+        f"Double each quote inside of the field, or set {source.prefix}quote = 'none' if quotes "
+        f"are characters of this file like any other"
+    )
+
+
+def _refuse_two_readings(text: str, source: Source, separator: str) -> None:
+    """Refuse a file whose fields start with quotes and that is well-formed with and without."""
+    opening = re.compile(rf'(?:^|{re.escape(separator)})"', re.MULTILINE).search(text)
+    if opening is None:
+        return
+    try:
+        _quoted(text, source, separator, '"')
+    except DataError:
+        return  # Quotes that enclose nothing are text.
+    number = text.count("\n", 0, opening.end() - 1) + 1
+    line = text.split("\n", number)[number - 1]
+    raise source.error_in_line(
+        number,
+        line,
+        f"""has a field that starts with a quote. Set {source.prefix}quote = '"' if quotes """
+        f"enclose the fields of this file, or {source.prefix}quote = 'none' if they are "
+        f"characters like any other",
+    )
+
+
+def _ragged(source: Source, number: int, line: str, found: int, width: int) -> DataError:
+    separator = source.separator or SEPARATORS[source.kind]
+    quotes = f", or set {source.prefix}quote" if '"' in line or "'" in line else ""
+    return source.error_in_line(
+        number,
+        line,
+        f"has {found} fields between separators {separator!r}, but the first line has {width}. "
+        f"Repair the line, or correct {source.prefix}separator{quotes}",
+    )
+
+
+def _names(table: pl.DataFrame, source: Source, headerless: bool) -> list[str]:
+    """Return the names of the columns: numbers, or the first line."""
+    numbered = [f"column_{position + 1}" for position in range(table.width)]
+    if headerless:
+        return numbered
+    names = [
+        name or number for name, number in zip(map(_text, table.row(0)), numbered, strict=True)
+    ]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        name = min(repeated)
+        raise source.error(f"two columns are called {name!r}. Rename one in the first line")
+    return names
+
+
+def _text(value: object) -> str:
+    return str(value or "")
