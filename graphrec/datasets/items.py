@@ -34,18 +34,26 @@ def item_table(
         given = given.with_columns(id_text(given[config.items_id]).alias(ITEM))
         rows_in = len(given)
         given = given.drop(config.items_id).drop_nulls(ITEM)
+        rows_with_id = len(given)
+        given = given.unique(maintain_order=True)
+        repeats = rows_with_id - len(given)
         repeated = given.filter(given[ITEM].is_duplicated())
         if len(repeated):
+            item = repeated[ITEM][0]
+            rows = repeated.filter(repeated[ITEM] == item)
+            column = next(name for name in rows.columns if rows[name].n_unique() > 1)
             raise DataError(
-                f"{config.items}: item {repeated[ITEM][0]!r} has more than one row "
-                f"({len(repeated)} such rows). Keep one row per item."
+                f"{config.items}: item {item!r} has more than one row, and they "
+                f"differ in column {column!r} ({len(repeated)} such rows). Keep one row per item."
             )
         without = len(ids.join(given, on=ITEM, how="anti"))
         unused = len(given.join(ids, on=ITEM, how="anti"))
         note = (
             f"{without} items have no row; {unused} rows belong to no item; "
-            f"{rows_in - len(given)} rows have no id"
+            f"{rows_in - rows_with_id} rows have no id"
         )
+        if repeats:
+            note += f"; {repeats} rows repeat another"
         steps.append(Step("item table", rows_in, len(given) - unused, note))
         table = table.join(given, on=ITEM, how="left", maintain_order="left")
     for name, column in config.item_columns.items():
