@@ -109,8 +109,8 @@ Encoding = Annotated[str, AfterValidator(_encoding)]
 Quote = Literal['"', "'", "none"]
 Separator = Annotated[str, Field(min_length=1)]
 Columns = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    list[str],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
 ]
 
 
@@ -152,7 +152,7 @@ class DataConfig(Config):
     """What the lines of an adjacency list start with: the user, or the number of its items, and
     then the user is the number of the line from 0 on. By default the user, and a list that looks
     otherwise is refused."""
-    unroll: Columns = ()
+    unroll: Columns = []
     """Column or columns whose lists hold several events: each entry becomes a row, beside the
     other columns. Fields of objects are columns called ``column.field``."""
     unroll_separator: Separator | None = None

@@ -61,7 +61,7 @@ def read_arrays(source: Source, config: DataConfig) -> pl.DataFrame:
 def _member(archive: "np.lib.npyio.NpzFile", name: str, source: Source) -> Array:
     if name not in archive.files:
         raise source.error(
-            f"{source.path.name} has no array {name!r}.{nearest(name, archive.files)} "
+            f"it has no array {name!r}.{nearest(name, archive.files)} "
             f"Arrays: {', '.join(archive.files)}. Set data.arrays, or data.user and data.item"
         )
     array: Array = archive[name]

@@ -1,11 +1,12 @@
 """Columns as files bring them: unusual types are converted, and unfit ones are refused by row."""
 
+import re
 from typing import Final
 
 import polars as pl
 
 from graphrec.config import DataConfig
-from graphrec.datasets.sources import Source
+from graphrec.datasets.sources import Source, is_utf8
 from graphrec.errors import DataError
 
 INT64: Final = 2.0**63
@@ -16,6 +17,8 @@ SEPARATED: Final = r"\S[ |,;\t]+\S"
 """Several tokens in one text."""
 MANY: Final = 0.5
 """Share of texts from which on a column is taken to hold several ids in each."""
+RECUR: Final = 0.75
+"""Share of distinct tokens below which tokens recur."""
 ALONE: Final = 1.1
 """Users per text up to which it is taken to belong to one user."""
 
@@ -70,11 +73,17 @@ def _require_id(column: pl.Series, role: str, source: Source) -> None:
     if isinstance(kind, pl.List | pl.Array):
         raise _several(column, role, source, f"holds {kind}")
     if not (kind.is_numeric() or kind in (pl.String, pl.Boolean, pl.Null, pl.Date)):
-        bad = column.is_not_null()
+        bad = _undecodable(column) if kind == pl.Binary else column.is_not_null()
         raise _unfit(column, bad, f"{kind}, which is no id: text or a number", role, source)
 
 
+def _undecodable(column: pl.Series) -> pl.Series:
+    """Return which bytes are not UTF-8."""
+    return pl.Series([value is not None and not is_utf8(value) for value in column])
+
+
 def _several(column: pl.Series, role: str, source: Source, what: str) -> DataError:
+    """Return the error that fields hold several values, with the setting that unrolls them."""
     first = str((column.drop_nulls().head(1).to_list() or [""])[0])
     inner = column.dtype.inner if isinstance(column.dtype, pl.List | pl.Array) else None
     fields = [field.name for field in inner.fields] if isinstance(inner, pl.Struct) else []
@@ -82,11 +91,11 @@ def _several(column: pl.Series, role: str, source: Source, what: str) -> DataErr
     then = (
         f' and data.{role} = "{name}.{fields[0]}" (fields: {", ".join(fields)})' if fields else ""
     )
-    text = ", with data.unroll_separator for what stands between them" * (inner is None)
+    literal = inner is not None or re.search(BRACKETS, first)
+    text = "" if literal else ", and data.unroll_separator to what stands between them"
     return DataError(
         f"{source.path}: column {name!r}, which data.{role} names, {what}, such as "
-        f'{first[:60]!r}. Set data.unroll = "{name}"{then} to make a row of each{text}; a single '
-        f"id must not look like a list."
+        f'{first[:60]!r}. Set data.unroll = "{name}"{then} to make a row of each entry{text}.'
     )
 
 
@@ -105,7 +114,7 @@ def _refuse_sequences(column: pl.Series, other: pl.Series, role: str, source: So
     distinct = several["text"].unique()
     if len(several) > MANY * pairs.n_unique() and len(several) <= ALONE * len(distinct):
         tokens = distinct.str.extract_all(r"[^ |,;\t]+").explode()
-        sequences |= tokens.n_unique() < MANY * len(tokens)
+        sequences |= tokens.n_unique() < RECUR * len(tokens)
     if sequences:
         raise _several(column, role, source, "seems to hold several ids in each field")
 

@@ -16,16 +16,19 @@ from graphrec.errors import DataError
 
 SEPARATORS = {"csv": ",", "tsv": "\t", "mmrec": "\t", "recbole": "\t"}
 NUMBERED = re.compile(r"column_\d+")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+OTHER_SEPARATOR = re.compile(r"::|[,;\t|]")
 STAND_IN = "\x1f"
 """Takes the place of a separator of several characters, which the csv module does not know."""
 ROWS = 100_000
 """Rows that are Python objects at once."""
 
 
-def read_delimited(source: Source, headerless: bool) -> pl.DataFrame:
+def read_delimited(source: Source, id_column: str) -> pl.DataFrame:
     """Read a table of text; empty fields are null.
 
-    Without a header line the columns are called ``column_1``, ``column_2``, ...
+    A file without a header line has the columns ``column_1``, ``column_2``, ...; it is read so when
+    the column ``id_column`` is called like that.
 
     Quotes: by default a field of a ``csv`` file may stand between double quotes, in which a
     separator or the end of a line is text and a doubled quote is a quote. A quote inside of a
@@ -47,11 +50,16 @@ def read_delimited(source: Source, headerless: bool) -> pl.DataFrame:
         table = _quoted(text, source, separator, quote)
     else:
         table = _plain(text, source, separator)
-    names = _names(table, source, headerless)
-    if not (headerless and list(table.row(0)) != names):
-        table = table[1:]
+    numbered = [f"column_{position + 1}" for position in range(table.width)]
+    first = [str(field or "") for field in table.row(0)]
+    if NUMBERED.fullmatch(id_column) and first != numbered:
+        _refuse_header(table, source)
+        table.columns = numbered
+        return table
+    names = [name or number for name, number in zip(first, numbered, strict=True)]
+    _require_header(names, id_column, source)
     table.columns = names
-    return table
+    return table[1:]
 
 
 def _plain(text: str, source: Source, separator: str) -> pl.DataFrame:
@@ -156,20 +164,30 @@ def _ragged(source: Source, number: int, line: str, found: int, width: int) -> D
     )
 
 
-def _names(table: pl.DataFrame, source: Source, headerless: bool) -> list[str]:
-    """Return the names of the columns: numbers, or the first line."""
-    numbered = [f"column_{position + 1}" for position in range(table.width)]
-    if headerless:
-        return numbered
-    names = [
-        name or number for name, number in zip(map(_text, table.row(0)), numbered, strict=True)
-    ]
-    repeated = {name for name in names if names.count(name) > 1}
+def _refuse_header(table: pl.DataFrame, source: Source) -> None:
+    """Refuse a first line of names above columns of integers: it would become an interaction."""
+    numbers = table.select(pl.all().str.contains(r"^\d+$"))
+    if len(table) > 1 and not any(numbers.row(0)) and numbers[1:, :2].min_horizontal().all():
+        raise source.error(
+            f"the first line, {', '.join(map(str, table.row(0)))}, looks like the names of the "
+            f"columns. Use these names, not column_1, in the configuration"
+        )
+
+
+def _require_header(names: list[str], id_column: str, source: Source) -> None:
+    """Refuse a first line that is cut wrongly, is no header, or names two columns alike."""
+    repeated = sorted(name for name in set(names) if names.count(name) > 1)
     if repeated:
-        name = min(repeated)
-        raise source.error(f"two columns are called {name!r}. Rename one in the first line")
-    return names
-
-
-def _text(value: object) -> str:
-    return str(value or "")
+        raise source.error(f"two columns are called {repeated[0]!r}. Rename one in the first line")
+    if id_column in names:
+        return
+    if len(names) == 1 and (mark := OTHER_SEPARATOR.search(names[0])):
+        raise source.error(
+            f"its first line is the one field {names[0]!r}. Set {source.prefix}separator = "
+            f"{mark[0]!r} if that separates the fields"
+        )
+    if all(NUMBER.fullmatch(name) for name in names):
+        raise source.error(
+            f"its first line, {', '.join(names)}, is no header. For a file without header name "
+            f"the columns column_1, column_2, ... in the configuration"
+        )

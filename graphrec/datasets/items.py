@@ -41,10 +41,10 @@ def item_table(
         if len(repeated):
             item = repeated[ITEM][0]
             rows = repeated.filter(repeated[ITEM] == item)
-            column = next(name for name in rows.columns if rows[name].n_unique() > 1)
+            differing = next(name for name in rows.columns if rows[name].n_unique() > 1)
             raise DataError(
-                f"{config.items}: item {item!r} has more than one row, and they "
-                f"differ in column {column!r} ({len(repeated)} such rows). Keep one row per item."
+                f"{config.items}: item {item!r} has more than one row, and they differ in column "
+                f"{differing!r} ({len(repeated)} such rows). Keep one row per item."
             )
         without = len(ids.join(given, on=ITEM, how="anti"))
         unused = len(given.join(ids, on=ITEM, how="anti"))

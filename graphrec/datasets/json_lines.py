@@ -69,8 +69,10 @@ def _array_as_lines(text: str, source: Source) -> str:
         array = json.loads(text)
     except json.JSONDecodeError as error:
         lines = text.split("\n")
-        reason = f"is no JSON: {error.msg} at character {error.colno}"
+        reason = f"is no JSON: {error.msg} (character {error.colno})"
         raise source.error_in_line(error.lineno, lines[error.lineno - 1], reason) from error
+    except RecursionError as error:
+        raise source.error("it is nested too deeply") from error
     lines = []
     for number, each in enumerate(array, start=1):
         try:
@@ -90,7 +92,7 @@ def _first_fault(text: str, source: Source, reason: str) -> DataError:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        fault = _fault(line)
+        fault = _fault(line, source.prefix)
         if fault is not None:
             return source.error_in_line(number, line, fault)
         for key, value in json.loads(line).items():
@@ -108,14 +110,14 @@ def _kind(value: Json) -> str:
     return "" if value is None else KINDS.get(type(value), "a number")
 
 
-def _fault(line: str) -> str | None:
+def _fault(line: str, prefix: str) -> str | None:
     """Return what is wrong with a line, or None."""
     try:
         value = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
-        fault = f"is no JSON: {error.msg} at character {error.colno}"
+        fault = f"is no JSON: {error.msg} (character {error.colno})"
         if _reads(ast.literal_eval, line):
-            fault += ", but a Python literal. Set the format to 'python_lines'"
+            fault += f'. It is a Python dictionary: set {prefix}format = "python_lines"'
         return fault
     except ValueError as error:
         return f"holds {error}, which JSON has not. Write null for no value"

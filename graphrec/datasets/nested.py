@@ -2,11 +2,14 @@
 
 import ast
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
 from graphrec.config import DataConfig
 from graphrec.errors import ConfigError, DataError
+
+Literal: TypeAlias = "str | int | float | bytes | bool | list[Literal] | None"
 
 LIST_LITERAL = r"(?s)^\s*\[.*\]\s*$"
 """Text such as ``['a', 'b']``, as lists look in CSV files that Python wrote."""
@@ -101,16 +104,17 @@ def _lists(
 
 
 def literal_lists(column: pl.Series, source: Path | str) -> pl.Series | None:
-    """Parse texts such as ``['a', 'b']``; None if a text is no such list.
+    """Parse texts such as ``['a', 'b']``; None if a text is no such list. Blank text is null.
 
     Raises:
-        DataError: a text in brackets is no list of literals; names the row.
+        DataError: a text in brackets is no list of literals, or the lists hold entries of
+            different types; names the row.
     """
-    texts = column.drop_nulls()
-    if not len(texts) or not texts.str.contains(LIST_LITERAL).all():
+    blank = (column.str.strip_chars() == "").fill_null(True)
+    if blank.all() or not column.filter(~blank).str.contains(LIST_LITERAL).all():
         return None
-    values = []
-    for row, text in enumerate(column, start=1):
+    values: list[list[Literal] | None] = []
+    for row, text in enumerate(column.set(blank, None), start=1):
         try:
             values.append(None if text is None else ast.literal_eval(text.strip()))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
@@ -118,7 +122,13 @@ def literal_lists(column: pl.Series, source: Path | str) -> pl.Series | None:
                 f"{source}, row {row}: column {column.name!r} holds {text[:60]!r}, which starts "
                 f"like a list but is none. Repair it."
             ) from error
-    return pl.Series(column.name, values, strict=False)
+    try:
+        return pl.Series(column.name, values)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"{source}: the lists in column {column.name!r} hold entries of different types. "
+            f"Repair them."
+        ) from error
 
 
 def flat_lists(column: pl.Series) -> pl.Series | None:

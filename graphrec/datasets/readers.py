@@ -15,7 +15,7 @@ from graphrec.config_data import Quote
 from graphrec.datasets.adjacency import read_adjacency
 from graphrec.datasets.arrays import read_arrays, read_pairs
 from graphrec.datasets.columns import plain_columns, require_fit
-from graphrec.datasets.delimited import NUMBERED, read_delimited
+from graphrec.datasets.delimited import read_delimited
 from graphrec.datasets.json_lines import read_json_lines, read_python_lines
 from graphrec.datasets.nested import flatten_objects, unroll
 from graphrec.datasets.roles import add_roles, require_column
@@ -46,8 +46,11 @@ def read_interactions(path: Path, config: DataConfig) -> pl.DataFrame:
         raise ConfigError(f"data.arrays is for .npz files, but {path} is read as {kind}.")
     source = Source(path, kind, config.separator, config.quote, config.encoding)
     with decoding(source):
-        frame = _flat(_read(source, config.user, config), source)
+        labelled = _flat(_read(source, config.user, config), source)
+        frame = _without_labels(labelled, kind)
         config = _with_names(config, frame, kind)
+        if kind == "recbole":
+            _refuse_sequences(labelled.columns, config, source)
         if config.unroll:
             separator = config.unroll_separator or (" " if kind == "recbole" else None)
             frame = _flat(unroll(frame, config, path, separator), source)
@@ -77,7 +80,7 @@ def read_item_table(
         )
     source = Source(path, kind, separator, quote, encoding, "data.items_")
     with decoding(source):
-        frame = _flat(_read(source, id_column, None), source)
+        frame = _without_labels(_flat(_read(source, id_column, None), source), kind)
         if kind == "recbole" and id_column == "item" and id_column not in frame.columns:
             frame = frame.rename({"item_id": id_column}, strict=False)
         require_column(frame, id_column, path, "data.items_id")
@@ -96,14 +99,28 @@ def _read(source: Source, id_column: str, config: DataConfig | None) -> pl.DataF
     if source.kind in WITHOUT_COLUMNS and config is not None:
         read = {"adjacency": read_adjacency, "npz": read_arrays, "npy": read_pairs}[source.kind]
         return read(source, config)
-    frame = read_delimited(source, headerless=NUMBERED.fullmatch(id_column) is not None)
-    if source.kind in NAMES:
-        frame = frame.rename(lambda name: LABELLED.sub(r"\1", name))
-    return frame
+    return read_delimited(source, id_column)
 
 
 def _flat(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     return plain_columns(flatten_objects(frame, source.path))
+
+
+def _without_labels(frame: pl.DataFrame, kind: Format) -> pl.DataFrame:
+    """Cut RecBole's types off the names of the columns: ``rating:float`` becomes ``rating``."""
+    if kind not in NAMES:
+        return frame
+    return frame.rename(lambda name: LABELLED.sub(r"\1", name))
+
+
+def _refuse_sequences(labelled: list[str], config: DataConfig, source: Source) -> None:
+    """Refuse ids in a column that RecBole's label calls a sequence, if it is not unrolled."""
+    for role, name in (("user", config.user), ("item", config.item)):
+        if f"{name}:token_seq" in labelled and name not in config.unroll:
+            raise source.error(
+                f"column {name!r}, which data.{role} names, is a token_seq: several ids in each "
+                f'field. Set data.unroll = "{name}" to make a row of each'
+            )
 
 
 def _with_names(config: DataConfig, frame: pl.DataFrame, kind: Format) -> DataConfig:

@@ -102,7 +102,7 @@ def read_text(source: Source) -> str:
         text = content.decode(source.encoding or announced).removeprefix("\ufeff")
     except UnicodeError as error:
         raise source.error(_undecodable(content, source, error)) from error
-    if source.encoding not in (None, "utf-8") and not content.isascii() and _is_utf8(content):
+    if source.encoding not in (None, "utf-8") and not content.isascii() and is_utf8(content):
         logger.warning(
             "%s is valid UTF-8 but is read as %s; remove %sencoding if its letters look wrong",
             *(source.path, source.encoding, source.prefix),
@@ -118,7 +118,8 @@ def read_text(source: Source) -> str:
     return text
 
 
-def _is_utf8(content: bytes) -> bool:
+def is_utf8(content: bytes) -> bool:
+    """Return whether bytes are text in UTF-8."""
     try:
         content.decode()
     except UnicodeDecodeError:

@@ -92,7 +92,7 @@ def text_file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: 
 def _read_text(path: str) -> tuple[str | None, str | None, str | None]:
     """Return text and sha256, or why there is none."""
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        text = Path(path).read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
         return None, None, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
     return (text, _sha256(text), None) if text else (None, None, "no text")

@@ -53,7 +53,8 @@ def read_numbers(column: pl.Series, item_ids: pl.Series, log: bool) -> Numbers:
     """
     text = _flags(_text(column, "numbers"))
     numbers = text.cast(pl.Float64, strict=False)
-    bad = text.is_not_null() & (numbers.is_null() | (numbers.abs() > LARGEST).fill_null(False))
+    far = (numbers.is_not_nan() & (numbers.abs() > LARGEST)).fill_null(False)
+    bad = text.is_not_null() & (numbers.is_null() | far)
     if log:
         bad |= (numbers <= -1).fill_null(False)
     wanted = "a finite number above -1, as log needs it" if log else "a finite number"
