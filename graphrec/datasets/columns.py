@@ -12,9 +12,13 @@ from graphrec.errors import DataError
 INT64: Final = 2.0**63
 FLOAT32: Final = 3.4028235e38
 """Largest weight."""
+SMALL: Final = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.Boolean)
+"""Types all of whose values fit."""
 BRACKETS: Final = r"^\s*\[.*\]\s*$"
 SEPARATED: Final = r"\S[ |,;\t]+\S"
 """Several tokens in one text."""
+SAMPLE: Final = 20_000
+"""First rows that tell whether a column holds several ids in each field."""
 MANY: Final = 0.5
 """Share of texts from which on a column is taken to hold several ids in each."""
 RECUR: Final = 0.75
@@ -105,9 +109,9 @@ def _refuse_sequences(column: pl.Series, other: pl.Series, role: str, source: So
     Names that consist of several words have recurring tokens, too; but a name stands beside many
     users, whereas the sequence of a user stands beside this user alone.
     """
-    pairs = pl.DataFrame({"text": column, "other": other}).drop_nulls()
-    if column.dtype != pl.String or not len(pairs):
+    if column.dtype != pl.String:
         return
+    pairs = pl.DataFrame({"text": column, "other": other}).head(SAMPLE).drop_nulls()
     texts = pairs["text"]
     sequences = texts.str.contains(BRACKETS).sum() > MANY * len(texts)
     several = pairs.filter(texts.str.contains(SEPARATED)).unique()
@@ -126,7 +130,7 @@ def _require_number(column: pl.Series, role: str, limit: float, source: Source) 
         raise _several(column, role, source, f"holds {kind}")
     if not (kind.is_numeric() or kind in (pl.String, pl.Null, *times)):
         raise _unfit(column, column.is_not_null(), f"{kind}, which is no {role}", role, source)
-    if kind.is_temporal():
+    if kind.is_temporal() or kind in SMALL:
         return
     sizes = column.cast(pl.Float64, strict=False).abs()
     far = (sizes.is_finite() & (sizes >= limit)).fill_null(False)

@@ -7,6 +7,7 @@ import csv
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import polars as pl
@@ -64,6 +65,33 @@ def read_delimited(source: Source, id_column: str) -> pl.DataFrame:
 
 def _plain(text: str, source: Source, separator: str) -> pl.DataFrame:
     """Split lines in which no quote encloses a field."""
+    table = _split_fast(text, separator)
+    if table is None:
+        table = _split(text, source, separator)
+    return table.with_columns(pl.when(pl.all() != "").then(pl.all()))
+
+
+def _split_fast(text: str, separator: str) -> pl.DataFrame | None:
+    """Split with polars; None where its result would differ from that of ``_split``.
+
+    It fills short lines with nulls, refuses long ones, and reads blank lines as rows.
+    """
+    width = text[: text.find("\n")].count(separator) + 1
+    maybe_blank = text[0].isspace() or any(start in text for start in ("\n\n", "\n ", "\n\t"))
+    if len(separator.encode()) > 1 or width == 1 or maybe_blank:
+        return None
+    schema = {f"field_{column}": pl.String for column in range(width)}
+    try:
+        table = pl.read_csv(
+            text.encode(), separator=separator, schema=schema, has_header=False, quote_char=None
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    return table if text.count(separator) == len(table) * (width - 1) else None
+
+
+def _split(text: str, source: Source, separator: str) -> pl.DataFrame:
+    """Split line by line, without blank lines; a line of another width is refused."""
     lines = lines_of(text).to_frame("line").with_row_index("number", offset=1)
     blank = pl.col("line") == ""
     if separator.strip():
@@ -76,53 +104,65 @@ def _plain(text: str, source: Source, separator: str) -> pl.DataFrame:
         row = int(ragged.arg_max() or 0)
         number, line = lines.row(row)
         raise _ragged(source, number, line, int(fields[row]), width)
-    table = lines["line"].str.split_exact(separator, width - 1).struct.unnest()
-    return table.with_columns(pl.when(pl.all() != "").then(pl.all()))
+    return lines["line"].str.split_exact(separator, width - 1).struct.unnest()
 
 
 def _quoted(text: str, source: Source, separator: str, quote: str) -> pl.DataFrame:
     """Parse quoted fields strictly: what stands behind a closing quote must be a separator."""
     frames = []
     width = 0
-    records = _records(text, source, separator, quote)
-    while chunk := list(islice(records, ROWS)):
-        width = width or len(chunk[0][2])
-        for number, line, fields in chunk:
-            if len(fields) != width:
-                raise _ragged(source, number, line, len(fields), width)
-        schema = {f"field_{column}": pl.String for column in range(width)}
-        frames.append(pl.DataFrame([row for *_, row in chunk], schema=schema, orient="row"))
-    return pl.concat(frames).with_columns(pl.when(pl.all() != "").then(pl.all()))
-
-
-def _records(
-    text: str, source: Source, separator: str, quote: str
-) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield number and text of the first line of each record, and its fields."""
-    delimiter = separator
+    try:
+        with _long_fields():
+            lines, delimiter = _prepared(text.split("\n"), separator)
+            reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=True)
+            while chunk := list(islice(reader, ROWS)):
+                rows = [row for row in chunk if len(row) > 1 or (row and row[0].strip())]
+                width = width or len(rows[0])
+                if any(len(row) != width for row in rows):
+                    raise csv.Error
+                schema = {f"field_{column}": pl.String for column in range(width)}
+                frames.append(pl.DataFrame(rows, schema=schema, orient="row"))
+    except csv.Error:
+        raise _first_fault(text, source, separator, quote) from None
+    table = pl.concat(frames)
     if len(separator) > 1:
-        delimiter = STAND_IN
-        text = text.replace(separator, delimiter)
-    lines = text.split("\n")
-    reader = csv.reader(
-        (line + "\n" for line in lines), delimiter=delimiter, quotechar=quote, strict=True
-    )
+        table = table.with_columns(pl.all().str.replace_all(STAND_IN, separator, literal=True))
+    return table.with_columns(pl.when(pl.all() != "").then(pl.all()))
+
+
+def _prepared(lines: list[str], separator: str) -> tuple[Iterator[str], str]:
+    """Return the lines as the csv module takes them, and the one character that separates."""
+    delimiter = separator if len(separator) == 1 else STAND_IN
+    return (line.replace(separator, delimiter) + "\n" for line in lines), delimiter
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let the csv module read fields of any length."""
     limit = csv.field_size_limit(sys.maxsize)
     try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _first_fault(text: str, source: Source, separator: str, quote: str) -> DataError:
+    """Find the first record that is not closed or has another width than the first record."""
+    lines = text.split("\n")
+    width = start = 0
+    with _long_fields():
+        prepared, delimiter = _prepared(lines, separator)
+        reader = csv.reader(prepared, delimiter=delimiter, quotechar=quote, strict=True)
         while True:
             start = reader.line_num
             try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                line = lines[start].replace(delimiter, separator)
-                raise source.error_in_line(start + 1, line, _stray(source, quote)) from error
-            if fields and (len(fields) > 1 or fields[0].strip()):
-                line = lines[start].replace(delimiter, separator)
-                yield start + 1, line, [field.replace(delimiter, separator) for field in fields]
-    finally:
-        csv.field_size_limit(limit)
+                row = next(reader)
+            except csv.Error:
+                return source.error_in_line(start + 1, lines[start], _stray(source, quote))
+            if len(row) > 1 or (row and row[0].strip()):
+                width = width or len(row)
+                if len(row) != width:
+                    return _ragged(source, start + 1, lines[start], len(row), width)
 
 
 def _stray(source: Source, quote: str) -> str:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphrec.config import Format
-from graphrec.datasets.delimited import read_delimited
+from graphrec.datasets.delimited import _split, _split_fast, read_delimited
 from graphrec.datasets.sources import Source
 from graphrec.errors import DataError
 
@@ -146,3 +146,19 @@ def test_what_a_csv_writer_writes_is_read_back(
     quoted = [tuple('"' + field.replace('"', '""') + '"' for field in row) for row in rows]
     text = "\n".join(["user,item", *(",".join(row) for row in quoted)])
     assert read(path, text) == [tuple(field or None for field in row) for row in rows]
+
+
+@given(st.lists(st.text(st.sampled_from("ab, \t"), max_size=6), min_size=1, max_size=6))
+def test_the_fast_way_and_the_way_line_by_line_agree(lines: list[str]) -> None:
+    text = "\n".join(["user,item", *lines])
+    fast = _split_fast(text, ",")
+    if fast is None:
+        return
+    slow = _split(text, Source(Path("a"), "csv"), ",")
+    assert fast.fill_null("").rows() == slow.rows()
+
+
+def test_lines_of_equal_width_go_the_fast_way() -> None:
+    assert _split_fast('user,item\n1,"2\n', ",") is not None
+    assert _split_fast("user,item\n1\n", ",") is None
+    assert _split_fast("user,item\n1,2,3\n4\n", ",") is None
