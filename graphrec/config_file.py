@@ -50,7 +50,7 @@ def read_table(path: Path) -> dict[str, Json]:
         ConfigError: the file is missing or malformed; line and column are named.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         table: Json = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"Cannot read configuration {path}: {error.strerror}.") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from graphrec.datasets.nested import flat_lists
 from graphrec.errors import DataError
 from graphrec.features.attributes import select_columns
 from graphrec.progress import track
@@ -40,14 +41,20 @@ def joined_texts(items: pl.DataFrame | None, columns: tuple[str, ...]) -> pl.Ser
         DataError: a column is absent.
     """
     table = select_columns(items, columns)
-    parts = [
-        pl.col(name).cast(pl.List(pl.String)).list.join(" ")
-        if isinstance(dtype, pl.List | pl.Array)
-        else pl.col(name).cast(pl.String)
-        for name, dtype in table.schema.items()
-    ]
+    table = table.with_columns(_texts(column) for column in table.iter_columns())
+    parts = [pl.col(name) for name in table.columns]
     blank = [pl.when(part.str.strip_chars() != "").then(part.str.strip_chars()) for part in parts]
     return table.select(pl.concat_str(blank, separator=" ", ignore_nulls=True)).to_series()
+
+
+def _texts(column: pl.Series) -> pl.Series:
+    """Return a column as text: words of lists, and of lists of lists, joined with a space."""
+    lists = flat_lists(column)
+    if lists is not None:
+        return lists.list.join(" ")
+    if column.dtype.is_nested() or column.dtype == pl.Binary:
+        raise DataError(f"column {column.name!r} holds {column.dtype}, not text. Use another one.")
+    return column.cast(pl.String)
 
 
 def text_content(
@@ -85,7 +92,7 @@ def text_file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: 
 def _read_text(path: str) -> tuple[str | None, str | None, str | None]:
     """Return text and sha256, or why there is none."""
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        text = Path(path).read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
         return None, None, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
     return (text, _sha256(text), None) if text else (None, None, "no text")

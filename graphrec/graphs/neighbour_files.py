@@ -3,7 +3,6 @@
 import hashlib
 import io
 import logging
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +158,7 @@ def _read_lists(path: Path, modality: str) -> tuple[Rows, npt.NDArray[np.float64
             rows, cosines = (arrays[name] for name in names)
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes decoders raise anything
         raise _unreadable(path, error) from error
     if rows.dtype.kind not in "iu" or cosines.dtype.kind != "f" or rows.ndim != 2 or not rows.size:
         raise DataError(
@@ -226,7 +225,7 @@ def _items_of_rows(path: Path, num_rows: int, item_ids: pl.Series, ids: Path | N
 def _read_ids(ids: Path, path: Path, num_rows: int) -> pl.Series:
     """Read the external id of each row; the file may list the rows in any order."""
     try:
-        table = pl.read_csv(ids, separator="\t", infer_schema=False)
+        table = pl.read_csv(ids, separator="\t", infer_schema=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(ids, error) from error
     if table.width != 2:

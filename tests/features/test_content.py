@@ -98,3 +98,17 @@ def test_real_posters_lack_19_films():
     content = file_content(None, ids, f"{folder}/ml-100k/posters/{{item}}.jpg")
     assert content.table["reason"].value_counts(sort=True).rows() == [(None, 1663), ("no file", 19)]
     assert content.unused == 0
+
+
+def test_lists_of_lists_are_joined_and_objects_and_bytes_are_no_text():
+    nested = pl.DataFrame({"c": [[["red", "blue"], ["green"]], [[]], None]})
+    assert text_content(nested, IDS, ("c",)).table["source"].to_list() == ["red blue green", "", ""]
+    for value in ({"x": 1}, [{"x": 1}], b"\xff"):
+        with pytest.raises(DataError, match="column 'c' holds"):
+            text_content(pl.DataFrame({"c": [value] * 3}), IDS, ("c",))
+
+
+def test_the_byte_order_mark_of_a_text_file_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfplot")
+    found = text_file_content(None, pl.Series(["a"]), f"{tmp_path}/{{item}}.txt")
+    assert found.table["source"].to_list() == ["plot"]
