@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -13,6 +14,16 @@ T = TypeVar("T")
 def listed(text: str) -> tuple[str, ...]:
     """Names between commas, each once."""
     return tuple(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+
+
+def quantity(number: int, noun: str) -> str:
+    """Return ``"1 model"`` or ``"1,200 models"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def folder_name(label: str) -> str:
+    """The label of a run as the name of one folder: no separators, and not ``.`` or ``..``."""
+    return re.sub(r"[^\w.-]+", "-", label).lstrip(".") or "run"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ valid -> the test part is opened -> Result.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from graphrec.outputs import summarise, write_tables
 from graphrec.progress import step
 from graphrec.result import Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
-from graphrec.run_log import RunLog
+from graphrec.run_log import EPOCH, RunLog
 from graphrec.training import CheckpointPolicy, FitResult, fit
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -72,10 +73,8 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
         fitted = fit_model(learner, prepared, log, policy)
     with log.stage("baselines"):
         baselines = fit_baselines(prepared, log)
-    with log.stage("evaluate"):
-        truth = prepared.open_test("final evaluation", log)
-        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
-    return conclude(out, prepared, model, fitted, truth, beside, log)
+    truth = prepared.open_test("final evaluation", log)
+    return conclude(out, prepared, model, fitted, truth, baselines, log)
 
 
 def conclude(
@@ -84,11 +83,12 @@ def conclude(
     model: Model,
     fitted: FitResult,
     truth: Interactions,
-    beside: dict[str, Evaluation],
+    baselines: Mapping[str, Model],
     log: RunLog,
 ) -> Result:
     """Measure a fitted model on valid and on the opened test part; write tables and record."""
     with log.stage("evaluate"):
+        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
     with log.stage("tables"):
@@ -300,10 +300,12 @@ def fit_model(
     log: RunLog,
     checkpoint: CheckpointPolicy | None = None,
     watch: Callable[[float], None] | None = None,
+    name: str | None = None,
 ) -> FitResult:
     """Solve or train; the epoch is chosen by the rule of the protocol.
 
-    ``watch`` is told every score of the metric that chooses, and ends training if it raises.
+    ``watch`` is told every score of the metric that chooses, and ends training if it raises. Each
+    epoch is an event of the log as it ends, under ``name``, by default that of the run's model.
     """
     if model.closed_form:
         model.fit_exact()
@@ -330,7 +332,12 @@ def fit_model(
         metric=protocol.valid_metric,
         part="test" if protocol.selection == "best_test_epoch" else "valid",
         checkpoint=checkpoint,
+        told=partial(_log_epoch, log, prepared.config.model.name if name is None else name),
     )
+
+
+def _log_epoch(log: RunLog, model: str, line: str, record: Mapping[str, float]) -> None:
+    log.event(EPOCH, f"{model}, {line}", {"model": model, **record})
 
 
 def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
@@ -338,7 +345,7 @@ def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
     models = {}
     for name in prepared.config.evaluation.baselines:
         model = build(resolve(name, MODELS, "model").Config(name=name), prepared)
-        fit_model(model, prepared, log)
+        fit_model(model, prepared, log, name=name)
         models[name] = model
     return models
 

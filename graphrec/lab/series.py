@@ -6,7 +6,8 @@ from pathlib import Path
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
 from graphrec.files import write_json
-from graphrec.lab.fit import LOG, fit_in
+from graphrec.lab.fit import LOG, fit_in, is_fitted
+from graphrec.names import quantity
 from graphrec.processes import run_processes
 from graphrec.progress import step
 from graphrec.result import Result, read_result
@@ -78,7 +79,8 @@ def _train(
             own = with_settings(own, config, log)
             fit_in(folder, own)
             bar.advance(note=folder.name)
-    truth = own.open_test(f"final evaluation of {len(runs)} models of the study", log)
+    models = quantity(len(runs), "model")
+    truth = own.open_test(f"final evaluation of {models} of the study", log)
     for config, folder in runs:
         own = with_settings(own, config, log)
         model, fitted, own_log = fit_in(folder, own)  # restores what was trained above
@@ -98,7 +100,7 @@ def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: Run
     with step("Final training", len(runs)) as bar:
 
         def look() -> None:
-            bar.to(sum((folder / LOG).exists() for _, folder in runs))
+            bar.to(sum(is_fitted(folder) for _, folder in runs))
 
         failed = run_processes(words, workers, look)
     for told in failed:

@@ -1,6 +1,11 @@
 """Model + training interactions -> fitted model; resumable, and blind to the test part."""
 
-from graphrec.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from graphrec.training.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    restore_weights,
+    write_checkpoint,
+)
 from graphrec.training.fit import CheckpointPolicy, FitResult, fit
 
 __all__ = [
@@ -9,5 +14,6 @@ __all__ = [
     "FitResult",
     "fit",
     "read_checkpoint",
+    "restore_weights",
     "write_checkpoint",
 ]

@@ -15,7 +15,7 @@ from graphrec.errors import ConfigError, DataError
 from graphrec.files import write_json
 from graphrec.lab.series import train_series
 from graphrec.models import MODELS
-from graphrec.names import resolve
+from graphrec.names import quantity, resolve
 from graphrec.processes import stoppable
 from graphrec.progress import step, track
 from graphrec.result import environment
@@ -155,7 +155,7 @@ def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:
     log.event(
         "study",
         f"Study {study.study_name}: {goals}; {config.tune.sampler}, pruner {config.tune.pruner}, "
-        f"{config.tune.trials} trials{limit}; {len(counted(study))} done",
+        f"{quantity(config.tune.trials, 'trial')}{limit}; {len(counted(study))} done",
         {"objectives": names, "directions": list(ways), "trials": config.tune.trials},
     )
 
