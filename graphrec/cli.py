@@ -28,7 +28,7 @@ from graphrec.features.encode import reads_train
 from graphrec.features.pretrained import EncodedModality
 from graphrec.fusion import FUSIONS
 from graphrec.models import MODELS
-from graphrec.names import folder_name, quantity
+from graphrec.names import folder_name, quantity, without_imports
 from graphrec.recommend import recommend as recommend_from
 from graphrec.result import Result, read_result
 from graphrec.run import run as run_config
@@ -333,14 +333,36 @@ def check(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
     ] = None,
+    imports: Annotated[
+        bool,
+        typer.Option("--import", help="Also check classes of your own; this runs their code."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Validate configurations without running them.
 
     Example: graphrec check paper_configs/quickstart.toml
     """
-    checked = {str(path): config_hash(load_config(path, overrides or [])) for path in configs}
-    show.print_pairs("valid", checked, as_json)
+    checked: dict[str, str | None] = {}
+    for path in configs:
+        skipped: list[str] = []
+        if imports:
+            config = load_config(path, overrides or [])
+        else:
+            with without_imports() as skipped:
+                config = load_config(path, overrides or [])
+        checked[str(path)] = None if skipped else config_hash(config)
+        for name in dict.fromkeys(skipped):
+            show.stderr().print(
+                f"{path}: {name} was not imported, so its settings are not checked. Add --import "
+                f"to check them, if you trust its code.",
+                soft_wrap=True,
+            )
+    if as_json:
+        print(json.dumps(checked))  # noqa: T201
+        return
+    rows = [[path, digest[:16] if digest else "-"] for path, digest in checked.items()]
+    show.print_table("valid", ["configuration", "hash"], rows)
 
 
 @app.command()

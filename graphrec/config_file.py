@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from graphrec.config import Json, RunConfig
 from graphrec.errors import ConfigError
 from graphrec.explain import explain
+from graphrec.names import not_imported
 
 
 def parse_override(text: str) -> tuple[list[str], Json]:
@@ -69,7 +70,7 @@ def build_config(table: Mapping[str, Json], overrides: Iterable[str] = ()) -> Ru
         ConfigError: one sentence per problem, with the key, what is allowed and the nearest name.
     """
     config = validate(apply_overrides(dict(table), overrides))
-    if config.search:
+    if config.search and not not_imported():
         from graphrec.tuning.space import Space
 
         Space(config, config.search)

@@ -27,8 +27,7 @@ from graphrec.features.interactions import Side
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
 from graphrec.missing import remove_and_fill
-from graphrec.models import MODELS, Inputs, Model
-from graphrec.names import resolve
+from graphrec.models import Inputs, Model, model_of
 from graphrec.outputs import summarise, write_tables
 from graphrec.progress import step
 from graphrec.result import Result, environment, read_result, write_result
@@ -180,7 +179,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     device = device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *config.evaluation.baselines)
-    model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
+    model_class, *baselines = map(model_of, names)
     require_readers(config, model_class)
     require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
     with log.stage("load"):
@@ -279,7 +278,7 @@ def _log_features(log: RunLog, title: str, features: Features, side: Side) -> No
 
 def build(config: ModelConfig, prepared: Prepared) -> Model:
     """Make a model; it is given the training part and nothing else of the split."""
-    model_class = resolve(config.name, MODELS, "model")
+    model_class = model_of(config.name)
     inputs = Inputs(
         train=prepared.split.train,
         rng=torch_stream(prepared.config.run.seed, "init"),
@@ -344,7 +343,7 @@ def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
     """Fit the baselines, with their default settings, on the same split."""
     models = {}
     for name in prepared.config.evaluation.baselines:
-        model = build(resolve(name, MODELS, "model").Config(name=name), prepared)
+        model = build(model_of(name).Config(name=name), prepared)
         fit_model(model, prepared, log, name=name)
         models[name] = model
     return models

@@ -19,8 +19,8 @@ from graphrec.files import write_json
 from graphrec.lab.record import LabResult, Row, row_of
 from graphrec.lab.series import folder_of, is_finished, seeded, train_series
 from graphrec.lab.variants import Variant, folders
-from graphrec.models import MODELS
-from graphrec.names import nearest, resolve
+from graphrec.models import MODELS, model_of
+from graphrec.names import nearest
 from graphrec.processes import stoppable
 from graphrec.progress import track
 from graphrec.result import Result, environment
@@ -54,7 +54,7 @@ def require_modalities(config: RunConfig, study: str) -> None:
         ConfigError: it is one, or has a teacher.
     """
     require_no_teacher(config, study)
-    model = resolve(config.model.name, MODELS, "model")
+    model = model_of(config.model.name)
     if not model.uses_modalities:
         readers = ", ".join(name for name, each in MODELS.items() if each.uses_modalities)
         raise ConfigError(

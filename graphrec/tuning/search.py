@@ -14,8 +14,8 @@ from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
 from graphrec.files import write_json
 from graphrec.lab.series import train_series
-from graphrec.models import MODELS
-from graphrec.names import quantity, resolve
+from graphrec.models import model_of
+from graphrec.names import quantity
 from graphrec.processes import stoppable
 from graphrec.progress import step, track
 from graphrec.result import environment
@@ -124,7 +124,7 @@ def space_of(config: RunConfig) -> Space:
     """
     if config.search:
         return Space(config, config.search)
-    space = Space.default(config, resolve(config.model.name, MODELS, "model").search)
+    space = Space.default(config, model_of(config.model.name).search)
     if not space.ranges:
         raise ConfigError(
             f"Model {config.model.name!r} has no default search space. Add a table [search], as "
