@@ -16,7 +16,7 @@ from graphrec import report as reports
 from graphrec.cite import citable, citation
 from graphrec.cli_data import JsonFlag, data_app
 from graphrec.cli_explain import print_explained
-from graphrec.config import Json, RunConfig
+from graphrec.config import FeatureConfig, Json, RunConfig
 from graphrec.config_file import config_hash, differing_settings, load_config, read_table
 from graphrec.datasets import CATALOG, load, split
 from graphrec.doctor import diagnose
@@ -25,7 +25,7 @@ from graphrec.evaluation import METRICS, PRESETS
 from graphrec.features import ENCODERS, Modality
 from graphrec.features import encode as encode_features
 from graphrec.features.encode import reads_train
-from graphrec.features.pretrained import EncodedModality
+from graphrec.features.pretrained import DOWNLOADED, EncodedModality
 from graphrec.fusion import FUSIONS
 from graphrec.models import MODELS
 from graphrec.names import folder_name, quantity, without_imports
@@ -119,9 +119,15 @@ def _with_flags(
             f"features.{name}.{key}=true"
             for name, table in features.items()
             for key, given in flags.items()
-            if given and hasattr(table, key)
+            if given and _takes(table, key)
         ),
     ]
+
+
+def _takes(table: FeatureConfig, key: str) -> bool:
+    """Whether a flag means something to an encoder: weights are downloaded of two kinds only."""
+    downloaded = key != "allow_download" or table.encoder.startswith(DOWNLOADED)
+    return hasattr(table, key) and downloaded
 
 
 def _run_folder(config: RunConfig, resume: bool) -> Path:

@@ -15,9 +15,6 @@ KEY_WIDTH, TEXT_WIDTH = 24, 12
 """A longer text goes on in the next line where there is too little room; the key is the first
 column."""
 
-WISHED_KEY = 40
-"""Room goes to the key first, up to so many columns: names are there to be copied."""
-
 BORDERS = 3
 """Columns of the terminal beside each cell; the table has one more."""
 
@@ -61,16 +58,14 @@ def _table(columns: Sequence[Sequence[str]], width: int, *, lines: bool) -> Tabl
 
 
 def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The widths of the columns: the narrowest ones, and what room is left goes to the texts."""
+    """The least widths, and what room is left goes to the narrowest texts that are not whole."""
     widths = [_least(column, TEXT_WIDTH if at else KEY_WIDTH) for at, column in enumerate(columns)]
     wanted = [_longest(column) for column in columns]
     for _ in range(width - 1 - sum(widths) - BORDERS * len(widths)):
-        lack = [want - size for want, size in zip(wanted, widths, strict=True)]
-        if max(lack) <= 0:
+        broken = [at for at, want in enumerate(wanted) if want > widths[at]]
+        if not broken:
             break
-        if lack[0] > 0 and widths[0] < WISHED_KEY:
-            lack[0] = width
-        widths[lack.index(max(lack))] += 1
+        widths[min(broken, key=widths.__getitem__)] += 1
     return widths
 
 
