@@ -156,24 +156,24 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "fingerprints": ("dataset", "split", "features", "protocol"),
     "protocol": ("name",),
     "metrics": ("valid", "test"),
-    "environment": ("versions", "git"),
+    "environment.versions": ("graphrec", "torch"),
+    "environment.git": (),
 }
-"""Keys that every reader of a result relies on, by field."""
+"""Keys that every reader of a result relies on, by the table that holds them."""
 
 
 def _lacks(content: Mapping[str, Json]) -> str:
     """Say which key is missing that every result has; empty if none is."""
-    for name, keys in NEEDED.items():
-        table = content.get(name, {})
+    for where, keys in {**NEEDED, "metrics.test": ()}.items():
+        table: Json = dict(content)
+        for name in where.split("."):
+            table = table.get(name) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            return f"{where} is no table"
         for key in keys:
-            if not isinstance(table, dict) or key not in table:
-                return f"its field {name!r} has no {key!r}"
-    return "" if _test_metrics(content) else "it has no test metric"
-
-
-def _test_metrics(content: Mapping[str, Json]) -> Json:
-    metrics = content["metrics"]
-    return metrics["test"] if isinstance(metrics, dict) else None
+            if key not in table:
+                return f"{where} has no {key!r}"
+    return "" if table else "it has no test metric"
 
 
 def environment() -> dict[str, Json]:

@@ -11,7 +11,7 @@ from graphrec.escaping import visible
 FIGURE = re.compile(r"(?:[-+±\d.,:%/()\[\]\s]|e[-+]|to|nan|inf)*")
 """A cell that must not be broken: a number, a mean with its deviation, or an interval."""
 
-KEY_WIDTH, TEXT_WIDTH = 24, 12
+KEY_WIDTH, TEXT_WIDTH = 20, 12
 """A longer text goes on in the next line where there is too little room; the key is the first
 column."""
 
