@@ -9,6 +9,8 @@ from graphrec.escaping import one_line
 
 Row = Mapping[str, object]
 HEADER = ("user", "recommended", "score", "share and change", "because")
+LEAST = (10, 14, 8, 18, 14)
+"""Columns of the terminal: with their borders 80."""
 
 
 def print_explained(found: pl.DataFrame, title: str) -> None:
@@ -24,7 +26,7 @@ def print_explained(found: pl.DataFrame, title: str) -> None:
         ]
         for row in found.iter_rows(named=True)
     ]
-    show.print_table(title, HEADER, rows, lines=True)
+    show.print_table(title, HEADER, rows, lines=True, least=LEAST)
 
 
 def _modality(row: Row, name: str) -> str:

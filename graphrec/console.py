@@ -165,7 +165,12 @@ def _reporter(console: Console) -> Iterator[Reporter]:
 
 
 def print_table(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, lines: bool = False
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    lines: bool = False,
+    least: Sequence[int] = (),
 ) -> None:
     """Print a table of an answer, no wider than the console; see ``tables.layout``.
 
@@ -176,7 +181,7 @@ def print_table(
         visible(title), console.width, break_long_words=False, break_on_hyphens=False
     )
     console.print(Text(whole, style="bold"), soft_wrap=True)
-    for part in layout(header, rows, console.width, lines=lines):
+    for part in layout(header, rows, console.width, lines=lines, least=least):
         console.print(part)
 
 

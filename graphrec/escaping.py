@@ -29,7 +29,7 @@ MARKDOWN = re.compile(r"([\\`*\[\]<>|~$&])")
 EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 """An underscore that may begin or end emphasis; one inside a word is only an underscore."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA = ("=", "+", "-", "@", "\t", "\n")
 """Beginnings of a cell that a spreadsheet takes for a formula."""
 
 
@@ -67,6 +67,7 @@ def csv_cell(text: str) -> str:
 
     An escaped text is left as it is, so that escaping it again changes nothing.
     """
+    text = visible(text)
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA) and not _is_number(text) else text
 
 

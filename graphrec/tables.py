@@ -20,7 +20,12 @@ BORDERS = 3
 
 
 def layout(
-    header: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, lines: bool = False
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    *,
+    lines: bool = False,
+    least: Sequence[int] = (),
 ) -> list[Table]:
     """Lay a table out in ``width`` columns of a terminal.
 
@@ -29,25 +34,33 @@ def layout(
 
     Args:
         lines: draw a line between the rows.
+        least: how narrow a text may be, for each column.
     """
+    least = least or [KEY_WIDTH, *[TEXT_WIDTH] * (len(header) - 1)]
     columns = [
         [visible(name), *(visible(row[at]) for row in rows)] for at, name in enumerate(header)
     ]
-    groups, room = [[0]], width - 1 - _least(columns[0], KEY_WIDTH) - BORDERS
+    widths = list(map(_least, columns, least))
+    groups, room = [[0]], width - 1 - widths[0] - BORDERS
     left = room
     for at in range(1, len(columns)):
-        needed = _least(columns[at]) + BORDERS
+        needed = widths[at] + BORDERS
         if needed > left and len(groups[-1]) > 1:
             groups.append([0])
             left = room
         groups[-1].append(at)
         left -= needed
-    return [_table([columns[at] for at in group], width, lines=lines) for group in groups]
+    return [
+        _table([columns[at] for at in group], [widths[at] for at in group], width, lines=lines)
+        for group in groups
+    ]
 
 
-def _table(columns: Sequence[Sequence[str]], width: int, *, lines: bool) -> Table:
+def _table(
+    columns: Sequence[Sequence[str]], least: Sequence[int], width: int, *, lines: bool
+) -> Table:
     result = Table(show_lines=lines)
-    for at, (column, size) in enumerate(zip(columns, _widths(columns, width), strict=True)):
+    for at, (column, size) in enumerate(zip(columns, _widths(columns, least, width), strict=True)):
         figures = at > 0 and _is_figures(column)
         result.add_column(
             Text(column[0]), justify="right" if figures else "left", overflow="fold", width=size
@@ -57,10 +70,9 @@ def _table(columns: Sequence[Sequence[str]], width: int, *, lines: bool) -> Tabl
     return result
 
 
-def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int]:
+def _widths(columns: Sequence[Sequence[str]], least: Sequence[int], width: int) -> list[int]:
     """The least widths, and what room is left goes to the narrowest texts that are not whole."""
-    widths = [_least(column, TEXT_WIDTH if at else KEY_WIDTH) for at, column in enumerate(columns)]
-    wanted = [_longest(column) for column in columns]
+    widths, wanted = list(least), list(map(_longest, columns))
     for _ in range(width - 1 - sum(widths) - BORDERS * len(widths)):
         broken = [at for at, want in enumerate(wanted) if want > widths[at]]
         if not broken:
@@ -69,7 +81,7 @@ def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int]:
     return widths
 
 
-def _least(column: Sequence[str], text_width: int = TEXT_WIDTH) -> int:
+def _least(column: Sequence[str], text_width: int) -> int:
     """How narrow a column can be; the words of its heading go on in the next line."""
     words = max(map(_cells, column[0].split()), default=1)
     body = _longest(column[1:])

@@ -183,6 +183,7 @@ def _require_sound(study: optuna.Study, objectives: Sequence[str], storage: str)
         for each in trials
         for name, kind in NOTES.items()
     )
+    sound = sound and all(isinstance(name, str) for each in trials for name in each.params)
     if not sound or study.user_attrs.get("objectives") != list(objectives):
         raise DataError(
             f"The storage of the study, {storage}, is damaged: what is noted beside its trials is "
