@@ -9,6 +9,7 @@ import typer
 from graphrec import console as show
 from graphrec.cli_data import JsonFlag, Moved
 from graphrec.embeddings import write_item_embeddings
+from graphrec.names import quantity
 
 
 def command(
@@ -29,4 +30,4 @@ def command(
     if as_json:
         print(json.dumps({"path": str(out), "items": len(table), "dim": width}))  # noqa: T201
         return
-    show.stdout().print(f"{len(table):,} items, {width} values each: {out}", soft_wrap=True)
+    show.say(f"{quantity(len(table), 'item')}, {quantity(width, 'value')} each: {out}")

@@ -6,10 +6,12 @@ can be run again from anywhere. ``config_file`` reads and overrides them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
+    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -45,7 +47,7 @@ from graphrec.config_missing import MissingConfig
 from graphrec.config_tune import SearchRange, TuneConfig
 from graphrec.errors import ConfigError
 from graphrec.explain import explain
-from graphrec.names import resolve
+from graphrec.names import NotImportedError
 
 __all__ = [
     "AbsolutePath",
@@ -279,7 +281,8 @@ class RunConfig(Config):
             return table
         kind = None
         if isinstance(data.get("name"), str):
-            kind = entry_of(data["name"]).split
+            with suppress(NotImportedError):
+                kind = entry_of(data["name"]).split
         elif data.get("train") or data.get("label") or data.get("arrays"):
             kind = "given"
         return table if kind is None else {**table, "split": {**chosen, "kind": kind}}
@@ -289,7 +292,9 @@ class RunConfig(Config):
     def _catalog_defaults(cls, value: object) -> object:
         from graphrec.datasets.catalog import with_catalog_defaults
 
-        return with_catalog_defaults(value) if isinstance(value, Mapping) else value
+        with suppress(NotImportedError):
+            return with_catalog_defaults(value) if isinstance(value, Mapping) else value
+        return value
 
     @field_validator("features", "user_features", mode="before")
     @classmethod
@@ -305,6 +310,7 @@ class RunConfig(Config):
                 "encoder",
                 lambda encoder: encoder_of(encoder, side).Config,
                 f"{info.field_name}.{name}",
+                FeatureConfig,
             )
             for name, table in value.items()
         }
@@ -312,9 +318,9 @@ class RunConfig(Config):
     @field_validator("model", mode="before")
     @classmethod
     def _model_config(cls, value: object) -> object:
-        from graphrec.models import MODELS
+        from graphrec.models import model_of
 
-        return _typed(value, "name", lambda name: resolve(name, MODELS, "model").Config, "model")
+        return _typed(value, "name", lambda name: model_of(name).Config, "model", ModelConfig)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -323,7 +329,8 @@ class RunConfig(Config):
 
         require_controlled(self.controls, self.features)
         self.missing.require_features(self.features)
-        protocol_of(self.evaluation)
+        with suppress(NotImportedError):
+            protocol_of(self.evaluation)
         for metric in (*self.evaluation.metrics, *self.published):
             parse_metric(metric)
         unknown = set(self.tolerance) - set(self.published)
@@ -334,14 +341,27 @@ class RunConfig(Config):
         return self
 
 
-def _typed(value: object, key: str, config_of: Callable[[str], type[Config]], where: str) -> object:
-    """Validate a raw table with the ``Config`` class that its own ``key`` names."""
+def _typed(
+    value: object,
+    key: str,
+    config_of: Callable[[str], type[Config]],
+    where: str,
+    base: type[Config],
+) -> object:
+    """Validate a raw table with the ``Config`` class that its own ``key`` names.
+
+    Where that class is not imported, ``base`` is validated and the other settings are taken as
+    they are.
+    """
     if not isinstance(value, Mapping):
         return value
     name = value.get(key)
     if not isinstance(name, str):
         raise ConfigError(f"[{where}] needs {key} = the name of a class; see graphrec list.")
-    config_class = config_of(name)
+    try:
+        config_class = config_of(name)
+    except NotImportedError:
+        config_class = type(base.__name__, (base,), {"model_config": ConfigDict(extra="allow")})
     try:
         return config_class.model_validate(dict(value))
     except ValidationError as error:

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -38,6 +38,24 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Json) -> None:
     """Write indented JSON."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_parquet(path: Path, needed: Sequence[str], remedy: str) -> pl.DataFrame:
+    """Read a table that graphrec has written, and that has some columns.
+
+    Raises:
+        DataError: the file is missing or damaged, or lacks a column.
+    """
+    try:
+        with path.open("rb") as file:  # a path is one file, never a pattern
+            table = pl.read_parquet(file)
+            table.select(needed)
+            return table
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing. {remedy}") from error
+    except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = (str(error).splitlines() or ["it cannot be read"])[0]
+        raise DataError(f"{path} is damaged: {reason}. {remedy}") from error
 
 
 def write_parquet(path: Path, table: pl.DataFrame, notes: Mapping[str, str] | None = None) -> None:

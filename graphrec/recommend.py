@@ -19,7 +19,7 @@ from graphrec.outputs import recommendation_table
 from graphrec.result import read_result
 from graphrec.run import CHECKPOINT, Prepared, build, prepare
 from graphrec.run_log import RunLog
-from graphrec.training import read_checkpoint
+from graphrec.training import read_checkpoint, restore_weights
 
 
 def load_run(
@@ -66,7 +66,7 @@ def load_run(
         model.fit_exact()
     else:
         checkpoint = read_checkpoint(run_dir / CHECKPOINT, prepared.identity)
-        model.load_state_dict(checkpoint.group("best"))
+        restore_weights(model, checkpoint.group("best"), run_dir / CHECKPOINT)
     model.eval()
     return prepared, model
 

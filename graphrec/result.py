@@ -1,10 +1,9 @@
 """The record of a run: what was run on what, under which rules, and what came out."""
 
-import json
 import platform
 import subprocess
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -13,6 +12,7 @@ from graphrec.config import Json
 from graphrec.errors import DataError
 from graphrec.files import write_json
 from graphrec.names import nearest
+from graphrec.shapes import misfit, read_object
 
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
@@ -129,31 +129,55 @@ def read_result(run_dir: Path) -> Result:
     Raises:
         DataError: the run is not finished, or was written by a newer graphrec.
     """
-    path = run_dir / "result.json"
+    path, remedy = run_dir / "result.json", "Run again in another folder."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, remedy)
     except FileNotFoundError as error:
         raise DataError(
             f"{run_dir} holds no result.json: it is no run folder, or the run is not finished "
             f"(finish it with graphrec run CONFIG --out {run_dir} --resume)."
         ) from error
-    except OSError as error:
-        raise DataError(f"{run_dir} is no run folder: {error.strerror}.") from error
-    except ValueError as error:
-        raise DataError(f"{path} is malformed: {error}.") from error
-    if not isinstance(content, dict) or content.get("schema_version") is None:
-        raise DataError(f"{path} is malformed: it holds no result of a run.")
+    if content.get("schema_version") is None:
+        raise DataError(f"{path} is malformed: it holds no result of a run. {remedy}")
     if content["schema_version"] not in READABLE:
         raise DataError(
             f"{path} has schema version {content['schema_version']}, this graphrec reads "
             f"{' and '.join(map(str, READABLE))}. Read it with the graphrec that wrote it."
         )
-    try:
-        content["verdicts"] = [Verdict(**verdict) for verdict in content["verdicts"]]
-        content["examples"] = [Example(**example) for example in content["examples"]]
-        return Result(**content)
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path} is malformed: {error}. Run again in another folder.") from error
+    wrong = misfit(content, Result) or _lacks(content)
+    if wrong:
+        raise DataError(f"{path} is malformed: {wrong}. {remedy}")
+    result = Result(**content)  # type: ignore[arg-type]
+    return replace(
+        result,
+        verdicts=[Verdict(**verdict) for verdict in result.verdicts],  # type: ignore[arg-type]
+        examples=[Example(**example) for example in result.examples],  # type: ignore[arg-type]
+    )
+
+
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "config": ("run", "model"),
+    "fingerprints": ("dataset", "split", "features", "protocol"),
+    "protocol": ("name",),
+    "metrics": ("valid", "test"),
+    "environment.versions": ("graphrec", "torch"),
+    "environment.git": (),
+}
+"""Keys that every reader of a result relies on, by the table that holds them."""
+
+
+def _lacks(content: Mapping[str, Json]) -> str:
+    """Say which key is missing that every result has; empty if none is."""
+    for where, keys in {**NEEDED, "metrics.test": ()}.items():
+        table: Json = dict(content)
+        for name in where.split("."):
+            table = table.get(name) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            return f"{where} is no table"
+        for key in keys:
+            if key not in table:
+                return f"{where} has no {key!r}"
+    return "" if table else "it has no test metric"
 
 
 def openings_of(results: Iterable[Iterable[Result]]) -> list[str]:

@@ -6,6 +6,7 @@ valid -> the test part is opened -> Result.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,7 @@ from graphrec.features import Features
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
 from graphrec.identity import experiment_identity, training_identity
-from graphrec.models import MODELS, Inputs, Model
-from graphrec.names import resolve
+from graphrec.models import Inputs, Model, model_of
 from graphrec.outputs import summarise, write_tables
 from graphrec.progress import step
 from graphrec.result import Result, environment, read_result, write_result
@@ -43,7 +43,7 @@ from graphrec.run_folder import (
     holds_result_of,
     require_same_data,
 )
-from graphrec.run_log import RunLog, openings_in
+from graphrec.run_log import EPOCH, RunLog, openings_in
 from graphrec.training import CheckpointPolicy, FitResult, fit, require_resumable
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -108,10 +108,8 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
         log.event("continued", f"Training went on from {change}")
     with log.stage("baselines"):
         baselines = fit_baselines(prepared, log)
-    with log.stage("evaluate"):
-        truth = prepared.open_test("final evaluation", log)
-        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
-    return conclude(out, prepared, model, fitted, truth, beside, log)
+    truth = prepared.open_test("final evaluation", log)
+    return conclude(out, prepared, model, fitted, truth, baselines, log)
 
 
 def conclude(
@@ -120,11 +118,12 @@ def conclude(
     model: Model,
     fitted: FitResult,
     truth: Interactions,
-    beside: dict[str, Evaluation],
+    baselines: Mapping[str, Model],
     log: RunLog,
 ) -> Result:
     """Measure a fitted model on valid and on the opened test part; write tables and record."""
     with log.stage("evaluate"):
+        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
     with log.stage("tables"):
@@ -215,7 +214,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     device = device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *config.evaluation.baselines)
-    model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
+    model_class, *baselines = map(model_of, names)
     require_readers(config, model_class)
     require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
     with log.stage("load"):
@@ -269,7 +268,7 @@ def _what_content_follows_from(config: RunConfig) -> tuple[object, ...]:
 
 def build(config: ModelConfig, prepared: Prepared) -> Model:
     """Make a model; it is given the training part and nothing else of the split."""
-    model_class = resolve(config.name, MODELS, "model")
+    model_class = model_of(config.name)
     inputs = Inputs(
         train=prepared.split.train,
         rng=torch_stream(prepared.config.run.seed, "init"),
@@ -290,10 +289,12 @@ def fit_model(
     log: RunLog,
     checkpoint: CheckpointPolicy | None = None,
     watch: Callable[[float], None] | None = None,
+    name: str | None = None,
 ) -> FitResult:
     """Solve or train; the epoch is chosen by the rule of the protocol.
 
-    ``watch`` is told every score of the metric that chooses, and ends training if it raises.
+    ``watch`` is told every score of the metric that chooses, and ends training if it raises. Each
+    epoch is an event of the log as it ends, under ``name``, by default that of the run's model.
     """
     if model.closed_form:
         model.fit_exact()
@@ -320,15 +321,20 @@ def fit_model(
         metric=protocol.valid_metric,
         part="test" if protocol.selection == "best_test_epoch" else "valid",
         checkpoint=checkpoint,
+        told=partial(_log_epoch, log, prepared.config.model.name if name is None else name),
     )
+
+
+def _log_epoch(log: RunLog, model: str, line: str, record: Mapping[str, float]) -> None:
+    log.event(EPOCH, f"{model}, {line}", {"model": model, **record})
 
 
 def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
     """Fit the baselines, with their default settings, on the same split."""
     models = {}
     for name in prepared.config.evaluation.baselines:
-        model = build(resolve(name, MODELS, "model").Config(name=name), prepared)
-        fit_model(model, prepared, log)
+        model = build(model_of(name).Config(name=name), prepared)
+        fit_model(model, prepared, log, name=name)
         models[name] = model
     return models
 

@@ -15,6 +15,9 @@ from graphrec.errors import DataError
 
 logger = logging.getLogger("graphrec")
 
+EPOCH = "epoch"
+"""The event of an epoch that ended; a terminal shows a bar instead of its line."""
+
 
 def read_events(path: Path | None) -> list[dict[str, Json]]:
     """Return the events of a log file, none if there is no file; a line cut by a kill is left out.
@@ -69,7 +72,7 @@ class RunLog:
         Raises:
             DataError: the log cannot be written.
         """
-        logger.info(message)
+        logger.info(message, extra={"event": kind})
         record = {"time": datetime.now(UTC).isoformat(), "event": kind, "message": message}
         self._append(json.dumps(record | dict(details or {})) + "\n")
 
@@ -88,9 +91,11 @@ class RunLog:
             ) from error
 
     def steps(self, steps: tuple[Step, ...]) -> None:
-        """Record cleaning steps with their rows in and out."""
+        """Record those cleaning steps that changed the number of rows."""
         for step in steps:
             dropped = step.rows_in - step.rows_out
+            if not dropped:
+                continue
             message = f"{step.name}: {step.rows_in:,} -> {step.rows_out:,} rows"
             note = f" ({step.note})" if step.note else ""
             details: dict[str, Json] = {

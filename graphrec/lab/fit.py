@@ -19,10 +19,16 @@ def fit_in(folder: Path, prepared: Prepared) -> tuple[Model, FitResult, RunLog]:
     log = RunLog()
     with log.stage("build"):
         model = build(prepared.config.model, prepared)
+    log.write_to(folder / LOG)
     with log.stage("fit"):
         fitted = fit_model(model, prepared, log, prepared.checkpoint_in(folder, resume=True))
-    log.write_to(folder / LOG)
     return model, fitted, log
+
+
+def is_fitted(folder: Path) -> bool:
+    """Whether the log of a run says that its training has ended."""
+    log = folder / LOG
+    return log.exists() and '"stage": "fit"' in log.read_text(encoding="utf-8", errors="replace")
 
 
 if __name__ == "__main__":

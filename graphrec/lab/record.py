@@ -1,6 +1,5 @@
 """What a study of variants leaves: ``<study>.json``, ``<study>.csv``, lines of a results file."""
 
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +11,7 @@ import polars as pl
 from graphrec.config import Json
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
-from graphrec.report import RUN_KEY, append_records, identity_columns, spread
+from graphrec.report import RUN_KEY, append_records, identity_columns, spread, table_csv
 
 SCHEMA_VERSION = 1
 
@@ -133,9 +132,7 @@ def write_result(out: Path, result: LabResult) -> None:
         ],
         infer_schema_length=None,
     )
-    buffer = io.BytesIO()
-    table.write_csv(buffer)
-    write_bytes(out / f"{result.study}.csv", buffer.getvalue())
+    write_bytes(out / f"{result.study}.csv", table_csv(table))
 
 
 def _figures(row: Row) -> dict[str, float | str | None]:

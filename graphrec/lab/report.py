@@ -12,6 +12,7 @@ from graphrec.config import Json
 from graphrec.drawing import as_svg
 from graphrec.files import write_bytes
 from graphrec.lab.record import LabResult, Row, cells, reasons
+from graphrec.names import quantity
 from graphrec.page import html_table, inlined, paragraphs, write_page
 
 ROW_INCHES, PANEL_INCHES = 0.32, (4.2, 3.4)
@@ -23,9 +24,11 @@ def write_report(out: Path, result: LabResult, figure: Figure) -> None:
     write_bytes(out / f"{result.study}.svg", svg.encode())
     title = f"{result.name}: {result.study}"
     seeds = ", ".join(map(str, result.seeds))
+    several = len(result.seeds) > 1
+    spread_over = f" and deviation over the seeds {seeds}" if several else f", seed {seeds}"
     facts = [
         f"Model {result.model} on {result.dataset}: {result.metric} on test, mean over "
-        f"{result.users:,} users and deviation over the seeds {seeds}.",
+        f"{quantity(result.users, 'user')}{spread_over}.",
         "Differences: 95% interval over users and seeds; p of a paired t-test over users, "
         "adjusted by Holm's method over all comparisons below.",
         f"Test part opened: {'; '.join(result.test_openings)}.",

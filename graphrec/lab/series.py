@@ -7,7 +7,8 @@ from graphrec.claim import claimed
 from graphrec.config import RunConfig
 from graphrec.files import write_json
 from graphrec.identity import differing_settings, experiment_identity, stored_config
-from graphrec.lab.fit import LOG, fit_in
+from graphrec.lab.fit import fit_in, is_fitted
+from graphrec.names import quantity
 from graphrec.processes import run_processes
 from graphrec.progress import step
 from graphrec.report import COMPARABLE, require_comparable
@@ -101,8 +102,9 @@ def _train(
             with claimed(folder):
                 fit_in(folder, own)
             bar.advance(note=folder.name)
+    models = quantity(len(runs), "model")
     own.split.test.openings += openings_in(log.path)
-    truth = own.open_test(f"final evaluation of {len(runs)} models of the study", log)
+    truth = own.open_test(f"final evaluation of {models} of the study", log)
     for config, folder in runs:
         own = with_settings(own, config, log)
         with claimed(folder):
@@ -123,7 +125,7 @@ def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: Run
     with step("Final training", len(runs)) as bar:
 
         def look() -> None:
-            bar.to(sum((folder / LOG).exists() for _, folder in runs))
+            bar.to(sum(is_fitted(folder) for _, folder in runs))
 
         failed = run_processes(words, workers, look)
     for told in failed:

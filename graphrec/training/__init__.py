@@ -1,6 +1,11 @@
 """Model + training interactions -> fitted model; resumable, and blind to the test part."""
 
-from graphrec.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from graphrec.training.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    restore_weights,
+    write_checkpoint,
+)
 from graphrec.training.fit import CheckpointPolicy, FitResult, fit, require_resumable
 
 __all__ = [
@@ -10,5 +15,6 @@ __all__ = [
     "fit",
     "read_checkpoint",
     "require_resumable",
+    "restore_weights",
     "write_checkpoint",
 ]

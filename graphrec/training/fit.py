@@ -15,12 +15,30 @@ from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.sampling import SAMPLING, NegativeSampler
 from graphrec.errors import ConfigError, TrainingError
 from graphrec.models.base import Batch, Model
-from graphrec.progress import step
+from graphrec.progress import EPOCHS, step
 from graphrec.rng import stream_seed, torch_stream
-from graphrec.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from graphrec.shapes import misfit
+from graphrec.training.checkpoint import (
+    Checkpoint,
+    damaged,
+    read_checkpoint,
+    restore_weights,
+    write_checkpoint,
+)
 from graphrec.training.memory import keep_freed_memory
 
 Validate = Callable[[Model], Mapping[str, float]]
+
+Told = Callable[[str, Mapping[str, float]], None]
+"""Is given the line and the figures of each epoch as it ends."""
+
+
+def _silent(line: str, record: Mapping[str, float]) -> None:
+    """Say nothing: a library is quiet."""
+
+
+MOMENTS = frozenset(("step", "exp_avg", "exp_avg_sq"))
+"""State of Adam for each parameter."""
 
 
 @dataclass
@@ -81,6 +99,7 @@ def fit(
     metric: str = "",
     part: str = "valid",
     checkpoint: CheckpointPolicy | None = None,
+    told: Told = _silent,
 ) -> FitResult:
     """Train ``model`` in place; afterwards it holds the weights of the best epoch.
 
@@ -89,6 +108,7 @@ def fit(
             the last weights.
         metric: the metric that chooses the epoch; larger is better, the first best wins.
         part: what ``validate`` measures on, as named in the history.
+        told: is given a line and the record of each epoch as it ends.
 
     Raises:
         TrainingError: a loss term is not finite (epoch, batch and term are named), or the
@@ -108,7 +128,7 @@ def fit(
         return _finish(model, best, result)
     sampler = NegativeSampler(train, config.negatives, device)
     epochs_done = len(result.history)
-    with step("Training", config.max_epochs, epochs_done) as progress:
+    with step(EPOCHS, config.max_epochs, epochs_done) as progress:
         for epoch in range(epochs_done + 1, config.max_epochs + 1):
             if _exhausted(result, config):
                 break
@@ -123,7 +143,9 @@ def fit(
             result.history.append(record)
             if epoch % config.checkpoint_every == 0:
                 _save(checkpoint, model, best, optimizer, result)
-            progress.advance(note=_note(record, f"{part}/{metric}", result))
+            note = _note(record, f"{part}/{metric}", result)
+            told(f"epoch {epoch} of {config.max_epochs}: {note}", record)
+            progress.advance(note=note)
     if validate is None or len(result.history) % config.eval_every == 0:
         _keep_last(checkpoint, model, best, optimizer, result)
     result.stopped = "patience" if _exhausted(result, config) else "max_epochs"
@@ -293,30 +315,26 @@ def _restore(
     config: TrainingConfig,
 ) -> tuple[FitResult, dict[str, Tensor]]:
     """Load where training stands; a finished one goes on if its limits have been raised."""
-    saved = read_checkpoint(checkpoint.path, checkpoint.identity)
-    result = _result_in(saved)
+    saved, path = read_checkpoint(checkpoint.path, checkpoint.identity), checkpoint.path
+    result = _result_in(saved, path)
     if result.stopped:
         saved = _where_to_go_on(checkpoint, saved, config)
-        result = _result_in(saved)
+        result = _result_in(saved, path)
+    best = saved.group("best")
+    restore_weights(model.lasting(), best, path)  # finds what is damaged before any training
     if not result.stopped:
-        model.load_state_dict(saved.group("model"))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in saved.group("optimizer").items():
-            index, _, moment = name.partition(".")
-            moments.setdefault(int(index), {})[moment] = tensor
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        restore_weights(model, saved.group("model"), path)
+        _restore_moments(optimizer, saved.group("optimizer"), path)
         result.continued += _changes(saved, checkpoint.circumstances, len(result.history))
-    best = {
-        name: tensor.to(next(model.parameters()).device)
-        for name, tensor in saved.group("best").items()
-    }
-    return result, best
+    device = next(model.parameters()).device
+    return result, {name: tensor.to(device) for name, tensor in best.items()}
 
 
-def _result_in(saved: Checkpoint) -> FitResult:
-    fields = saved.state["result"]
-    assert isinstance(fields, dict)
+def _result_in(saved: Checkpoint, path: Path) -> FitResult:
+    fields = saved.state.get("result")
+    wrong = misfit(fields, FitResult)
+    if wrong or not isinstance(fields, dict):
+        raise damaged(path, f"the state of the training: {wrong}")
     return FitResult(**fields)  # type: ignore[arg-type]
 
 
@@ -328,7 +346,7 @@ def require_resumable(checkpoint: CheckpointPolicy, config: TrainingConfig) -> N
     """
     if checkpoint.resume:
         saved = read_checkpoint(checkpoint.path, checkpoint.identity)
-        if _result_in(saved).stopped:
+        if _result_in(saved, checkpoint.path).stopped:
             _where_to_go_on(checkpoint, saved, config)
 
 
@@ -341,7 +359,7 @@ def _where_to_go_on(
         TrainingError: more are to be trained, and that state was not kept.
     """
     if checkpoint.last is None or not checkpoint.last.exists():
-        result = _result_in(finished)
+        result = _result_in(finished, checkpoint.path)
         if len(result.history) < config.max_epochs and not _exhausted(result, config):
             raise TrainingError(
                 f"Checkpoint {checkpoint.path} holds the best weights of a finished training, and "
@@ -350,7 +368,7 @@ def _where_to_go_on(
             )
         return finished
     last = read_checkpoint(checkpoint.last, checkpoint.identity)
-    result = _result_in(last)
+    result = _result_in(last, checkpoint.last)
     over = len(result.history) >= config.max_epochs or _exhausted(result, config)
     return finished if over else last
 
@@ -364,3 +382,21 @@ def _changes(saved: Checkpoint, now: Mapping[str, Json], epoch: int) -> list[str
         for name, value in now.items()
         if name in before and before[name] != value
     ]
+
+
+def _restore_moments(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    """Give the optimizer its moments, which must be those of its parameters."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, moment = name.partition(".")
+        known = index.isdecimal() and int(index) < len(parameters) and moment in MOMENTS
+        if not known or tensor.shape not in ((), parameters[int(index)].shape):
+            raise damaged(path, f"{name!r} is no state of its optimizer")
+        moments.setdefault(int(index), {})[moment] = tensor
+    if any(found.keys() != MOMENTS for found in moments.values()):
+        raise damaged(path, "a part of the state of its optimizer is missing")
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})

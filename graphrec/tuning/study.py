@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from traceback import walk_tb
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -39,6 +40,17 @@ HERE = this_process()
 
 ATTEMPTS = 3
 """A trial whose worker died so often is not tried again."""
+
+NOTES: Mapping[str, type[int] | type[str]] = {
+    "attempt": int,
+    "epochs": int,
+    "best_epoch": int,
+    "parameters": int,
+    "why": str,
+    "error": str,
+    "stopped": str,
+}
+"""Attributes of trials that graphrec writes, and their types."""
 
 
 def connect(storage: str) -> BaseStorage:
@@ -93,17 +105,23 @@ def storage_errors(storage: str) -> Iterator[None]:
         cause = _storage_cause(error)
         if cause is None:
             raise
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise DataError(
-            f"The storage of the study, {storage}, cannot be used: {str(cause).splitlines()[0]}. "
-            f"Make sure that it is there, writable and not locked; the same command goes on."
+            f"The storage of the study, {storage}, cannot be used: {reason}. Make sure that it is "
+            f"there, whole, writable and not locked; the same command goes on."
         ) from error
 
 
 def _storage_cause(error: BaseException | None) -> BaseException | None:
-    """The innermost error of the storage among an error and what led to it."""
+    """The innermost error of the storage among an error and what led to it.
+
+    A damaged file makes optuna's storages raise any kind of error.
+    """
     found = None
     while error is not None:
-        if isinstance(error, SQLAlchemyError | OSError):
+        frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+        in_storage = any(name.startswith("optuna.storages") for name in frames)
+        if isinstance(error, SQLAlchemyError | OSError) or in_storage:
             found = error
         error = error.__cause__ or error.__context__
     return found
@@ -137,6 +155,7 @@ def study_of(
             study.set_user_attr("objectives", list(objectives))
             study.set_metric_names(list(objectives))
             return study
+        _require_sound(study, objectives, storage)
     different = differing_keys(known, _as_known(json.loads(json.dumps(identity)), known))
     if different:
         raise ConfigError(
@@ -145,6 +164,33 @@ def study_of(
             f"or run.name."
         )
     return study
+
+
+def _require_sound(study: optuna.Study, objectives: Sequence[str], storage: str) -> None:
+    """Refuse a study whose notes are not those that graphrec writes.
+
+    Raises:
+        DataError: its objectives or the workers of its trials are damaged.
+    """
+    trials = study.get_trials(deepcopy=False)
+    workers = [each.user_attrs.get("worker", HERE) for each in trials]
+    sound = all(
+        isinstance(each, dict)
+        and isinstance(each.get("host"), str)
+        and isinstance(each.get("pid"), int)
+        for each in workers
+    )
+    sound = sound and all(
+        isinstance(each.user_attrs.get(name, kind()), kind)
+        for each in trials
+        for name, kind in NOTES.items()
+    )
+    sound = sound and all(isinstance(name, str) for each in trials for name in each.params)
+    if not sound or study.user_attrs.get("objectives") != list(objectives):
+        raise DataError(
+            f"The storage of the study, {storage}, is damaged: what is noted beside its trials is "
+            f"not what graphrec writes. Choose another --out or --storage."
+        )
 
 
 def _as_known(identity: dict[str, Json], known: Mapping[str, Json]) -> Json:

@@ -153,6 +153,16 @@ def test_without_network_the_error_says_which_file_to_put_where(posters, monkeyp
     monkeypatch.setenv("TORCH_HOME", str(posters.parent))
     expected = r"checkpoints/resnet18-f37072fd\.pth does not exist .*no network.* Fetch https://"
     with pytest.raises(DataError, match=expected):
+        encode(posters, encoder="torchvision:resnet18", allow_download=True)
+
+
+def test_published_weights_are_never_downloaded_unless_that_is_allowed(posters, monkeypatch):
+    def download(*_: object, **__: object) -> None:
+        raise AssertionError("downloaded")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setenv("TORCH_HOME", str(posters.parent))
+    with pytest.raises(ConfigError, match=r"resnet18-f37072fd\.pth.*allow_download = true"):
         encode(posters, encoder="torchvision:resnet18")
 
 

@@ -282,3 +282,25 @@ def test_lost_trials_do_not_change_what_is_proposed() -> None:
         return [each.params["x"] for each in study.trials if each.values]
 
     assert values(lose=True) == values(lose=False)
+
+
+@pytest.mark.parametrize("name", ["study.db", "study.journal"])
+@pytest.mark.parametrize("damage", ["cut", "noise"])
+def test_a_damaged_storage_is_one_sentence(name: str, damage: str, tmp_path: Path) -> None:
+    """A journal with a damaged line raised whatever optuna's parser met: KeyError, JSON errors."""
+    path = tmp_path / name
+    storage = f"sqlite:///{path}" if name.endswith("db") else str(path)
+    made(storage)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    changed = {"cut": content[:middle], "noise": b"{not a study" + content[12:]}[damage]
+    path.write_bytes(changed + b"\n{broken\n" if name.endswith("journal") else changed)
+    with pytest.raises(DataError, match=r"cannot be used: .*the same command goes on"):
+        made(storage)
+
+
+def test_damaged_notes_beside_a_trial_are_one_sentence(storage: str) -> None:
+    study = made(storage)
+    study.enqueue_trial({}, user_attrs={"worker": {"host": 1}})
+    with pytest.raises(DataError, match="is damaged: what is noted beside its trials"):
+        made(storage)
