@@ -19,10 +19,14 @@ CONTENT = bytes(range(256)) * 40
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves ``files``; the first request for a name in ``cut`` breaks off half-way."""
+    """Serves ``files``; the first request for a name in ``cut`` breaks off half-way.
+
+    A name in ``whole`` is answered with 200 and the whole content, whatever part was asked for.
+    """
 
     files: ClassVar[dict[str, bytes]] = {}
     cut: ClassVar[set[str]] = set()
+    whole: ClassVar[set[str]] = set()
     ranges: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
@@ -32,6 +36,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         wanted = self.headers.get("Range")
         self.ranges.append(wanted)
+        if self.path in self.whole:
+            wanted = None
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         if start >= len(content):
             self.send_error(416, "Range Not Satisfiable")
@@ -50,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     Handler.files, Handler.cut, Handler.ranges = {"/a.bin": CONTENT}, set(), []
+    Handler.whole = set()
     service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True)
     thread.start()
@@ -101,6 +108,20 @@ def test_a_cut_download_resumes_where_it_stopped(server: str, tmp_path: Path) ->
     assert Handler.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_server_that_cannot_resume_sends_the_whole_file_and_the_part_is_replaced(
+    server: str, tmp_path: Path
+) -> None:
+    """Appended to the part, the whole file would be a longer one that no checksum might catch."""
+    Handler.whole = {"/a.bin"}
+    (tmp_path / "a.bin.part").write_bytes(CONTENT[:100])
+    seen = Seen()
+    with reporting(seen):
+        download(Download(f"{server}/a.bin"), tmp_path)
+    assert Handler.ranges == ["bytes=100-"]
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert (seen.total, seen.done) == (len(CONTENT), len(CONTENT))
 
 
 def test_a_complete_part_is_used_as_it_is(server: str, tmp_path: Path) -> None:
