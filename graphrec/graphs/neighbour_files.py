@@ -3,7 +3,6 @@
 import hashlib
 import io
 import logging
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -155,10 +154,10 @@ def _read_lists(path: Path, modality: str) -> tuple[Rows, npt.NDArray[np.float64
                         f"{path} has no array {name!r}.{nearest(name, arrays.files)} "
                         f"Arrays: {', '.join(arrays.files)}."
                     )
-            rows, cosines = (arrays[name] for name in names)
+            rows, cosines = (np.asanyarray(arrays[name]) for name in names)
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zip, zlib and the parser of headers raise errors of any kind
         raise _unreadable(path, error) from error
     if rows.dtype.kind not in "iu" or cosines.dtype.kind != "f" or rows.ndim != 2 or not rows.size:
         raise DataError(
