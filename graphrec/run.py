@@ -23,7 +23,7 @@ from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
 from graphrec.features import Features, Modality, encode
 from graphrec.features.controls import controlled
 from graphrec.features.interactions import Side
-from graphrec.files import write_json
+from graphrec.files import remove_half_written, write_json
 from graphrec.graphs.backends import Backend, choose_backend
 from graphrec.missing import remove_and_fill
 from graphrec.models import MODELS, Inputs, Model
@@ -62,8 +62,7 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
     with log.stage("build"):
         model = build(config.model, prepared)
         learner = taught(model, prepared)
-    for left_by_a_kill in out.glob(".*.part"):
-        left_by_a_kill.unlink()
+    remove_half_written(out)
     write_json(out / "config.json", config.model_dump(mode="json"))
     log.write_to(out / "log.jsonl")
     with log.stage("fit"):

@@ -28,8 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-os.environ |= {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
+from places import HERE  # isort: skip
 import torch
 from cases import Case, chosen_file
 from damage import damaged, restructured
@@ -53,8 +52,6 @@ TRIES = 250
 
 BLOCK = 4000
 """Inputs of a worker before another one takes over."""
-
-HERE = Path(__file__).parent
 
 
 class Slow(BaseException):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
-from graphrec.files import write_json
+from graphrec.files import remove_half_written, write_json
 from graphrec.lab.fit import LOG, fit_in
 from graphrec.processes import run_processes
 from graphrec.progress import step
@@ -112,4 +112,5 @@ def _begin(config: RunConfig, folder: Path) -> None:
     if stored.exists() and differing_settings(stored, config):
         for name in (CHECKPOINT, LOG, "result.json"):
             (folder / name).unlink(missing_ok=True)
+    remove_half_written(folder)
     write_json(stored, config.model_dump(mode="json"))

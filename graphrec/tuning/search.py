@@ -12,7 +12,7 @@ from graphrec.checks import require_no_teacher
 from graphrec.config import RunConfig
 from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
-from graphrec.files import write_json
+from graphrec.files import remove_half_written, write_json
 from graphrec.lab.series import train_series
 from graphrec.models import MODELS
 from graphrec.names import resolve
@@ -56,6 +56,7 @@ def start(
         _require_same(config, out)
         study = study_of(storage, config, objective.names, fingerprints)
         _fill_queue(study, config, space, objective)
+        remove_half_written(out)
         write_json(out / "config.json", config.model_dump(mode="json"))
         log.write_to(out / "log.jsonl")
         _announce(study, config, log)
