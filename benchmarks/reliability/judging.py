@@ -1,5 +1,6 @@
 """One fault: planted in this process, and looked for by the tests that may notice it."""
 
+from places import ROOT  # isort: skip
 import gc
 import json
 import os
@@ -14,7 +15,6 @@ import planting
 import pytest
 from lines import OPTIONS, Bits, Test, forget
 from mutations import Mutant
-from places import ROOT
 
 HANG_SECONDS = 20.0
 """A test that takes so much longer than ten times its usual seconds has noticed the fault."""

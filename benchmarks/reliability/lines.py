@@ -1,5 +1,6 @@
 """The lines of graphrec that each test runs, and which tests may notice a fault in one of them."""
 
+from places import ROOT  # isort: skip
 import functools
 import gzip
 import hashlib
@@ -16,7 +17,6 @@ import planting
 import pytest
 from forks import forked
 from mutations import Mutant
-from places import ROOT
 
 OPTIONS = ("-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line")
 

@@ -7,6 +7,7 @@ source and no test changes. Then each fault is planted in a forked process, in m
 tests that run its line are run until one fails. Faults follow from the seed alone.
 """
 
+from places import HERE, ROOT  # isort: skip
 import argparse
 import contextlib
 import difflib
@@ -24,7 +25,6 @@ from judging import HANG_SECONDS, Functions, judge
 from lines import Bits, lines_of_tests, plan
 from mutations import Mutant, mutants, named, sample
 from named_faults import NAMED
-from places import HERE, ROOT
 
 LIBRARIES = (
     *("torch", "polars", "sklearn", "pydantic", "hypothesis", "optuna", "matplotlib.pyplot"),
