@@ -15,6 +15,7 @@ from rich.markup import escape
 from graphrec import cli_distill, cli_embed, cli_fusion, cli_lab, cli_tune
 from graphrec import console as show
 from graphrec import report as reports
+from graphrec.check_files import check_files
 from graphrec.cite import citable, citation
 from graphrec.cli_data import JsonFlag, data_app
 from graphrec.cli_explain import explained
@@ -294,13 +295,20 @@ def check(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
     ] = None,
+    no_data: Annotated[bool, typer.Option("--no-data", help="Do not open the files.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Validate configurations without running them.
+    """Validate configurations and open the files they name, without running them.
 
     Example: graphrec check paper_configs/quickstart.toml
     """
-    checked = {str(path): config_hash(load_config(path, overrides or [])) for path in configs}
+    checked = {}
+    with show.showing(show.stderr()):
+        for path in configs:
+            settings = load_config(path, overrides or [])
+            if not no_data:
+                check_files(settings)
+            checked[str(path)] = config_hash(settings)
     show.print_pairs("valid", checked, as_json)
 
 

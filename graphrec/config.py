@@ -20,7 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from graphrec.config_base import DATA_FOLDER, AbsolutePath, Config, Fraction, Json, absolute
+from graphrec.config_base import (
+    DATA_FOLDER,
+    AbsolutePath,
+    Config,
+    Fraction,
+    Json,
+    TimeFormat,
+    absolute,
+)
 from graphrec.config_controls import Control, require_controlled
 from graphrec.config_data import (
     CleanConfig,
@@ -29,6 +37,7 @@ from graphrec.config_data import (
     Format,
     ItemColumn,
     SplitConfig,
+    TimeUnit,
 )
 from graphrec.config_distill import DistillConfig
 from graphrec.config_missing import MissingConfig
@@ -57,6 +66,8 @@ __all__ = [
     "RunSection",
     "SearchRange",
     "SplitConfig",
+    "TimeFormat",
+    "TimeUnit",
     "TrainingConfig",
     "TuneConfig",
     "absolute",

@@ -1,5 +1,6 @@
 """What every configuration table is made of."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -21,6 +22,16 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 """From 0 to below 1."""
 
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
+
+
+def _with_year(form: str) -> str:
+    if re.search(r"%-?[YyFDGgcxs+]", form) is None:
+        raise ValueError("must tell day, month and year, as in '%d.%m.%Y' or '%m/%d/%Y %H:%M'")
+    return form
+
+
+TimeFormat = Annotated[str, AfterValidator(_with_year)]
+"""Form of a date: %d is the day, %m the month, %Y the year, %H:%M:%S the time, %z the zone."""
 
 
 class Config(BaseModel):

@@ -1,10 +1,19 @@
 """The tables ``[data]`` and ``[split]``."""
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from graphrec.config_base import AbsolutePath, Config
+from graphrec.config_base import AbsolutePath, Config, TimeFormat
+
+MISSING_IDS = (
+    *("nan", "NaN", "NAN", "None", "none", "NONE", "null", "Null", "NULL"),
+    *("NA", "N/A", "n/a", "<NA>", "NaT"),
+)
+"""What programs write where there is no value."""
+
+TimeUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds"]
 
 
 class ColumnRule(Config):
@@ -25,10 +34,14 @@ class ColumnRule(Config):
 class CleanConfig(Config):
     """How raw rows become interactions; applied in the order of the fields."""
 
+    missing_ids: tuple[str, ...] = MISSING_IDS
+    """Texts in place of an id that stand for no id; such rows are dropped, as are empty ids."""
     rules: tuple[ColumnRule, ...] = ()
     """Row filters on raw columns: thresholds, cancelled orders, non-products."""
     duplicates: Literal["first", "last", "sum", "error"] = "first"
     """A pair seen more than once: keep the first or last row, sum the weights, or refuse."""
+    min_weight: float | None = None
+    """Keep pairs with at least this weight (a rating of 4, three plays); it needs ``weight``."""
     k_core: NonNegativeInt = 0
     """Drop users and items with fewer interactions, repeated until none is left to drop."""
 
@@ -67,7 +80,11 @@ class DataConfig(Config):
     item: str = "item"
     """Column with the item id."""
     time: str | None = None
-    """Column with the time: a number (seconds) or a date."""
+    """Column with the time: a number or a date."""
+    time_unit: TimeUnit = "seconds"
+    """Unit of times that are numbers, counted from 1970."""
+    time_format: TimeFormat | None = None
+    """Form of dates, like ``%d.%m.%Y %H:%M``; by default each date tells its own."""
     weight: str | None = None
     """Column with a rating or quantity."""
     label: str | None = None
@@ -99,6 +116,33 @@ class DataConfig(Config):
         if given and (self.train is None or self.test is None):
             raise ValueError("a given split needs both train and test")
         return self
+
+    def idle(self) -> Iterable[tuple[str, str]]:
+        """Settings of times without times, or of one of two forms of times."""
+        if self.time is None:
+            yield from ((name, "without time") for name in ("time_unit", "time_format"))
+        if self.time_format is not None:
+            yield "time_unit", "beside time_format"
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        self.require_effect()
+        if self.name is None:
+            self.require_weights(self.weight)
+        return self
+
+    def require_weights(self, weight: str | None) -> None:
+        """Refuse a smallest weight where no row has a weight.
+
+        Raises:
+            ValueError: there is no column ``weight``, and repeated pairs are not counted.
+        """
+        unweighted = weight is None and self.clean.duplicates != "sum"
+        if self.clean.min_weight is not None and unweighted:
+            raise ValueError(
+                "clean.min_weight has no effect without weight: name the column of the rating or "
+                "quantity in weight, or count rows with clean.duplicates = 'sum'"
+            )
 
 
 class SplitConfig(Config):

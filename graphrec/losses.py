@@ -1,14 +1,17 @@
-"""Losses over scores of positives and sampled negatives, and the L2 term of a batch."""
+"""Losses over scores of positives and sampled negatives, and the L2 term of a batch.
 
-from collections.abc import Callable
-from typing import NamedTuple
+Each loss is a mean over the pairs of the batch; with ``weights`` ``[B]`` each pair's own term is
+multiplied by its weight first.
+"""
+
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 
-def bpr(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
+def bpr(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
     """Bayesian personalised ranking: mean of softplus((s_neg - s_pos) / t).
 
     Equal to -log sigmoid, without its overflow; several negatives are averaged.
@@ -18,10 +21,10 @@ def bpr(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
 
     Source: rendle2009bpr, Section 4.1.
     """
-    return functional.softplus((neg - pos.unsqueeze(1)) / temperature).mean()
+    return _mean(functional.softplus((neg - pos.unsqueeze(1)) / temperature), weights)
 
 
-def softmax(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
+def softmax(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
     """Sampled softmax: mean of -log(e^{s_pos/t} / (e^{s_pos/t} + sum_n e^{s_n/t})).
 
     Shapes:
@@ -30,10 +33,10 @@ def softmax(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
     Source: wu2024ssm, Eq. 3.
     """
     logits = torch.cat([pos.unsqueeze(1), neg], dim=1) / temperature
-    return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean()
+    return _mean(torch.logsumexp(logits, dim=1) - logits[:, 0], weights)
 
 
-def bce(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
+def bce(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy: positives are ones, negatives zeros; both sides weigh the same.
 
     Shapes:
@@ -41,8 +44,15 @@ def bce(pos: Tensor, neg: Tensor, temperature: float) -> Tensor:
 
     Source: he2017ncf, Eq. 7.
     """
-    ones = functional.softplus(-pos / temperature).mean()
-    return ones + functional.softplus(neg / temperature).mean()
+    ones = _mean(functional.softplus(-pos / temperature), weights)
+    return ones + _mean(functional.softplus(neg / temperature), weights)
+
+
+def _mean(terms: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean of terms ``[B]`` or ``[B, n]``, each times the weight of its pair."""
+    if weights is None:
+        return terms.mean()
+    return (terms * (weights if terms.ndim == 1 else weights.unsqueeze(1))).mean()
 
 
 class Chosen(NamedTuple):
@@ -72,7 +82,16 @@ def l2(*chosen: Chosen) -> Tensor:
     return total / (2 * len(chosen[0].ids))
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+class Loss(Protocol):
+    """A ranking loss of ``pos`` ``[B]`` and ``neg`` ``[B, n]``; a scalar."""
+
+    def __call__(
+        self, pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean over the pairs, each times its weight if there are weights."""
+
+
+LOSSES: dict[str, Loss] = {
     "bpr": bpr,
     "softmax": softmax,
     "bce": bce,

@@ -185,6 +185,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
+        log.weights(dataset, config.model)
     with log.stage("split"):
         parts = split(dataset, config.split)
         log.steps(parts.steps)

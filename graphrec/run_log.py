@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from graphrec import progress
-from graphrec.config import Json
-from graphrec.datasets.dataset import Step
+from graphrec.config import Json, ModelConfig
+from graphrec.datasets.dataset import Dataset, Step
 from graphrec.errors import DataError
 
 logger = logging.getLogger("graphrec")
@@ -72,12 +72,48 @@ class RunLog:
             }
             self.event("clean", message + note, details)
 
+    def weights(self, dataset: Dataset, config: ModelConfig) -> None:
+        """Record what the model makes of the weights of the interactions, if there are any."""
+        if dataset.interactions.weights is None:
+            return
+        used = bool(getattr(config, "use_weights", False))
+        message = (
+            f"Weights: {config.name} reads them (model.use_weights); baselines do not"
+            if used
+            else "Weights: every row counts as a positive, whatever its weight; "
+            "data.clean.min_weight drops low ones, and ease, itemknn and mf read them with "
+            "model.use_weights"
+        )
+        self.event("weights", message, {"used": used})
+
+    def warning(self, message: str) -> None:
+        """Record a warning that a module has given to people already."""
+        record = {"time": datetime.now(UTC).isoformat(), "event": "warning", "message": message}
+        self._append(json.dumps(record) + "\n")
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure a stage; its seconds go into the result."""
+        """Measure a stage; its seconds go into the result, warnings of all modules into the log."""
         started = time.perf_counter()
-        with progress.step(name.capitalize()):
-            yield
+        listener = _Warnings(self)
+        logger.addHandler(listener)
+        try:
+            with progress.step(name.capitalize()):
+                yield
+        finally:
+            logger.removeHandler(listener)
         elapsed = time.perf_counter() - started
         self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
         self.event("stage", f"{name} done in {elapsed:.1f} s", {"stage": name, "seconds": elapsed})
+
+
+class _Warnings(logging.Handler):
+    """Puts each warning into the log of the run."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Record it."""
+        self._log.warning(record.getMessage())

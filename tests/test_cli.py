@@ -175,6 +175,63 @@ def test_data_list_and_info_know_every_data_set() -> None:
         assert entry.page in flow.graphrec("data", "info", name).out
 
 
+def test_data_list_shows_sizes_and_licences() -> None:
+    shown = flow.graphrec("data", "list").out
+    facts = json.loads(flow.graphrec("data", "list", "--json").out)
+    for name, entry in CATALOG.items():
+        line = next(line for line in shown.splitlines() if f" {name} " in line)
+        for size in ("users", "items", "interactions"):
+            assert f" {entry.counts[size]:,} " in line
+            assert facts[name][size] == entry.counts[size]
+        assert entry.licence in line
+        assert facts[name]["licence"] == entry.licence
+        assert facts[name]["title"] == entry.title
+
+
+def test_data_info_shows_files_arrays_and_columns() -> None:
+    wanted = {
+        "gowalla": ["train.txt (lines: user item item ...)", "test.txt.gz"],
+        "tiktok": ["tiktok.npz (arrays train, valid, test)"],
+        "amazon-sports": ["splits.npz (arrays mmrec_train", "item_text.jsonl.gz (columns item)",
+                          "sports.inter (columns userID, itemID, x_label)"],
+        "online-retail": ["raw.parquet (columns CustomerID, StockCode, InvoiceDate, Quantity"],
+        "ml-1m": ["ml-1m.inter (columns user_id, item_id, timestamp, rating)", "movie_title"],
+        "microlens-50k": ["interactions.npz (arrays user, video_id, position)", "titles.csv.gz"],
+    }  # fmt: skip
+    for name, texts in wanted.items():
+        facts = json.loads(flow.graphrec("data", "info", name, "--json").out)
+        files = " ".join(facts.values())
+        assert [text for text in texts if text not in files] == []
+        assert "found in" in facts
+
+
+def test_data_info_tells_whether_files_of_the_release_are_the_right_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAPHREC_DATA", str(tmp_path))
+    source = Path(__file__).parents[1] / "data/online-retail/raw.parquet"
+    (tmp_path / "online-retail").mkdir()
+    copy = tmp_path / "online-retail/raw.parquet"
+    copy.write_bytes(source.read_bytes())
+    (tmp_path / "amazon-baby").mkdir()
+    (tmp_path / "amazon-baby/text_feat.npy").write_bytes(b"other")
+
+    def facts(name: str) -> dict[str, str]:
+        found = json.loads(flow.graphrec("data", "info", name, "--json").out)
+        return {str(key): str(value) for key, value in found.items()}
+
+    assert facts("online-retail")["release: raw.parquet"].endswith("here: the right one")
+    changed = bytearray(copy.read_bytes())
+    changed[1000] ^= 1
+    copy.write_bytes(changed)
+    assert "here: another file: sha256" in facts("online-retail")["release: raw.parquet"]
+    baby = facts("amazon-baby")
+    assert baby["release: text_feat.npy"].endswith("here: another file: 5 bytes")
+    assert "6667f2ad655c9ecc" in baby["release: text_feat.npy"]
+    assert baby["release: image_feat.npy"].endswith("here: absent")
+    assert baby["release: image_feat.npy"].startswith("231,014,528 bytes")
+
+
 def test_data_info_of_an_unknown_name_is_refused() -> None:
     answer = flow.graphrec("data", "info", "gowala")
     assert answer.code == 2

@@ -1,5 +1,6 @@
 """The guides: every configuration in them is accepted, every command that can run here is run."""
 
+import json
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from graphrec import build_config
 from graphrec.features import ENCODERS
 from graphrec.files import write_json
 from graphrec.missing import STRATEGIES
+from graphrec.models import MODELS
 from tests import flow
 from tests.lab import worlds
 
@@ -149,3 +151,41 @@ def test_the_commands_of_the_guide_to_distillation_run(
     (example,) = blocks(DISTILLATION, "python")
     exec(example.replace("ndcg@20", "ndcg@10"), {})
     assert (shop / "distilled/python/distill.json").exists()
+
+
+# Cleaning.
+
+CLEANING = (DOCS / "cleaning.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("block", blocks(CLEANING, "toml"))
+def test_a_block_of_the_guide_to_cleaning_is_a_valid_configuration(block: str) -> None:
+    table = tomllib.loads(block)
+    base: dict[str, object] = {"data": {"path": "x.csv"}, "model": {"name": "popular"}}
+    data = {"path": "x.csv", **table.pop("data", {})}
+    assert build_config({**base, **table, "data": data})
+
+
+def test_the_example_of_the_guide_to_cleaning_runs_and_logs_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ratings, products = blocks(CLEANING, "csv")
+    Path("ratings.csv").write_text(ratings, encoding="utf-8")
+    Path("products.csv").write_text(products, encoding="utf-8")
+    Path("cups.toml").write_text(blocks(CLEANING, "toml")[0], encoding="utf-8")
+    said = ""
+    for line in blocks(CLEANING, "bash")[0].splitlines():
+        answer = flow.graphrec(*shlex.split(line)[1:])
+        assert answer.code == 0, f"{line}: {answer.err}"
+        said = answer.err.replace(f"{tmp_path}/", "") + Path("cups.toml").read_text()
+    quoted = re.findall(r"^    (\S.*)$", CLEANING, flags=re.MULTILINE)
+    assert len(quoted) == 7
+    assert [line for line in quoted if line.removesuffix("...") not in said] == []
+    events = [json.loads(line) for line in Path("runs/cups/log.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events].count("warning") == 2
+
+
+def test_the_guide_to_cleaning_names_every_model_that_reads_weights() -> None:
+    for name, model in MODELS.items():
+        assert ("use_weights" in model.Config.model_fields) == (f"| `{name}` |" in CLEANING)

@@ -57,7 +57,7 @@ NAMED = (
     ),
     NamedFault(
         "a 200 reply to a ranged download is appended",
-        "graphrec/datasets/fetch.py",
+        "graphrec/datasets/download.py",
         "resumed = answer.status == 206",
         "resumed = done > 0",
     ),

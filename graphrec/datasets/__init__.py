@@ -1,9 +1,10 @@
 """Raw files -> ``load`` -> Dataset -> ``split`` -> Split (train, valid, sealed test).
 
-``load`` reads what a ``DataConfig`` names (``readers``, ``adjacency``, ``roles``), cleans it
-(``cleaning``), numbers users and items (``vocabulary``) and aligns the item table (``items``).
-``split`` applies one rule of ``splits.SPLITS``. ``CATALOG`` (``entries``) knows public data sets
-by name and ``fetch`` gets their files; ``checkerboard``, ``planted`` and ``planted_pictures`` are
+``load`` reads what a ``DataConfig`` names (``readers``, ``adjacency``, ``roles``, ``ids``,
+``times``), cleans it (``cleaning``), numbers users and items (``vocabulary``) and aligns the item
+table (``items``). ``split`` applies one rule of ``splits.SPLITS``. ``CATALOG`` (``entries``,
+``identities``) knows public data sets by name, ``inspect`` what their files must hold, and
+``fetch`` gets them (``download``); ``checkerboard``, ``planted`` and ``planted_pictures`` are
 data sets with a known answer.
 """
 

@@ -58,7 +58,19 @@ def with_catalog_defaults(value: Mapping[str, object]) -> dict[str, object]:
         own = _table(own) if isinstance(own, BaseModel) else own
         if isinstance(own, Mapping):
             merged[key] = {**table, **own}
+    _require_weights(name, entry, merged["clean"])
     return merged
+
+
+def _require_weights(name: str, entry: CatalogEntry, clean: object) -> None:
+    """Refuse a smallest weight where the files hold none and repeated pairs are not counted."""
+    if not isinstance(clean, Mapping) or clean.get("min_weight") is None:
+        return
+    weighted = any("weight" in layout.settings for layout in entry.layouts)
+    if not weighted and clean.get("duplicates") != "sum":
+        raise ConfigError(
+            f"data.clean.min_weight has no effect: data set {name!r} has no weights. Remove it."
+        )
 
 
 def _table(config: BaseModel) -> dict[str, object]:

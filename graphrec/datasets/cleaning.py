@@ -1,9 +1,11 @@
 """Cleaning: row filters, duplicates and k-core, each reporting what it did as a ``Step``.
 
 Two halves: ``filter_rows`` (missing ids, column rules) leaves the rows from which item
-attributes are gathered; ``to_pairs`` (duplicates, k-core) leaves one row per interaction.
+attributes are gathered; ``to_pairs`` (duplicates, smallest weight, k-core) leaves one row per
+interaction.
 """
 
+import logging
 from typing import Literal
 
 import numpy as np
@@ -14,6 +16,9 @@ from graphrec.config import CleanConfig, ColumnRule
 from graphrec.datasets.dataset import Step
 from graphrec.datasets.roles import ITEM, PART, TIME, USER, WEIGHT, numbers, require_column
 from graphrec.errors import ConfigError, DataError
+from graphrec.names import quantity
+
+logger = logging.getLogger(__name__)
 
 Steps = tuple[Step, ...]
 
@@ -28,7 +33,7 @@ def filter_rows(
         ConfigError: a rule has no condition or a malformed regular expression.
     """
     known = frame.filter(pl.col(USER).is_not_null() & pl.col(ITEM).is_not_null())
-    setting = "data.user and data.item"
+    setting = "data.user, data.item or data.clean.missing_ids"
     steps = [_step("missing ids", frame, known, setting, source, "rows without user or item id")]
     for position, rule in enumerate(config.rules):
         setting = f"data.clean.rules[{position}]"
@@ -41,7 +46,9 @@ def filter_rows(
 
 
 def to_pairs(frame: pl.DataFrame, config: CleanConfig, source: str) -> tuple[pl.DataFrame, Steps]:
-    """Make every user-item pair occur once (per part), then take the k-core.
+    """Make every user-item pair occur once (per part), drop low weights, then take the k-core.
+
+    Kept weights of 0 or less are a warning, because models take every pair as a positive.
 
     Raises:
         DataError: duplicates are refused and there is one, or no row is left.
@@ -49,11 +56,18 @@ def to_pairs(frame: pl.DataFrame, config: CleanConfig, source: str) -> tuple[pl.
     single = _without_duplicates(frame, config.duplicates, source)
     setting = f"data.clean.duplicates = {config.duplicates!r}"
     steps = [_step("duplicates", frame, single, setting, source, config.duplicates)]
+    if config.min_weight is not None:
+        kept = single.filter(pl.col(WEIGHT) >= config.min_weight)
+        setting = f"data.clean.min_weight = {config.min_weight:g}"
+        note = f"weight of at least {config.min_weight:g}"
+        steps.append(_step("min weight", single, kept, setting, source, note))
+        single = kept
     if config.k_core > 1:
         core = single.filter(core_mask(_codes(single[USER]), _codes(single[ITEM]), config.k_core))
         setting = f"data.clean.k_core = {config.k_core}"
         steps.append(_step("k-core", single, core, setting, source, f"k={config.k_core}"))
         single = core
+    _warn_of_negatives(single, source)
     return single, tuple(steps)
 
 
@@ -73,6 +87,19 @@ def core_mask(
         if smaller.sum() == kept.sum():
             return smaller
         kept = smaller
+
+
+def _warn_of_negatives(pairs: pl.DataFrame, source: str) -> None:
+    if WEIGHT not in pairs.columns:
+        return
+    low = pairs.filter(pl.col(WEIGHT) <= 0)
+    if len(low):
+        user, item, weight = low.select(USER, ITEM, WEIGHT).row(0)
+        logger.warning(
+            "%s: %s of %s have a weight of 0 or less and count as positives, the first is user "
+            "%r, item %r: %g. Drop them with data.clean.min_weight",
+            *(source, f"{len(low):,}", quantity(len(pairs), "interaction"), user, item, weight),
+        )
 
 
 def _codes(ids: pl.Series) -> npt.NDArray[np.int64]:

@@ -1,16 +1,21 @@
 """The public data sets: where they come from and what they must contain.
 
 Only Online Retail may be redistributed and comes with the repository; all others are read from
-your copy. A checksum is given where it was verified against a published file; where there is
-none, the expected counts still guard every load.
+your copy. A checksum is given where the file itself was at hand or its release names it; where
+there is none, ``graphrec data get`` downloads only with --unverified, and the expected counts
+still guard every load.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graphrec.config import CleanConfig, ColumnRule, ItemColumn
+from graphrec.datasets.identities import IDENTITIES, Identity
 
 Settings = Mapping[str, str | int | Mapping[str, str]]
+
+
+MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)
@@ -20,11 +25,19 @@ class Download:
     Attributes:
         checksum: ``"md5:..."`` or ``"sha256:..."`` of what the address serves, or empty.
         members: for a .zip, the files to take from it.
+        limit_bytes: no file, as served or unpacked, may be longer.
     """
 
     address: str
     checksum: str = ""
     members: tuple[str, ...] = ()
+    limit_bytes: int = 1000 * MEGABYTE
+
+    @property
+    def delivers(self) -> tuple[str, ...]:
+        """Names of the files that are there afterwards."""
+        served = self.address.rpartition("/")[2]
+        return self.members or (served.removesuffix(".gz"),)
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class CatalogEntry:
 
     Attributes:
         counts: expected values of ``Dataset.statistics()`` under the entry's own ``clean``.
+        identities: by file name, what is known of files of the release, feature files included.
         note: what to know before using it.
     """
 
@@ -61,12 +75,21 @@ class CatalogEntry:
     downloads: tuple[Download, ...] = ()
     clean: CleanConfig = field(default_factory=CleanConfig)
     item_columns: Mapping[str, ItemColumn] = field(default_factory=dict)
+    identities: Mapping[str, Identity] = field(default_factory=dict)
     note: str = ""
 
     @property
     def wanted(self) -> str:
         """The files of each layout, for messages."""
         return " or ".join(" + ".join(layout.files) for layout in self.layouts)
+
+    def unverifiable(self) -> list[str]:
+        """Return the downloads of which neither the bytes served nor the files are known."""
+        return [
+            file.address
+            for file in self.downloads
+            if not file.checksum and not set(file.delivers) <= self.identities.keys()
+        ]
 
 
 def _counts(users: int, items: int, interactions: int, *parts: int) -> Mapping[str, int]:
@@ -75,12 +98,17 @@ def _counts(users: int, items: int, interactions: int, *parts: int) -> Mapping[s
     return counts | dict(zip(names, parts, strict=False))
 
 
+NGCF_COMMIT = "4ec54d9fd35a93878922a64efb91552d274f3379"
+"""State of the repository from which the adjacency lists are taken."""
+
+
 def _ngcf(
-    folder: str, title: str, citation: str, counts: Mapping[str, int], test_md5: str
+    folder: str, title: str, citation: str, counts: Mapping[str, int], test_checksum: str
 ) -> CatalogEntry:
     """A data set of the NGCF/LightGCN split: adjacency lists, no validation part."""
     ids: dict[str, str | int] = {"num_users": counts["users"], "num_items": counts["items"]}
-    root = f"https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data/{folder}"
+    address = "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch"
+    root = f"{address}/{NGCF_COMMIT}/data/{folder}"
     layouts = tuple(
         Layout(
             (f"train.txt{end}", f"test.txt{end}"),
@@ -97,8 +125,11 @@ def _ngcf(
         layouts=layouts,
         counts=counts,
         split="given",
-        downloads=(Download(f"{root}/train.txt"), Download(f"{root}/test.txt", f"md5:{test_md5}")),
-        note="Split family ngcf: there is no validation part. No checksum of train.txt.",
+        downloads=(
+            Download(f"{root}/train.txt", limit_bytes=100 * MEGABYTE),
+            Download(f"{root}/test.txt", test_checksum, limit_bytes=100 * MEGABYTE),
+        ),
+        note="Split family ngcf: there is no validation part. No checksum of train.txt is known.",
     )
 
 
@@ -137,6 +168,7 @@ def _multimodal(
         layouts=tuple(layouts),
         counts=counts,
         split="given",
+        identities=IDENTITIES.get(folder, {}),
         note=note,
     )
 
@@ -162,8 +194,9 @@ def _movielens(folder: str, title: str, items: int, users: int, ratings: int) ->
         layouts=(overviews, atomic) if folder == "ml-100k" else (atomic,),
         counts=_counts(users, items, ratings),
         split="temporal_user",
-        downloads=(Download(address, members=(inter, item)),),
-        note="Every rating is an interaction; add a rule on rating for liked films only. "
+        downloads=(Download(address, members=(inter, item), limit_bytes=100 * MEGABYTE),),
+        identities=IDENTITIES.get(folder, {}),
+        note="Every rating is an interaction; set clean.min_weight = 4 for liked films only. "
         "No checksum is published for the archive.",
     )
 
@@ -213,6 +246,7 @@ _ONLINE_RETAIL = CatalogEntry(
         "price": ItemColumn(column="UnitPrice", take="median"),
         "family": ItemColumn(column="StockCode", pattern=r"^(\d{5})"),
     },
+    identities=IDENTITIES["online-retail"],
     note="Comes with the repository: data/online-retail/raw.parquet.",
 )
 
@@ -250,21 +284,21 @@ CATALOG: Mapping[str, CatalogEntry] = {
         "Gowalla check-ins",
         "liang2016modeling",
         _counts(29858, 40981, 1027370, 810128, 0, 217242),
-        "c04e2c4bcd2389f53ed8281816166149",
+        "sha256:099a2a73924e4b754dc6efd730d764f492321b53c38eb93298850c83acf57be3",
     ),
     "yelp2018": _ngcf(
         "yelp2018",
         "Yelp challenge 2018",
         "wang2019ngcf",
         _counts(31668, 38048, 1561406, 1237259, 0, 324147),
-        "0d57d7399862c32152b045ec5d2698e7",
+        "sha256:9cd9b37926cd1447a06625ffa7914527573fb097c10cb0bbdb1d1b8ded3742fe",
     ),
     "amazon-book": _ngcf(
         "amazon-book",
         "Amazon reviews, books",
         "he2016ups",
         _counts(52643, 91599, 2984108, 2380730, 0, 603378),
-        "30f8ccfea18d25007ba9fb9aba4e174d",
+        "md5:30f8ccfea18d25007ba9fb9aba4e174d",
     ),
     "amazon-baby": _multimodal(
         "Amazon reviews, baby", "amazon-baby", _BABY, "baby.inter", "splits.npz", "mmrec_"

@@ -1,36 +1,32 @@
 """``fetch``: bring the files of a catalog entry into a folder, by copying or downloading."""
 
-import gzip
-import hashlib
-import shutil
-import urllib.error
-import urllib.request
-import zipfile
-from pathlib import Path, PurePosixPath
-from typing import IO
-from urllib.parse import urlsplit
+import logging
+from pathlib import Path
 
 from graphrec.datasets.catalog import entry_of, find_layout
-from graphrec.datasets.entries import CatalogEntry, Download
+from graphrec.datasets.download import download, put
+from graphrec.datasets.entries import CatalogEntry
+from graphrec.datasets.inspect import compare
+from graphrec.datasets.load import load
 from graphrec.errors import DataError
-from graphrec.progress import step
 
-CHUNK = 1 << 20
-TIMEOUT_SECONDS = 60
+logger = logging.getLogger(__name__)
 
 
-def fetch(name: str, target: Path, source: Path | None = None) -> Path:
+def fetch(name: str, target: Path, source: Path | None = None, unverified: bool = False) -> Path:
     """Put the files of data set ``name`` into ``target/<folder>`` and return that folder.
 
     Args:
         name: a data set of the catalog.
         target: the folder of all data sets, for example ``data/raw``.
         source: copy from here (``source/<folder>`` or ``source`` itself) instead of downloading.
+        unverified: also download files of which no checksum is known.
 
     Raises:
         ConfigError: the name is unknown.
-        DataError: files are missing, a download fails or has another checksum, or the set can
-            only be downloaded by hand; the message says from where and to where.
+        DataError: files are missing or not those of the data set, a download fails or has another
+            checksum, or the set can only be downloaded by hand; the message says from where and
+            to where.
     """
     entry = entry_of(name)
     folder = target / entry.folder
@@ -39,112 +35,55 @@ def fetch(name: str, target: Path, source: Path | None = None) -> Path:
     elif find_layout(entry, folder) is None:
         if not entry.downloads:
             raise DataError(_by_hand(name, entry, folder))
-        for file in entry.downloads:
-            download(file, folder)
+        _download(name, entry, folder, unverified)
     return folder
 
 
-def download(file: Download, folder: Path) -> None:
-    """Download, verify, unpack and only then put in place; an interrupted download resumes.
-
-    Raises:
-        DataError: the address cannot be read, the checksum differs or the archive is malformed.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    served = PurePosixPath(urlsplit(file.address).path).name
-    part = folder / f"{served}.part"
-    _transfer(file.address, part)
-    _verify(file, part)
-    try:
-        if served.endswith(".zip"):
-            _unzip(file, part, folder)
-        elif served.endswith(".gz"):
-            with gzip.open(part) as packed:
-                _write(packed, folder / served.removesuffix(".gz"))
-        else:
-            part.replace(folder / served)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file.address} cannot be unpacked: {error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _transfer(address: str, part: Path) -> None:
-    """Append to ``part`` what it still lacks; start over where the server cannot resume."""
-    done = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "graphrec"} | ({"Range": f"bytes={done}-"} if done else {})
-    request = urllib.request.Request(address, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            resumed = answer.status == 206
-            done = done if resumed else 0
-            length = answer.headers.get("Content-Length")
-            total = done + int(length) if length is not None else None
-            title = f"Downloading {part.name.removesuffix('.part')}"
-            with step(title, total, done) as bar, part.open("ab" if resumed else "wb") as file:
-                while chunk := answer.read(CHUNK):
-                    file.write(chunk)
-                    done += len(chunk)
-                    bar.advance(len(chunk))
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and done:  # The part is already as long as the file.
-            return
-        raise DataError(f"{address} answers {error.code} {error.reason}.") from error
-    except OSError as error:
-        raise DataError(f"{address} cannot be read: {error}. Run again to resume.") from error
-    if total is not None and done < total:
-        raise DataError(f"{address} broke off at {done} of {total} bytes. Run again to resume.")
-
-
-def _verify(file: Download, part: Path) -> None:
-    if not file.checksum:
-        return
-    kind, _, expected = file.checksum.partition(":")
-    with part.open("rb") as content:
-        found = hashlib.file_digest(content, kind).hexdigest()
-    if found != expected:
-        part.unlink()
+def _download(name: str, entry: CatalogEntry, folder: Path, unverified: bool) -> None:
+    unknown = entry.unverifiable()
+    if unknown and not unverified:
         raise DataError(
-            f"{file.address}: {kind} is {found}, expected {expected}. The download is damaged or "
-            f"the file has changed; it was deleted. Run again, or copy a verified file by hand."
+            f"No checksum is known of {', '.join(unknown)}, so nobody can tell whether what "
+            f"arrives is what was published. Download it all the same with --unverified (the "
+            f"numbers of users, items and interactions are checked), or copy files that you "
+            f"trust: `graphrec data get {name} --from DIR`."
         )
-
-
-def _unzip(file: Download, archive: Path, folder: Path) -> None:
-    """Take the named members, by base name, wherever they stand in the archive."""
-    with zipfile.ZipFile(archive) as content:
-        inside = {PurePosixPath(name).name: name for name in content.namelist()}
-        for member in file.members:
-            if member not in inside:
-                raise DataError(
-                    f"{file.address} holds no {member}, only {', '.join(sorted(inside))}."
-                )
-        for member in file.members:
-            with content.open(inside[member]) as packed:
-                _write(packed, folder / member)
-
-
-def _write(packed: IO[bytes] | gzip.GzipFile, target: Path) -> None:
-    """Write to a neighbour first, so that ``target`` is complete or not there."""
-    unpacked = target.with_name(f"{target.name}.unpacked")
     try:
-        with unpacked.open("wb") as plain:
-            shutil.copyfileobj(packed, plain)
-        unpacked.replace(target)
-    finally:
-        unpacked.unlink(missing_ok=True)
+        for file in entry.downloads:
+            download(file, folder, entry.identities)
+    except DataError as error:
+        raise DataError(
+            f"{error} Files that you have already can be used: `graphrec data get {name} --from "
+            f"DIR`. Their source is {entry.page}"
+        ) from error
 
 
 def _copy(name: str, entry: CatalogEntry, source: Path, folder: Path) -> None:
+    """Copy the files of the first layout that is there, once they have proved to be the data set.
+
+    Other files of the release that stand beside them are copied if they are the right ones.
+    """
     for place in (source / entry.folder, source):
         layout = find_layout(entry, place)
         if layout is None:
             continue
+        load(name, place)
+        files = list(layout.files)
+        for file, identity in entry.identities.items():
+            state = compare(place / file, identity)
+            if state == "the right one" and file not in files:
+                files.append(file)
+            elif state.startswith("another"):
+                logger.warning(
+                    "%s is not that of the release (%s bytes, sha256 %s), but %s%s",
+                    *(place / file, f"{identity.num_bytes:,}", identity.sha256, state),
+                    "" if file in files else "; it is not copied",
+                )
         folder.mkdir(parents=True, exist_ok=True)
-        for file in layout.files:
+        for file in files:
             if (place / file).resolve() != (folder / file).resolve():
                 with (place / file).open("rb") as content:
-                    _write(content, folder / file)
+                    put(content, folder / file, (place / file).stat().st_size)
         return
     raise DataError(
         f"Neither {source / entry.folder} nor {source} holds the files of data set {name!r}: "

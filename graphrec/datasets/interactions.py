@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from graphrec.errors import ConfigError, DataError
+
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
 
@@ -38,6 +40,32 @@ class Interactions:
         matrix = sp.csr_array((ones, (self.users, self.items)), shape=shape)
         matrix.sum_duplicates()
         matrix.data[:] = 1.0
+        return matrix
+
+    @cached_property
+    def weighted_matrix(self) -> sp.csr_array:
+        """User-item matrix of the weights, ``[U, I]`` float32; sorted like ``matrix``.
+
+        Raises:
+            ConfigError: there are no weights.
+            DataError: a weight is 0 or less.
+        """
+        if self.weights is None:
+            raise ConfigError(
+                "model.use_weights = true, but the data have no weights. Name their column in "
+                "data.weight, or remove use_weights."
+            )
+        low = self.weights <= 0
+        if low.any():
+            raise DataError(
+                f"model.use_weights = true needs weights above 0, but {int(low.sum())} of the "
+                f"{len(self)} training interactions have less, the first is "
+                f"{float(self.weights[low][0]):g}. Drop them with data.clean.min_weight, or "
+                f"remove use_weights."
+            )
+        shape = (self.num_users, self.num_items)
+        matrix = sp.csr_array((self.weights, (self.users, self.items)), shape=shape)
+        matrix.sum_duplicates()
         return matrix
 
     @cached_property

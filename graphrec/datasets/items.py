@@ -4,8 +4,9 @@ import polars as pl
 
 from graphrec.config import DataConfig, ItemColumn
 from graphrec.datasets.dataset import Step
+from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.datasets.readers import read_item_table
-from graphrec.datasets.roles import ITEM, TIME, id_text, numbers, require_column
+from graphrec.datasets.roles import ITEM, TIME, numbers, require_column
 from graphrec.errors import ConfigError, DataError
 
 _VALUE = "@value"
@@ -17,14 +18,16 @@ def item_table(
     """Return one row per item id (nulls where nothing is known) and what was joined.
 
     Raises:
-        DataError: the item table repeats an id or a column name.
+        DataError: the item table repeats an id or a column name, or none of its ids is an item.
     """
     ids = pl.DataFrame({ITEM: item_ids})
     table = ids
     steps = []
     if config.items is not None:
         given = read_item_table(config.items, config.items_id, config.separator)
-        given = given.with_columns(id_text(given[config.items_id]).alias(ITEM))
+        words = config.clean.missing_ids
+        external = id_text(given[config.items_id], config.items, words)
+        given = given.with_columns(external.alias(ITEM))
         rows_in = len(given)
         given = given.drop(config.items_id).drop_nulls(ITEM)
         repeated = given.filter(given[ITEM].is_duplicated())
@@ -33,6 +36,7 @@ def item_table(
                 f"{config.items}: item {repeated[ITEM][0]!r} has more than one row "
                 f"({len(repeated)} such rows). Keep one row per item."
             )
+        require_matching_ids(item_ids, given[ITEM], config.items, "data.items_id")
         without = len(ids.join(given, on=ITEM, how="anti"))
         unused = len(given.join(ids, on=ITEM, how="anti"))
         note = (

@@ -10,6 +10,7 @@ from graphrec.datasets.catalog import entry_of, file_settings, with_catalog_defa
 from graphrec.datasets.cleaning import filter_rows, to_pairs
 from graphrec.datasets.dataset import Dataset, require_disjoint
 from graphrec.datasets.entries import CatalogEntry
+from graphrec.datasets.inspect import require_expected
 from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.items import item_table
 from graphrec.datasets.readers import read_interactions
@@ -41,12 +42,21 @@ def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
     assert config.name is not None
     entry = entry_of(config.name)
     files = file_settings(config.name, folder)
+    require_expected(config.name, entry, files)
     adjustable = {
         "clean": config.clean,
         "item_columns": config.item_columns,
         "item_title": config.item_title or files.item_title,
     }
-    dataset = _load(files.model_copy(update=adjustable), config.name)
+    try:
+        dataset = _load(files.model_copy(update=adjustable), config.name)
+    except DataError as error:
+        if config.clean != entry.clean:
+            raise
+        raise DataError(
+            f"{error} Data set {config.name!r} is read by settings of the catalog: if its files "
+            f"are another version, see {entry.page}, or `graphrec data info {config.name}`."
+        ) from error
     if config.clean == entry.clean:
         _verify_counts(dataset, entry)
     return dataset

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 
+from graphrec.datasets.ids import require_one_form
 from graphrec.datasets.interactions import IntArray
 from graphrec.errors import DataError
 
@@ -19,9 +20,11 @@ def vocabulary(ids: pl.Series, declared: int | None, kind: str, source: str) -> 
         source: the file or data set, for the message.
 
     Raises:
-        DataError: ids are declared to be 0..n-1 and one is not.
+        DataError: ids are declared to be 0..n-1 and one is not, or one number is written in two
+            ways.
     """
     distinct = ids.unique()
+    require_one_form(distinct, kind, source)
     integers = bool(distinct.str.contains(INTEGER).all())
     if declared is None:
         return distinct.cast(pl.Int64).sort().cast(pl.String) if integers else distinct.sort()

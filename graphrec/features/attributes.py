@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field, PositiveInt, model_validator
 
-from graphrec.config import FeatureConfig
+from graphrec.config import FeatureConfig, TimeFormat
 from graphrec.errors import DataError
 from graphrec.features.features import Modality
 from graphrec.features.numbers import Numbers, read_numbers, read_prices, read_times
@@ -37,6 +37,8 @@ class AttributeConfig(FeatureConfig):
     """Columns with a date or date-time: its place in time, in the year and in the week."""
     unix_seconds: tuple[str, ...] = ()
     """Those of ``dates`` that hold numbers: seconds since 1970."""
+    date_format: TimeFormat | None = None
+    """Format of the texts in ``dates``, like ``%m/%d/%Y``; by default each text tells its own."""
     scaling: Literal["standard", "robust"] = "standard"
     """Numbers, prices and places in time: by mean and deviation, or median and quartiles."""
     categorical: tuple[str, ...] = ()
@@ -63,6 +65,8 @@ class AttributeConfig(FeatureConfig):
                 )
         if self.decimal is not None and not self.prices:
             raise ValueError("decimal is for prices; remove it, or list columns there")
+        if self.date_format is not None and not set(self.dates) - set(self.unix_seconds):
+            raise ValueError("date_format is for texts in dates; remove it, or list them there")
         if self.scaling != "standard" and not measured:
             raise ValueError("scaling is for numeric, prices and dates; remove it")
         return self
@@ -100,7 +104,8 @@ class AttributeEncoder:
         ]
         numbers += [read_prices(table[name], item_ids, config.decimal) for name in config.prices]
         times = [
-            read_times(table[name], item_ids, name in config.unix_seconds) for name in config.dates
+            read_times(table[name], item_ids, name in config.unix_seconds, config.date_format)
+            for name in config.dates
         ]
         tags = [_category(table[name]) for name in config.categorical]
         tags += [_tags(table[name], config.separator) for name in config.multi]

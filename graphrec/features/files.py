@@ -12,6 +12,7 @@ from pydantic import model_validator
 from safetensors import SafetensorError, safe_open
 
 from graphrec.config import AbsolutePath, FeatureConfig
+from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.errors import DataError
 from graphrec.features.attributes import standardise
 from graphrec.features.features import Modality
@@ -131,8 +132,8 @@ def _rows_of_items(
 ) -> npt.NDArray[np.int64]:
     """Return the row of each item ``[I]``, -1 where it has none."""
     by_number = ids is None
-    if ids is None:
-        ids = pl.int_range(num_rows, eager=True).cast(pl.String)
+    numbered = pl.int_range(num_rows, eager=True).cast(pl.String)
+    ids = numbered if ids is None else id_text(ids, path)
     if len(ids) != num_rows:
         raise DataError(
             f"{path} has {num_rows} rows, but {len(ids)} ids are given. Give one id per row, and "
@@ -145,6 +146,8 @@ def _rows_of_items(
             f"{path}: rows {places[0]} and {places[1]} both have the id {twice!r}. Keep one row "
             f"per item."
         )
+    if not by_number:
+        require_matching_ids(item_ids, ids, path, "ids")
     table = pl.DataFrame({"id": ids, "row": np.arange(num_rows)})
     found = pl.DataFrame({"id": item_ids}).join(table, on="id", how="left", maintain_order="left")
     rows = found["row"]

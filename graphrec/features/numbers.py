@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from graphrec.datasets.times import EXAMPLES, epoch, odd_years, parse_dates, unit_trouble
 from graphrec.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -30,16 +31,6 @@ PRICE = (
     rf"^(?<minus>{MINUS}?)\s*(?<before>{CURRENCY}?)\s*(?<inner>{MINUS}?)\s*"
     rf"(?<number>[.,]?\d(?:[\d.,{GAP}]*\d)?)\s*(?<after>{CURRENCY}?)$"
 )
-
-DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d-%B-%Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y")
-"""Order of day and month told by the form itself; 01/02/2024 could be either and is refused."""
-
-MOMENT = (
-    r"^(?<date>.*?\d{4}.*?)(?:[T\s]\s*(?<hour>[01]?\d|2[0-3]):(?<minute>[0-5]\d)"
-    r"(?::(?<second>[0-5]\d(?:\.\d+)?))?\s*(?:Z|UTC|(?<sign>[+-])(?<hours>\d\d):?(?<minutes>\d\d))?)?$"
-)
-FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_800
-"""The years 1 to 9999: numbers beyond are milliseconds, or no times at all."""
 
 
 def read_numbers(column: pl.Series, item_ids: pl.Series, log: bool) -> Numbers:
@@ -87,39 +78,45 @@ def read_prices(
     return np.log1p(_filled(prices))
 
 
-def read_times(column: pl.Series, item_ids: pl.Series, unix_seconds: bool) -> Numbers:
+def read_times(
+    column: pl.Series, item_ids: pl.Series, unix_seconds: bool, form: str | None = None
+) -> Numbers:
     """Read seconds since 1970 (UTC) from dates, date-times, texts, or numbers if these are meant.
+
+    ``form`` is a format like ``%m/%d/%Y`` instead of the grammar of dates.
 
     Raises:
         DataError: a value is no date, or its order of day and month is open.
     """
     if unix_seconds:
-        times = read_numbers(column, item_ids, log=False)
-        far = pl.Series((times < FIRST_SECOND) | (times >= LAST_SECOND))
-        what = "is not a number of seconds since 1970 in the years 1 to 9999"
-        _refuse(column, item_ids, far, what, "Divide milliseconds by 1000, or move the column.")
-        return times
-    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
-        return _filled(column.dt.epoch("us") / 1e6)
-    if column.dtype not in (pl.String, pl.Null):
+        times = pl.Series(column.name, read_numbers(column, item_ids, log=False)).fill_nan(None)
+        trouble = unit_trouble(times)
+        if trouble is not None:
+            likely = f"These look like {trouble.likely}. " if trouble.likely else ""
+            remedy = f"{likely}Divide milliseconds by 1000, or move the column."
+            _refuse(column, item_ids, trouble.bad, trouble.what, remedy)
+    elif column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        times = epoch(column)
+    elif column.dtype in (pl.String, pl.Null):
+        text = _text(column, "dates").cast(pl.String)
+        times = parse_dates(text, form)
+        wanted = f"like {EXAMPLES}" if form is None else f"of date_format = {form!r}"
+        remedy = REPAIR if form is not None else f"{REPAIR} Or set date_format, like '%m/%d/%Y'."
+        bad = text.is_not_null() & times.is_null()
+        _refuse(column, item_ids, bad, f"is not a date {wanted}", remedy)
+    else:
         raise DataError(
             f"column {column.name!r} holds {column.dtype}, not dates. List it in unix_seconds if "
             f"these are seconds since 1970, or use numeric."
         )
-    text = _text(column, "dates")
-    parts = text.cast(pl.String).str.extract_groups(MOMENT).struct.unnest()
-    days = [parts["date"].str.to_date(form, strict=False) for form in DATES]
-    shift = (pl.col("hours").cast(pl.Int64) * 3600 + pl.col("minutes").cast(pl.Int64) * 60) * (
-        pl.when(pl.col("sign") == "-").then(-1).otherwise(1)
-    )
-    clock = [("hour", 3600), ("minute", 60), ("second", 1)]
-    seconds = [pl.col(name).cast(pl.Float64).fill_null(0) * size for name, size in clock]
-    start = pl.coalesce(days).dt.epoch("s")
-    moments = parts.select(start + pl.sum_horizontal(seconds) - shift.fill_null(0)).to_series()
-    bad = text.is_not_null() & moments.is_null()
-    what = "is not a date like 2024-01-31, 2024-01-31T18:00, 31.01.2024 or 31 Jan 2024"
-    _refuse(column, item_ids, bad, what, REPAIR)
-    return _filled(moments)
+    odd = odd_years(times)
+    if odd is not None:
+        row = int(odd.bad.arg_max() or 0)
+        logger.warning(
+            "column %r, item %r: %r %s (%d such items)",
+            *(column.name, item_ids[row], column[row], odd.what, int(odd.bad.sum())),
+        )
+    return _filled(times)
 
 
 def _text(column: pl.Series, wanted: str) -> pl.Series:

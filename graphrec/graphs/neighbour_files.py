@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from graphrec.datasets.dataset import digest
+from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.features import Modality
 from graphrec.features.neighbours import GivenNeighbours
@@ -200,21 +201,18 @@ def _items_of_rows(path: Path, num_rows: int, item_ids: pl.Series, ids: Path | N
     if ids is None:
         external = pl.int_range(num_rows, eager=True).cast(pl.String)
     else:
-        external = _read_ids(ids, path, num_rows)
+        external = id_text(_read_ids(ids, path, num_rows), ids)
+        require_matching_ids(item_ids, external.drop_nulls(), ids, "ids")
     items = pl.DataFrame({"id": item_ids, "item": np.arange(len(item_ids))})
     found = pl.DataFrame({"id": external}).join(items, on="id", how="left", maintain_order="left")[
         "item"
     ]
     unmatched = items.filter(~items["id"].is_in(external.implode()))
-    if len(unmatched) == len(items) or (ids is None and len(unmatched)):
+    if ids is None and len(unmatched):
         raise DataError(
             f"{path} has {num_rows} rows, but {len(unmatched)} of the {len(items)} items have "
-            f"none, the first is {unmatched['id'][0]!r}. "
-            + (
-                "Without ids, row r belongs to the item with the id r; give ids."
-                if ids is None
-                else f"Check that {ids} names items of this data set."
-            )
+            f"none, the first is {unmatched['id'][0]!r}. Without ids, row r belongs to the item "
+            f"with the id r; give ids."
         )
     logger.info(
         "%s: %d rows belong to no item and %d items have no row",

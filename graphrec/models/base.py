@@ -176,13 +176,17 @@ class EmbeddingModel(VectorModel):
     def ranking_terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms of vectors ``[U, D]`` and ``[I, D]``, whose inner products are the scores."""
         scores = pair_scores(users, items, batch.users, batch.items)
-        own = self.ranking(scores[:, 0], scores[:, 1:])
+        own = self.ranking(scores[:, 0], scores[:, 1:], self.pair_weights(batch))
         more = {} if self.on_vectors is None else self.on_vectors(users, items, batch)
         return {self.config.loss: own} | self.penalty(batch) | more
 
-    def ranking(self, pos: Tensor, neg: Tensor) -> Tensor:
+    def ranking(self, pos: Tensor, neg: Tensor, weights: Tensor | None = None) -> Tensor:
         """The chosen ranking loss of scores ``[B]`` and ``[B, n]``, a scalar."""
-        return losses.LOSSES[self.config.loss](pos, neg, self.config.temperature)
+        return losses.LOSSES[self.config.loss](pos, neg, self.config.temperature, weights)
+
+    def pair_weights(self, batch: Batch) -> Tensor | None:
+        """Weights of the pairs in the ranking loss, ``[B]``; None where all weigh the same."""
+        return None
 
     def penalty(self, batch: Batch) -> dict[str, Tensor]:
         """``reg * l2``, or nothing."""

@@ -20,6 +20,8 @@ class EASEConfig(ModelConfig):
 
     reg: PositiveFloat = 400.0
     """Ridge penalty lambda."""
+    use_weights: bool = False
+    """Let X hold the weights of the interactions (ratings, quantities) instead of ones."""
 
 
 class EASE(Model):
@@ -27,7 +29,7 @@ class EASE(Model):
 
     Where users are fewer than items, the inverse is taken on the user side, K = X X^T + lambda I,
     because X P = K^-1 X and diag(P)_j = (1 - x_j^T K^-1 x_j) / lambda: the same scores from a
-    smaller matrix, and B is never formed.
+    smaller matrix, and B is never formed. X is binary, or holds the weights with ``use_weights``.
 
     Source: steck2019ease, Eq. 8.
 
@@ -44,7 +46,8 @@ class EASE(Model):
     def __init__(self, config: EASEConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         self.config = config
-        self.train_matrix = inputs.train.matrix
+        train = inputs.train
+        self.train_matrix = train.weighted_matrix if config.use_weights else train.matrix
         self.user_side = self.num_users < self.num_items
         self.register_buffer("weights", torch.empty(0), persistent=False)
         self.register_buffer("diagonal", torch.empty(0), persistent=False)

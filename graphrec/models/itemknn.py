@@ -24,6 +24,8 @@ class ItemKNNConfig(ModelConfig):
     """Similar items kept per item."""
     shrink: NonNegativeFloat = 100.0
     """Pulls similarities with little evidence to zero; 0 collapses on sparse data."""
+    use_weights: bool = False
+    """Compare and score by the weights of the interactions (ratings, quantities), not by ones."""
 
 
 class ItemKNN(Model):
@@ -32,9 +34,12 @@ class ItemKNN(Model):
     sim(i, j) = co(i, j) / (|i| |j| + shrink), with co the number of common users and |i| the
     square root of the number of users of i. Equal similarities go to the lower item id.
 
+    With ``use_weights`` and weights w, co(i, j) = sum_u w_ui w_uj, |i| is the square root of
+    sum_u w_ui^2, and sim(i, j) is multiplied by w_uj in the sum for user u.
+
     Source: sarwar2001itemknn; shrinkage as in bell2007improved.
 
-    Deviations: binary interactions; no self-similarity.
+    Deviations: binary interactions by default; no self-similarity.
     """
 
     reference = "sarwar2001itemknn"
@@ -48,14 +53,17 @@ class ItemKNN(Model):
     def __init__(self, config: ItemKNNConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)
         self.config = config
-        self.train_matrix = inputs.train.matrix
+        train = inputs.train
+        self.train_matrix = train.weighted_matrix if config.use_weights else train.matrix
+        self.user_degrees = train.user_degrees
         self.similarity = sp.csr_array((self.num_items, self.num_items), dtype=np.float32)
 
     def fit_exact(self) -> None:
         """Find the neighbours of every item, in blocks of items."""
         by_item = self.train_matrix.T.tocsr()
-        norms = np.sqrt(np.diff(by_item.indptr))
-        work = by_item @ self.train_matrix.sum(axis=1)  # upper bound of a row's co-occurrences
+        norms = np.sqrt(by_item.power(2).sum(axis=1, dtype=np.float64))
+        # Upper bound of a row's co-occurrences.
+        work = (by_item > 0) @ self.user_degrees
         block_of_item = (np.cumsum(work) // ENTRIES_PER_BLOCK).astype(np.int64)
         starts = np.flatnonzero(np.diff(block_of_item, prepend=-1))
         bounds = [*starts.tolist(), self.num_items]

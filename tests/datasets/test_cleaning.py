@@ -2,7 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphrec.config import CleanConfig, ColumnRule
+from graphrec.config import CleanConfig, ColumnRule, DataConfig
+from graphrec.datasets.catalog import with_catalog_defaults
 from graphrec.datasets.cleaning import core_mask, filter_rows, to_pairs
 from graphrec.errors import ConfigError, DataError
 
@@ -80,6 +81,61 @@ def test_sum_adds_weights_and_keeps_the_last_time() -> None:
 
 def test_sum_counts_rows_without_weights() -> None:
     assert pairs(frame(), "sum", "@weight") == [("a", "x", 2), ("a", "y", 1), ("b", "x", 1)]
+
+
+def test_a_smallest_weight_makes_positives() -> None:
+    """A rating of 1 star was a positive like one of 5; now one setting says what counts."""
+    table = frame(**{"@time": [1, 2, 3, 4], "@weight": [5.0, 2.0, 4.0, 3.0]})
+    kept, steps = to_pairs(table, CleanConfig(duplicates="first", min_weight=4), "toy")
+    assert sorted(kept.select("@user", "@item").rows()) == [("a", "x"), ("a", "y")]
+    assert [step.name for step in steps] == ["duplicates", "min weight"]
+    assert (steps[1].rows_in, steps[1].rows_out) == (3, 2)
+    kept, _ = to_pairs(table, CleanConfig(duplicates="last", min_weight=4), "toy")
+    assert sorted(kept.select("@user", "@item").rows()) == [("a", "y")]
+    with pytest.raises(DataError, match=r"'min weight' leaves none of 3.*min_weight = 9"):
+        to_pairs(table, CleanConfig(min_weight=9), "toy")
+
+
+def test_a_smallest_weight_counts_repeated_rows() -> None:
+    kept, _ = to_pairs(frame(), CleanConfig(duplicates="sum", min_weight=2), "toy")
+    assert kept.select("@user", "@item").rows() == [("a", "x")]
+    table = frame(**{"@weight": [1.0, 1.5, 2.0, 9.0]})
+    kept, _ = to_pairs(table, CleanConfig(duplicates="sum", min_weight=2.5), "toy")
+    assert sorted(kept.select("@user", "@item").rows()) == [("a", "x"), ("b", "x")]
+
+
+def test_the_core_is_taken_of_what_the_smallest_weight_keeps() -> None:
+    pairs = {"@user": ["a", "a", "b", "b"], "@item": ["x", "y", "x", "y"]}
+    table = pl.DataFrame(pairs | {"@weight": [5.0, 5.0, 5.0, 1.0]})
+    with pytest.raises(DataError, match="'k-core' leaves none of 3 rows"):
+        to_pairs(table, CleanConfig(min_weight=4, k_core=2), "toy")
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_weights_of_zero_or_less_that_are_kept_are_said(
+    low: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A return of goods, -1, was a positive like any other, without a word."""
+    table = frame(**{"@weight": [5.0, 2.0, low, 3.0]})
+    to_pairs(table, CleanConfig(), "toy")
+    assert "toy: 1 of 3 interactions have a weight of 0 or less" in caplog.text
+    assert f"the first is user 'a', item 'y': {low:g}" in caplog.text
+    assert "data.clean.min_weight" in caplog.text
+    caplog.clear()
+    to_pairs(table, CleanConfig(min_weight=1), "toy")
+    assert caplog.text == ""
+
+
+def test_a_smallest_weight_without_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"min_weight has no effect without weight"):
+        DataConfig.model_validate({"path": "a.csv", "clean": {"min_weight": 4}})
+    with pytest.raises(ConfigError, match=r"data\.clean\.min_weight has no effect.*'gowalla'"):
+        with_catalog_defaults({"name": "gowalla", "clean": {"min_weight": 4}})
+    DataConfig.model_validate({"path": "a.csv", "weight": "stars", "clean": {"min_weight": 4}})
+    counted = {"min_weight": 2, "duplicates": "sum"}
+    DataConfig.model_validate({"path": "a.csv", "clean": counted})
+    with_catalog_defaults({"name": "ml-100k", "clean": {"min_weight": 4}})
+    with_catalog_defaults({"name": "online-retail", "clean": {"min_weight": 4}})
 
 
 def test_no_rows_at_all_is_refused() -> None:

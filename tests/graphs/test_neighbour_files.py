@@ -175,7 +175,10 @@ def test_rows_by_number_must_cover_the_items(tmp_path: Path, items: list[str]) -
         ("id\trow\na\t0\nb\t1\nc\t2\na\t3\n", "'a' is empty or stands twice"),
         ("id\trow\na\t0\nb\t1\n\t2\nd\t3\n", "None is empty or stands twice"),
         ("id\na\nb\nc\nd\n", "has the columns id. Give two"),
-        ("id\trow\nw\t0\nx\t1\ny\t2\nz\t3\n", "4 of the 4 items have none, the first is 'a'"),
+        (
+            "id\trow\nw\t0\nx\t1\ny\t2\nz\t3\n",
+            "of its 4 ids, none is one of the 4 items: the data have 'a', the file has 'w'",
+        ),
         ("", r"Cannot read .*ids\.tsv"),
     ],
 )
