@@ -35,6 +35,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove the temporary files that a kill left in a folder that this process alone writes to."""
+    for left_by_a_kill in folder.glob(".*.part"):
+        left_by_a_kill.unlink()
+
+
 def write_json(path: Path, content: Json) -> None:
     """Write indented JSON."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

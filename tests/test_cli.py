@@ -2,6 +2,7 @@
 
 import csv
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -338,8 +339,13 @@ def test_report_formats_are_what_they_say() -> None:
     assert [line[0] for line in body] == ["mf", "popular"]
     assert answers["md"].splitlines()[1] == "| --- | ---: | ---: | ---: |"
     assert answers["latex"].startswith(r"\begin{tabular}{lrrr}")
-    for text in answers.values():
-        assert f"{rows[1]['mean']['recall@5']:.4f}" in text or text == answers["json"]
+    results = [read_result(each) for each in runs]
+    for row, group in ((rows[0], results[:2]), (rows[1], results[2:])):
+        for metric in ("recall@5", "ndcg@5"):
+            values = [each.metrics["test"][metric] for each in group]
+            assert row["mean"][metric] == pytest.approx(statistics.fmean(values), abs=1e-12)
+            for style in ("table", "md", "latex", "csv"):
+                assert f"{statistics.fmean(values):.4f}" in answers[style], (style, metric)
 
 
 def test_report_refuses_runs_of_different_protocols() -> None:

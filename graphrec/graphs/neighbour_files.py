@@ -155,7 +155,7 @@ def _read_lists(path: Path, modality: str) -> tuple[Rows, npt.NDArray[np.float64
                         f"{path} has no array {name!r}.{nearest(name, arrays.files)} "
                         f"Arrays: {', '.join(arrays.files)}."
                     )
-            rows, cosines = (arrays[name] for name in names)
+            rows, cosines = (np.asanyarray(arrays[name]) for name in names)
     except DataError:
         raise
     except Exception as error:  # a damaged file makes decoders raise anything

@@ -34,6 +34,13 @@ def test_text_columns_are_joined_and_hashed():
     assert found["reason"].to_list() == [None, None, "no text"]
 
 
+def test_texts_that_differ_in_case_only_have_keys_of_their_own():
+    """Many networks tell cases apart: one row for both would be the row of the other text."""
+    table = pl.DataFrame({"title": ["Apple", "apple", "APPLE"]})
+    found = text_content(table, IDS, ("title",)).table
+    assert found["key"].to_list() == [sha(b"Apple"), sha(b"apple"), sha(b"APPLE")]
+
+
 def test_an_absent_text_column_is_named():
     with pytest.raises(DataError, match=r"no column 'titel'.*'title'"):
         text_content(pl.DataFrame({"title": ["x"] * 3}), IDS, ("titel",))
