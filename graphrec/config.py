@@ -185,6 +185,9 @@ class RunSection(Config):
     """Kernels of message passing."""
     recommend_k: PositiveInt = 20
     """Length of the lists in ``recommendations.parquet``."""
+    memory_mb: PositiveInt | None = None
+    """Most MiB that a dense step may need (EASE, similarities of items, a block of scores), which
+    is estimated before it begins; by default half of the free memory."""
 
 
 class PaperSection(Config):

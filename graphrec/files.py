@@ -2,14 +2,18 @@
 
 import io
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from graphrec.config import Json
 from graphrec.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -33,6 +37,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             f"Cannot write {path}: {error.strerror or error}. Free some space or choose a "
             f"writable folder with --out; nothing half-written was left."
         ) from error
+
+
+@contextmanager
+def unwritable_is_a_warning() -> Iterator[None]:
+    """Go on where a file cannot be written that only spares later work; tell which one."""
+    try:
+        yield
+    except DataError as error:
+        logger.warning("%s What it would have kept is computed anew next time.", error)
 
 
 def write_json(path: Path, content: Json) -> None:

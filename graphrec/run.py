@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphrec.checks import device_of, require_cut_offs, require_readers, require_token_readers
+from graphrec import checks
 from graphrec.config import FeatureConfig, Json, ModelConfig, RunConfig
 from graphrec.config_file import config_hash, differing_settings
 from graphrec.datasets import Dataset, Interactions, Split, load, split
@@ -25,6 +25,8 @@ from graphrec.features.controls import controlled
 from graphrec.features.interactions import Side
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
+from graphrec.measurable import log_left_out, require_measurable
+from graphrec.memory_limit import require_memory
 from graphrec.missing import remove_and_fill
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
@@ -177,12 +179,13 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         DataError: the data do not hold what the configuration says.
     """
     started_in = environment()
-    device = device_of(config.run.device)
+    device = checks.device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *config.evaluation.baselines)
     model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
-    require_readers(config, model_class)
-    require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
+    checks.require_readers(config, model_class)
+    models = dict(zip(names, (model_class, *baselines), strict=True))
+    checks.require_token_readers(config, models)
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
@@ -191,13 +194,10 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         log.steps(parts.steps)
         sizes = f"{len(parts.train):,} / {len(parts.valid):,} / {len(parts.test):,}"
         log.event("split", f"Split {parts.rule}: {sizes} train / valid / test")
-    trained = any(not each.closed_form for each in (model_class, *baselines))
-    if protocol.selection == "valid" and not len(parts.valid) and trained:
-        raise ConfigError(
-            "evaluation.selection = 'valid' needs a validation part, and this split has none. Use "
-            "split.kind with a valid share, or evaluation.selection = 'last_epoch'."
-        )
-    require_cut_offs(config, protocol, len(dataset.item_ids))
+    require_measurable(config.split, protocol, parts, models.values())
+    checks.require_cut_offs(config, protocol, len(dataset.item_ids))
+    checks.require_room(config, models, parts.train)
+    log_left_out(parts, log)
     with log.stage("encode"):
         encoded = _encode_items(config, dataset, parts.train, {}, log)
         features = _changed(config, encoded, dataset, parts.train, log)
@@ -288,6 +288,7 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         graphs=GRAPHS,
         user_features=prepared.user_features if model_class.uses_user_features else None,
     )
+    require_memory(model_class.needs(config, inputs), prepared.config.run.memory_mb)
     # A model of your own may hold plain torch layers, which draw from the global generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(prepared.config.run.seed, "init"))

@@ -12,6 +12,7 @@ from graphrec.datasets.interactions import FloatArray, IntArray, Interactions
 from graphrec.errors import ConfigError, DataError
 from graphrec.evaluation.metrics import Lists, Values, expand, measure
 from graphrec.evaluation.protocol import Protocol
+from graphrec.memory_limit import Need
 
 Scorer = Callable[[torch.Tensor], torch.Tensor]
 """Users ``[B]`` int64 -> scores ``[B, I]`` float: a new tensor, which is overwritten here."""
@@ -85,7 +86,7 @@ def rank(
             f"Cannot rank the best {k} items: the catalogue has {num_items}. Use a cut-off from 1 "
             f"to {num_items} (evaluation.top_k, evaluation.metrics, run.recommend_k)."
         )
-    rows = min(MAX_ROWS, max(MIN_ROWS, memory_bytes // (BYTES_PER_SCORE * num_items)))
+    rows = _block_rows(num_items, memory_bytes)
     mask = _union(masked)
     items = np.empty((len(users), k), dtype=np.int32)
     values = np.empty((len(users), k), dtype=np.float32)
@@ -253,6 +254,22 @@ def _require_candidates(truth: Interactions, masked: Sequence[Interactions]) -> 
                 f"never be recommended; {clash.nnz} pairs are (internal ids). Remove them from one "
                 f"part of the split."
             )
+
+
+def ranking_need(train: Interactions, k: int, memory_bytes: int) -> Need:
+    """Estimate the memory of ``rank`` for all users: a block of scores, and the lists."""
+    users, items = train.num_users, train.num_items
+    rows = _block_rows(items, memory_bytes)
+    return Need(
+        f"Ranking {items:,} items for {users:,} users, {rows} at once,",
+        BYTES_PER_SCORE * rows * items + 8 * users * k,
+        f"Lower evaluation.memory_mb, or keep fewer items with data.clean; a block never has fewer "
+        f"than {MIN_ROWS} users.",
+    )
+
+
+def _block_rows(num_items: int, memory_bytes: int) -> int:
+    return min(MAX_ROWS, max(MIN_ROWS, memory_bytes // (BYTES_PER_SCORE * num_items)))
 
 
 def _union(parts: Sequence[Interactions]) -> sp.csr_array | None:

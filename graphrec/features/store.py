@@ -86,6 +86,23 @@ class Shelf:
         known: npt.NDArray[np.bool_] = keys.is_in(self._index["key"].implode()).to_numpy()
         return ~known
 
+    def require_writable(self) -> None:
+        """Write and delete a file in the folder.
+
+        Raises:
+            DataError: that is impossible.
+        """
+        probe = self.folder / f".{uuid.uuid4().hex}.part"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"0")
+            probe.unlink()
+        except OSError as error:
+            raise DataError(
+                f"Cannot write the store {self.folder}: {error.strerror or error}. Set store in "
+                f"the table of the encoder to a folder that is writable; nothing was encoded."
+            ) from error
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Accept ``add`` inside the block; what was added is on disk after it, even if it fails."""
