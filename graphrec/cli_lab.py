@@ -133,13 +133,14 @@ def _run(
 
 
 def _print(result: "LabResult", folder: Path) -> None:
-    from graphrec.lab.record import cells, reasons
+    from graphrec.lab.record import cells, reasons, tables
 
     console = show.stdout()
-    title = f"{result.dataset}, test part, {len(result.seeds)} seed(s), {result.users:,} users"
-    header, rows = cells(result)
-    escaped = [[escape(cell) for cell in row] for row in rows]
-    console.print(show.table(title, header, escaped))
+    for heading, part in tables(result).items():
+        title = f"{result.dataset}, test part, {len(result.seeds)} seed(s), {heading}"
+        header, rows = cells(part)
+        escaped = [[escape(cell) for cell in row] for row in rows]
+        console.print(show.table(title, header, escaped))
     for line in (*reasons(result), *(each.sentence for each in result.verdicts)):
         console.print(escape(line), soft_wrap=True)
     console.print(f"\nStudy folder, with report.html: {folder}", soft_wrap=True)

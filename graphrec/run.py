@@ -30,7 +30,7 @@ from graphrec.memory_limit import require_memory
 from graphrec.missing import remove_and_fill
 from graphrec.models import MODELS, Inputs, Model
 from graphrec.names import resolve
-from graphrec.outputs import summarise, write_tables
+from graphrec.outputs import recommended, summarise, write_tables
 from graphrec.progress import step
 from graphrec.result import Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
@@ -94,8 +94,9 @@ def conclude(
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
     with log.stage("tables"):
-        write_tables(out, prepared, model, test)
-    result = summarise(prepared, model, fitted, valid, test, truth, beside, log)
+        lists = recommended(model, prepared, test)
+        write_tables(out, prepared, model, test, truth, lists)
+    result = summarise(prepared, model, fitted, valid, test, truth, lists, beside, log)
     write_result(out / "result.json", result)
     return result
 

@@ -204,20 +204,30 @@ def evaluate(
 def warm_cold(
     evaluation: Evaluation, truth: Interactions, train: Interactions, protocol: Protocol
 ) -> dict[str, dict[str, float]]:
+    """Return the metrics of ``by_warmth`` and the ``num_users`` of each group."""
+    groups = by_warmth(evaluation, truth, train, protocol)
+    return {name: {"num_users": each.num_users} | each.metrics for name, each in groups.items()}
+
+
+def by_warmth(
+    evaluation: Evaluation, truth: Interactions, train: Interactions, protocol: Protocol
+) -> dict[str, Evaluation]:
     """Measure the same lists with all, only warm and only cold items as relevant ones.
 
     An item is warm if it has a train interaction. Each group averages over the users with such a
-    relevant item, reports them as ``num_users``, and has no metrics where there are none. ``auc``
-    is left out: it needs the scores of the whole catalogue.
+    relevant item, and has no metrics where there are none. ``auc`` is left out: it needs the scores
+    of the whole catalogue.
     """
     wanted = expand([label for label in evaluation.metrics if label != "auc"], ())
     is_warm = train.item_degrees[truth.items] > 0
     groups = {"all": truth, "warm": truth.select(is_warm), "cold": truth.select(~is_warm)}
-    result: dict[str, dict[str, float]] = {}
+    ranking = evaluation.ranking
+    result = {}
     for name, relevant in groups.items():
-        lists = _lists(evaluation.ranking, relevant, train, protocol)
-        num_users = len(lists.num_relevant)
-        result[name] = {"num_users": num_users} | (measure(lists, wanted)[0] if num_users else {})
+        users = ranking.users[relevant.user_degrees[ranking.users] > 0]
+        lists = _lists(ranking, relevant, train, protocol)
+        means, per_user = measure(lists, wanted) if len(users) else ({}, {})
+        result[name] = Evaluation(means, per_user, users, ranking)
     return result
 
 
