@@ -63,7 +63,8 @@ def main() -> None:
 
     A class of your own is found in the working folder as well, after installed packages.
     """
-    sys.path.append("")
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         app()
     except GraphRecError as error:

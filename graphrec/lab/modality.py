@@ -24,7 +24,7 @@ def study(config: RunConfig, out: Path, seeds: int, workers: int, metric: str | 
     groups = groups_of(result, out)
     parts = {name: groups[name].rows if name in groups else [] for name in GROUPS if groups}
     verdicts = [
-        _judged_on(items, name, result.metric, rows)
+        judged_on(items, name, result.metric, rows)
         for name in config.features
         for items, rows in (parts or {"all": result.rows}).items()
     ]
@@ -34,7 +34,7 @@ def study(config: RunConfig, out: Path, seeds: int, workers: int, metric: str | 
     return result
 
 
-def _judged_on(items: str, name: str, metric: str, rows: Sequence[Row]) -> Verdict:
+def judged_on(items: str, name: str, metric: str, rows: Sequence[Row]) -> Verdict:
     """Judge a modality by the rows of the study, of all test items or of a group of them."""
     if not rows:
         why = f"{name} is not judged on {items} items: fewer than two users have one in test."
