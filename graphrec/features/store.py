@@ -188,9 +188,11 @@ class Shelf:
             with safe_open(path, framework="np") as file:
                 header, rows = file.metadata() or {}, file.get_tensor("rows")
             keys = header["keys"].split(" ")
-            sound = header["sha256"] == digest(rows) and len(keys) == len(rows)
+            fits = rows.ndim > 1 and rows.dtype == self._dtype
+            fits = fits and self.width in (None, rows.shape[1])
+            sound = fits and header["sha256"] == digest(rows) and len(keys) == len(rows)
             reason = "its rows are not those that were written"
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             sound, reason = False, str(error)
         if sound:
             return pl.Series("key", keys, dtype=pl.String)
