@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from graphrec.config import SplitConfig
 from graphrec.datasets import Split
 from graphrec.datasets.splits import MIN_INTERACTIONS
-from graphrec.errors import DataError
+from graphrec.errors import ConfigError
 from graphrec.evaluation import Protocol
 from graphrec.models import Model
 from graphrec.run_log import RunLog
@@ -20,17 +20,17 @@ def require_measurable(
     """Refuse a split without a test part, or without a validation part that chooses an epoch.
 
     Raises:
-        DataError: which part is empty, why, and the remedy.
+        ConfigError: which part is empty, why, and the remedy.
     """
     if not len(parts.test):
-        raise DataError(
+        raise ConfigError(
             f"No user has a test item, so nothing could be measured. {_why(config, parts, 'test')}"
         )
     trained = any(not each.closed_form for each in models)
     if protocol.selection == "valid" and trained and not len(parts.valid):
-        raise DataError(
-            f"No user has a validation item, by which evaluation.selection = 'valid' chooses the "
-            f"epoch. {_why(config, parts, 'valid')} Or set evaluation.selection = 'last_epoch'."
+        raise ConfigError(
+            f"evaluation.selection = 'valid' needs a validation part, and no user has a validation "
+            f"item. {_why(config, parts, 'valid')} Or set evaluation.selection = 'last_epoch'."
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graphrec import DataError, RunConfig, build_config, read_result, run
+from graphrec import ConfigError, RunConfig, build_config, read_result, run
 from tests import flow
 from tests.flow import Table
 
@@ -31,7 +31,7 @@ def table_of(folder: Path, rows: list[str], model: str = "mf", **split: object) 
 
 
 def refused(config: RunConfig, out: Path) -> str:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(ConfigError) as caught:
         run(config, out)
     assert not (out / "log.jsonl").exists()
     return str(caught.value)

@@ -43,7 +43,8 @@ def judged_on(items: str, name: str, metric: str, rows: Sequence[Row]) -> Verdic
     found = {change: by_change[name, change] for change in JUDGES}
     verdict = judged(name, metric, found, "" if items == "all" else f" on {items} items")
     ids = next(row for row in rows if row.label == ID_ONLY)
-    if items == "cold" and verdict.verdict == "helps" and ids.folder == found["without"].folder:
+    alone = bool(ids.folder) and ids.folder == found["without"].folder
+    if items == "cold" and verdict.verdict == "helps" and alone:
         sentence = f"{verdict.sentence} Without it nothing is known of cold items."
         verdict = replace(verdict, sentence=sentence)
     return replace(verdict, items=items)

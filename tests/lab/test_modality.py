@@ -227,8 +227,10 @@ def test_without_ids_a_modality_is_judged_by_shuffling_alone(tmp_path: Path) -> 
     result = study_modalities(config, tmp_path, seeds=1)
     skipped = {row.label for row in result.rows if row.skipped}
     assert skipped == {"without image", "id only"}
-    (verdict,) = result.verdicts
-    assert "Not tried without it: model.use_id = false leaves nothing" in verdict.sentence
+    assert [verdict.items for verdict in result.verdicts] == ["warm", "cold"]
+    for verdict in result.verdicts:
+        assert "Not tried without it: model.use_id = false leaves nothing" in verdict.sentence
+        assert "nothing is known" not in verdict.sentence
 
 
 def row(low: float, high: float, p: float = 0.01) -> Row:
