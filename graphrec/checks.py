@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 
 import torch
 
 from graphrec.config import RunConfig
+from graphrec.datasets import Interactions
 from graphrec.errors import ConfigError
 from graphrec.evaluation import Protocol, parse_metric, protocol_of
 from graphrec.evaluation.metrics import expand
+from graphrec.evaluation.ranking import ranking_need
 from graphrec.features.pretrained import PretrainedConfig
-from graphrec.models import MODELS, EmbeddingModel, Model
+from graphrec.memory_limit import require_memory
+from graphrec.models import MODELS, EmbeddingModel, Inputs, Model
 from graphrec.result import require_measured
 
 
@@ -104,6 +108,21 @@ def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> N
                 f"{key} asks for the best {length} items, but the catalogue has {num_items}. "
                 f"Lower it."
             )
+
+
+def require_room(config: RunConfig, models: Mapping[str, type[Model]], train: Interactions) -> None:
+    """Find a dense step that does not fit into memory, of the model and baselines, before work.
+
+    Raises:
+        ConfigError: the need, the limit and the remedy.
+    """
+    inputs = Inputs(train, torch.Generator())
+    settings = {name: each.Config(name=name) for name, each in models.items()}
+    settings[config.model.name] = config.model
+    needs = (models[name].needs(each, inputs) for name, each in settings.items())
+    lengths = (*config.evaluation.top_k, config.run.recommend_k)
+    blocks = ranking_need(train, max(lengths), config.evaluation.memory_mb * 2**20)
+    require_memory((blocks, *chain.from_iterable(needs)), config.run.memory_mb)
 
 
 def device_of(name: str) -> torch.device:

@@ -66,7 +66,12 @@ OUT_ROOT = Path("runs")
 
 
 def main() -> None:
-    """Run the command line; user errors become one paragraph and exit code 2."""
+    """Run the command line; user errors become one paragraph and exit code 2.
+
+    A class of your own is found in the working folder as well, after installed packages.
+    """
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         app()
     except GraphRecError as error:

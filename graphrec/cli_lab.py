@@ -132,11 +132,12 @@ def _run(
 
 
 def _print(result: "LabResult", folder: Path) -> None:
-    from graphrec.lab.record import cells, reasons
+    from graphrec.lab.record import cells, reasons, tables
 
-    seeds, users = quantity(len(result.seeds), "seed"), quantity(result.users, "user")
-    header, rows = cells(result)
-    show.print_table(f"{result.dataset}, test part, {seeds}, {users}", header, rows)
+    seeds = quantity(len(result.seeds), "seed")
+    for heading, part in tables(result).items():
+        header, rows = cells(part)
+        show.print_table(f"{result.dataset}, test part, {seeds}, {heading}", header, rows)
     for line in (*reasons(result), *(each.sentence for each in result.verdicts)):
         show.say(line)
     show.say(f"\nStudy folder, with report.html: {folder}")

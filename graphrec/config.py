@@ -202,7 +202,7 @@ class EvaluationConfig(Config):
 class RunSection(Config):
     """Label, seed and machine of a run."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"name", "device"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"name", "device", "memory_mb"})
 
     name: str = ""
     """Label in tables; by default the name of the configuration file."""
@@ -214,6 +214,9 @@ class RunSection(Config):
     """Kernels of message passing."""
     recommend_k: PositiveInt = 20
     """Length of the lists in ``recommendations.parquet``."""
+    memory_mb: PositiveInt | None = None
+    """Most MiB that a dense step may need (EASE, similarities of items, a block of scores), which
+    is estimated before it begins; by default half of the free memory."""
 
 
 class PaperSection(Config):

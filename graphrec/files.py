@@ -2,14 +2,18 @@
 
 import io
 import json
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from graphrec.config import Json
 from graphrec.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -35,10 +39,13 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
-def remove_half_written(folder: Path) -> None:
-    """Remove the temporary files that a kill left in a folder that this process alone writes to."""
-    for left_by_a_kill in folder.glob(".*.part"):
-        left_by_a_kill.unlink()
+@contextmanager
+def unwritable_is_a_warning() -> Iterator[None]:
+    """Go on where a file cannot be written that only spares later work; tell which one."""
+    try:
+        yield
+    except DataError as error:
+        logger.warning("%s What it would have kept is computed anew next time.", error)
 
 
 def write_json(path: Path, content: Json) -> None:

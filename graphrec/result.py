@@ -52,6 +52,8 @@ class Result:
             user_features; equal ones may share a table.
         metrics: ``valid``, ``test`` and the test items split into ``test_warm`` and ``test_cold``.
         num_users: users averaged, under the same keys.
+        users_left_out: users of the data set who have no item in ``valid`` or ``test`` and so are
+            not measured there.
         selection: rule that chose the epoch; ``best_test_epoch`` marks an optimistic number,
             ``none`` a closed-form model, which has no epochs.
         continued: each change of limits or machine with which training went on, in order.
@@ -85,6 +87,7 @@ class Result:
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
+    users_left_out: dict[str, int] = field(default_factory=dict)
     environment: dict[str, Json] = field(default_factory=dict)
     continued: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
@@ -123,13 +126,13 @@ def write_result(path: Path, result: Result) -> None:
     write_json(path, cast(Json, asdict(result)))
 
 
-def read_result(run_dir: Path) -> Result:
+def read_result(run_dir: Path | str) -> Result:
     """Read the result of a finished run.
 
     Raises:
         DataError: the run is not finished, or was written by a newer graphrec.
     """
-    path, remedy = run_dir / "result.json", "Run again in another folder."
+    path, remedy = Path(run_dir) / "result.json", "Run again in another folder."
     try:
         content = read_object(path, remedy)
     except FileNotFoundError as error:

@@ -14,26 +14,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphrec.checks import (
-    device_of,
-    require_cut_offs,
-    require_readers,
-    require_same_task,
-    require_token_readers,
-)
+from graphrec import checks
 from graphrec.claim import claimed
 from graphrec.config import Json, ModelConfig, RunConfig
 from graphrec.content import Encoded, change_content, encode_items, encode_users
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.distillation import Teacher, taught, with_teacher
-from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
 from graphrec.features import Features
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
 from graphrec.identity import experiment_identity, training_identity
+from graphrec.measurable import log_left_out, require_measurable
+from graphrec.memory_limit import require_memory
 from graphrec.models import Inputs, Model, model_of
-from graphrec.outputs import summarise, write_tables
+from graphrec.outputs import recommended, summarise, write_tables
 from graphrec.progress import step
 from graphrec.result import Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
@@ -127,8 +122,9 @@ def conclude(
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
     with log.stage("tables"):
-        write_tables(out, prepared, model, test)
-    result = summarise(prepared, model, fitted, valid, test, truth, beside, log)
+        lists = recommended(model, prepared, test)
+        write_tables(out, prepared, model, test, truth, lists)
+    result = summarise(prepared, model, fitted, valid, test, truth, lists, beside, log)
     write_result(out / "result.json", result)
     return result
 
@@ -211,12 +207,12 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         DataError: the data do not hold what the configuration says.
     """
     started_in = environment()
-    device = device_of(config.run.device)
+    device = checks.device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *config.evaluation.baselines)
-    model_class, *baselines = map(model_of, names)
-    require_readers(config, model_class)
-    require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
+    models = {name: model_of(name) for name in names}
+    checks.require_readers(config, models[config.model.name])
+    checks.require_token_readers(config, models)
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
@@ -228,13 +224,10 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         found: dict[str, Json] = {"dataset": dataset.fingerprint, "split": parts.fingerprint}
         message = f"Split {parts.rule}: {sizes} train / valid / test"
         log.event("split", message, {"fingerprints": found})
-    trained = any(not each.closed_form for each in (model_class, *baselines))
-    if protocol.selection == "valid" and not len(parts.valid) and trained:
-        raise ConfigError(
-            "evaluation.selection = 'valid' needs a validation part, and this split has none. Use "
-            "split.kind with a valid share, or evaluation.selection = 'last_epoch'."
-        )
-    require_cut_offs(config, protocol, len(dataset.item_ids))
+    require_measurable(config.split, protocol, parts, models.values())
+    checks.require_cut_offs(config, protocol, len(dataset.item_ids))
+    checks.require_room(config, models, parts.train)
+    log_left_out(parts, log)
     with log.stage("encode"):
         encoded = encode_items(config, dataset, parts.train, {}, log)
         features = change_content(config, encoded, dataset, parts.train, log)
@@ -249,7 +242,7 @@ def with_settings(prepared: Prepared, config: RunConfig, log: RunLog) -> Prepare
         ConfigError: the settings are of other data, another split or protocol, or the content is
             not what they need.
     """
-    require_same_task(prepared.config, config)
+    checks.require_same_task(prepared.config, config)
     before, data, train = prepared.config, prepared.dataset, prepared.split.train
     if _what_content_follows_from(config) != _what_content_follows_from(before):
         encoded = encode_items(config, data, train, prepared.encoded, log)
@@ -277,6 +270,7 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         graphs=GRAPHS,
         user_features=prepared.user_features if model_class.uses_user_features else None,
     )
+    require_memory(model_class.needs(config, inputs), prepared.config.run.memory_mb)
     # A model of your own may hold plain torch layers, which draw from the global generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(prepared.config.run.seed, "init"))

@@ -413,3 +413,28 @@ def test_markup_and_emoji_in_ids_are_shown_as_they_are(tmp_path: Path) -> None:
     wrong = flow.graphrec("recommend", tmp_path / "run", "--user", "[red]u:y:")
     assert "'[red]u:y:'" in wrong.err
     assert "'[red]u:x:'" in wrong.err
+
+
+OWN_MODEL = """
+from graphrec.models.popular import Popular
+
+
+class Mine(Popular):
+    "A model of the working folder."
+"""
+
+
+def test_a_model_in_the_working_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installed command does not look there, though python -m does."""
+    (tmp_path / "own_model_here.py").write_text(OWN_MODEL)
+    elsewhere = [each for each in sys.path if Path(each).resolve() != Path.cwd()]
+    monkeypatch.setattr(sys, "path", [each for each in elsewhere if each])
+    monkeypatch.chdir(tmp_path)
+    config = flow.write_config(flow.data(), "popular")
+    answer = flow.graphrec(
+        "run", config, "model.name=own_model_here:Mine", "--out", tmp_path / "run"
+    )
+    assert answer.code == 0, answer.err
+    assert read_result(tmp_path / "run").model == "own_model_here:Mine"

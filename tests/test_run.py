@@ -54,7 +54,7 @@ def test_result_keys_are_the_stable_surface(folder: Path) -> None:
         "device", "environment", "epochs", "examples", "fingerprints", "history", "metrics",
         "model", "name", "num_parameters", "num_users", "peak_bytes", "protocol",
         "schema_version", "seconds", "seed", "selection", "statistics", "steps", "stopped",
-        "test_openings", "verdicts",
+        "test_openings", "users_left_out", "verdicts",
     ]  # fmt: skip
     assert sorted(content["metrics"]) == ["test", "test_cold", "test_warm", "valid"]
     assert sorted(content["fingerprints"]) == ["dataset", "features", "protocol", "split"]

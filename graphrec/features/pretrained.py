@@ -32,7 +32,7 @@ from graphrec.features.features import Modality
 from graphrec.features.networks import Network
 from graphrec.features.rows import FineTuning, TrainableRows
 from graphrec.features.store import Matrix, Shelf, Store
-from graphrec.files import write_parquet
+from graphrec.files import unwritable_is_a_warning, write_parquet
 from graphrec.progress import step
 
 logger = logging.getLogger(__name__)
@@ -285,7 +285,8 @@ class ContentEncoder(ABC):
         self._tell(report)
         if shelf.folder.is_dir():
             listed = table.select("item", "key", "reason")
-            write_parquet(shelf.folder / f"{finish.name}.parquet", listed, after)
+            with unwritable_is_a_warning():
+                write_parquet(shelf.folder / f"{finish.name}.parquet", listed, after)
         trainable = None
         if config.fine_tune != "none":
             trainable = partial(self._trainable, torch.from_numpy(values), table)
@@ -311,6 +312,7 @@ class ContentEncoder(ABC):
         """Encode and store what is new; return ``key`` and ``failure`` of what cannot be read."""
         failures: dict[str, str] = {}
         if len(todo):
+            shelf.require_writable()
             with shelf.writing(), step(f"Encoding {self.kind}", len(todo)) as bar:
                 for batch in self.embed(todo["source"], todo["key"]):
                     if len(batch.positions):

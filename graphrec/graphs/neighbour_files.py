@@ -14,7 +14,7 @@ from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.features import Modality
 from graphrec.features.neighbours import GivenNeighbours
-from graphrec.files import write_bytes
+from graphrec.files import unwritable_is_a_warning, write_bytes
 from graphrec.graphs.similarity import Neighbours, nearest_items
 from graphrec.names import nearest
 
@@ -39,7 +39,7 @@ def neighbours_of(modality: Modality, k: int, folder: Path | None) -> Neighbours
 
     Raises:
         ConfigError: fewer are given.
-        DataError: the features cannot be compared, or the folder cannot be written.
+        DataError: the features cannot be compared.
     """
     if isinstance(modality, GivenNeighbours):
         given = modality.neighbours
@@ -58,11 +58,11 @@ def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:
     """Return ``nearest_items``, from ``folder/<key>.npz`` where that file is whole.
 
     Behind the archive stands the sha256 of key and archive: a file that was cut, changed or
-    renamed is not used but written anew.
+    renamed is not used but written anew. A folder that cannot be written is a warning.
 
     Raises:
         ConfigError: k is below 1.
-        DataError: the features cannot be compared, or the folder cannot be written.
+        DataError: the features cannot be compared.
     """
     key = neighbours_key(modality, k)
     path = folder / f"{key}.npz"
@@ -71,7 +71,8 @@ def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:
     except FileNotFoundError:
         content = b""
     except OSError as error:
-        raise _unreadable(path, error) from error
+        logger.warning("%s cannot be read and is not used: %s", path, error.strerror or error)
+        content = b""
     archive, check = content[:-CHECK_BYTES], content[-CHECK_BYTES:]
     if content and check == _check(key, archive):
         with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
@@ -82,7 +83,8 @@ def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:
     buffer = io.BytesIO()
     np.savez(buffer, items=result.items, cosines=result.cosines)
     archive = buffer.getvalue()
-    write_bytes(path, archive + _check(key, archive))
+    with unwritable_is_a_warning():
+        write_bytes(path, archive + _check(key, archive))
     return result
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from graphrec.config import Json
 from graphrec.drawing import as_svg
 from graphrec.files import write_bytes
-from graphrec.lab.record import LabResult, Row, cells, reasons
+from graphrec.lab.record import LabResult, Row, cells, reasons, tables
 from graphrec.names import quantity
 from graphrec.page import html_table, inlined, paragraphs, write_page
 
@@ -38,9 +38,10 @@ def write_report(out: Path, result: LabResult, figure: Figure) -> None:
         paragraphs([each.sentence for each in result.verdicts]),
         paragraphs(facts),
         inlined(svg),
-        html_table(*cells(result)),
-        paragraphs(reasons(result)),
     ]
+    for heading, part in tables(result).items():
+        parts += [f"<h2>{escape(heading)}</h2>", html_table(*cells(part))]
+    parts.append(paragraphs(reasons(result)))
     write_page(out / "report.html", title, parts)
 
 

@@ -94,7 +94,7 @@ def fit(
     config: TrainingConfig,
     *,
     seed: int,
-    device: torch.device,
+    device: torch.device | str,
     validate: Validate | None = None,
     metric: str = "",
     part: str = "valid",
@@ -113,8 +113,9 @@ def fit(
     Raises:
         TrainingError: a loss term is not finite (epoch, batch and term are named), or the
             checkpoint to resume from is missing, damaged or of another run.
-        ConfigError: mixed precision without CUDA.
+        ConfigError: ``device`` is none, or mixed precision without CUDA.
     """
+    device = _device(device)
     _require_precision(config, device)
     keep_freed_memory()
     model.to(device)
@@ -159,6 +160,16 @@ def _require_precision(config: TrainingConfig, device: torch.device) -> None:
             f"training.precision = 'bfloat16' needs CUDA, but the device is {device}. "
             f"Use training.precision = 'float32'."
         )
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device = {device!r} is no device. Use cpu, cuda or cuda:0.") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device = {str(device)!r}, but this torch sees no CUDA. Use cpu.")
+    return found
 
 
 def _finish(model: Model, best: Mapping[str, Tensor], result: FitResult) -> FitResult:

@@ -247,6 +247,17 @@ def test_bad_pictures_are_missing_each_with_its_reason(posters):
         encode(posters, **SMALL, strict=True)
 
 
+def test_a_store_that_cannot_be_written_is_named_before_anything_is_encoded(posters, monkeypatch):
+    (posters.parent / "file").write_text("")
+
+    def work(*_: object) -> None:
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr(ImageEncoder, "network", work)
+    with pytest.raises(DataError, match=r"Cannot write the store \S*/file/.* Set store"):
+        encode(posters, store=posters.parent / "file", **SMALL)
+
+
 def test_the_same_picture_twice_is_encoded_once(posters):
     (posters / "i1.png").write_bytes((posters / "i0.png").read_bytes())
     report = encode(posters, **SMALL).report
