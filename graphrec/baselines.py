@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 
 from graphrec.config import RunConfig
 from graphrec.datasets.interactions import Interactions
+from graphrec.memory_limit import memory_limit
+from graphrec.models import Inputs, model_of
 from graphrec.result import BetterBaseline
 from graphrec.run_log import RunLog
 
@@ -29,7 +32,7 @@ def chosen_baselines(config: RunConfig, train: Interactions, log: RunLog) -> tup
         return config.evaluation.baselines
     chosen = []
     for name in BY_DEFAULT:
-        reason = too_large(name, train)
+        reason = too_large(name, train, memory_limit(config.run.memory_mb))
         if name == config.model.name:
             continue
         if reason:
@@ -44,8 +47,17 @@ def chosen_baselines(config: RunConfig, train: Interactions, log: RunLog) -> tup
     return tuple(chosen)
 
 
-def too_large(name: str, train: Interactions) -> str:
-    """Say why a cheap baseline is not cheap on these data; empty where it is."""
+def too_large(name: str, train: Interactions, limit: int | None) -> str:
+    """Say why a cheap baseline is not cheap on these data; empty where it is.
+
+    Args:
+        limit: bytes that it may take, or None where nobody knows.
+    """
+    model = model_of(name)
+    needs = model.needs(model.Config(name=name), Inputs(train, torch.Generator()))
+    needed = max((need.num_bytes for need in needs), default=0)
+    if limit is not None and needed > limit:
+        return f"it needs {needed:,} bytes of memory, and the limit is {limit:,}"
     rows = min(train.num_users, train.num_items)
     if name == "ease" and rows > EASE_ROWS:
         return f"it inverts a matrix of {rows:,} rows, more than {EASE_ROWS:,}"

@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 
 import torch
 
 from graphrec.config import RunConfig
+from graphrec.datasets import Interactions
 from graphrec.errors import ConfigError
-from graphrec.evaluation import Protocol, parse_metric
+from graphrec.evaluation import Protocol, parse_metric, protocol_of
 from graphrec.evaluation.metrics import expand
+from graphrec.evaluation.ranking import ranking_need
 from graphrec.features.pretrained import PretrainedConfig
-from graphrec.models import MODELS, EmbeddingModel, Model
+from graphrec.memory_limit import require_memory
+from graphrec.models import MODELS, EmbeddingModel, Inputs, Model
 from graphrec.result import require_measured
 
 
@@ -70,6 +74,26 @@ def require_no_teacher(config: RunConfig, command: str) -> None:
         )
 
 
+def require_same_task(before: RunConfig, config: RunConfig) -> None:
+    """Refuse settings for which other data would have to be loaded, split or ranked.
+
+    Raises:
+        ConfigError: data, split or protocol differ; the tables are named.
+    """
+    tables = {
+        "[data]": config.data == before.data,
+        "[split]": config.split == before.split,
+        "the protocol of [evaluation]": protocol_of(config.evaluation)
+        == protocol_of(before.evaluation),
+    }
+    different = [name for name, same in tables.items() if not same]
+    if different:
+        raise ConfigError(
+            f"What has been prepared cannot be used under other settings of "
+            f"{' and '.join(different)}. Prepare that experiment by itself."
+        )
+
+
 def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:
     """Find a list longer than the catalogue, or a number without ours, before training."""
     require_measured(config.published, expand(config.evaluation.metrics, config.evaluation.top_k))
@@ -84,6 +108,21 @@ def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> N
                 f"{key} asks for the best {length} items, but the catalogue has {num_items}. "
                 f"Lower it."
             )
+
+
+def require_room(config: RunConfig, models: Mapping[str, type[Model]], train: Interactions) -> None:
+    """Find a dense step that does not fit into memory, of the model and baselines, before work.
+
+    Raises:
+        ConfigError: the need, the limit and the remedy.
+    """
+    inputs = Inputs(train, torch.Generator())
+    settings = {name: each.Config(name=name) for name, each in models.items()}
+    settings[config.model.name] = config.model
+    needs = (models[name].needs(each, inputs) for name, each in settings.items())
+    lengths = (*config.evaluation.top_k, config.run.recommend_k)
+    blocks = ranking_need(train, max(lengths), config.evaluation.memory_mb * 2**20)
+    require_memory((blocks, *chain.from_iterable(needs)), config.run.memory_mb)
 
 
 def device_of(name: str) -> torch.device:

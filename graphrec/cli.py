@@ -1,26 +1,26 @@
 """The command line. Exit codes: 0 ok, 1 result not as expected, 2 bad input."""
 
 import json
-import re
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from graphrec import cli_distill, cli_embed, cli_fusion, cli_lab, cli_tune
 from graphrec import console as show
 from graphrec import report as reports
 from graphrec.check_files import check_files
 from graphrec.cite import citable, citation
-from graphrec.cli_data import JsonFlag, data_app
-from graphrec.cli_explain import explained
-from graphrec.config import Json, RunConfig
-from graphrec.config_file import differing_settings, load_config
+from graphrec.cli_data import JsonFlag, Moved, data_app
+from graphrec.cli_explain import print_explained
+from graphrec.config import FeatureConfig, Json, RunConfig
+from graphrec.config_file import load_config, read_table
 from graphrec.datasets import CATALOG, load, split
 from graphrec.doctor import diagnose
 from graphrec.errors import ConfigError, GraphRecError
@@ -28,13 +28,15 @@ from graphrec.evaluation import METRICS, PRESETS
 from graphrec.features import ENCODERS, Modality
 from graphrec.features import encode as encode_features
 from graphrec.features.encode import reads_train
-from graphrec.features.pretrained import EncodedModality
+from graphrec.features.pretrained import DOWNLOADED, EncodedModality
 from graphrec.fusion import FUSIONS
 from graphrec.identity import experiment_identity
 from graphrec.models import MODELS
+from graphrec.names import folder_name, quantity, without_imports
 from graphrec.recommend import recommend as recommend_from
 from graphrec.result import Result, read_result
 from graphrec.run import run as run_config
+from graphrec.run_folder import can_go_on
 
 app = typer.Typer(
     help="Multimodal recommendation with graph neural networks.",
@@ -57,15 +59,23 @@ Overrides = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Items without readable content are an error.")
 ]
+AllowDownload = Annotated[
+    bool, typer.Option("--allow-download", help="Download weights that are not on this machine.")
+]
 OUT_ROOT = Path("runs")
 
 
 def main() -> None:
-    """Run the command line; user errors become one paragraph and exit code 2."""
+    """Run the command line; user errors become one paragraph and exit code 2.
+
+    A class of your own is found in the working folder as well, after installed packages.
+    """
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         app()
     except GraphRecError as error:
-        show.stderr().print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        show.fail(str(error))
         sys.exit(2)
 
 
@@ -76,15 +86,26 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run folder; by default under runs/.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
     strict: Strict = False,
+    allow_download: AllowDownload = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run an experiment: load, split, encode, train, evaluate, write the run folder.
 
     Example: graphrec run paper_configs/quickstart.toml model.dim=32 --out runs/first
     """
-    settings = _load(config, overrides or [], strict)
+    changes = _with_flags(config, overrides or [], strict, allow_download)
+    settings = load_config(config, changes)
     folder = out or _run_folder(settings, resume)
-    with show.showing(show.stderr()):
+    again: list[str | Path] = [
+        "run",
+        config,
+        *changes,
+        "--out",
+        folder,
+        "--resume",
+        *(["--json"] * as_json),
+    ]
+    with show.interruptible(again):
         result = run_config(settings, folder, resume=resume)
     if as_json:
         better = [asdict(baseline) for baseline in result.better_baselines]
@@ -96,28 +117,45 @@ def run(
         raise typer.Exit(1)
 
 
-def _load(path: Path, overrides: Sequence[str], strict: bool) -> RunConfig:
-    """Read a configuration; with ``strict``, missing content is an error in every table."""
-    settings = load_config(path, overrides)
-    if not strict:
-        return settings
-    tables = [name for name, each in settings.features.items() if hasattr(each, "strict")]
-    return load_config(path, [*overrides, *(f"features.{name}.strict=true" for name in tables)])
+def _with_flags(
+    path: Path, overrides: Sequence[str], strict: bool, allow_download: bool
+) -> list[str]:
+    """The overrides, and for each flag one in every table of features that has its setting."""
+    flags = {"strict": strict, "allow_download": allow_download}
+    if not any(flags.values()):
+        return list(overrides)
+    features = load_config(path, overrides).features
+    return [
+        *overrides,
+        *(
+            f"features.{name}.{key}=true"
+            for name, table in features.items()
+            for key, given in flags.items()
+            if given and _takes(table, key)
+        ),
+    ]
+
+
+def _takes(table: FeatureConfig, key: str) -> bool:
+    """Whether a flag means something to an encoder: weights are downloaded of two kinds only."""
+    downloaded = key != "allow_download" or table.encoder.startswith(DOWNLOADED)
+    return hasattr(table, key) and downloaded
 
 
 def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
         for path in sorted(OUT_ROOT.glob("*/config.json"), reverse=True):
-            if not differing_settings(path, config):
+            if can_go_on(path.parent, config):
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    label = re.sub(r"[^\w.-]+", "-", config.run.name)
-    return OUT_ROOT / f"{stamp}-{label}-{experiment_identity(config)[:8]}"
+    label, identity = folder_name(config.run.name), experiment_identity(config)
+    first = OUT_ROOT / f"{stamp}-{label}-{identity[:8]}"
+    others = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    return next(each for each in chain([first], others) if not each.exists())
 
 
 def _print_result(result: Result, folder: Path) -> None:
-    console = show.stdout()
     longest = max(int(name.partition("@")[2] or 0) for name in result.metrics["test"])
     metrics = [
         name
@@ -127,23 +165,23 @@ def _print_result(result: Result, folder: Path) -> None:
     ]
     rows = [[name, *(f"{values[m]:.4f}" for m in metrics)] for name, values in _models(result)]
     title = f"{result.dataset}, test part, protocol {result.protocol['name']}"
-    console.print(show.table(title, ["model", *metrics], rows))
+    show.print_table(title, ["model", *metrics], rows)
     if result.selection == "best_test_epoch":
-        console.print("* The epoch was chosen on the test part: an optimistic number.")
+        show.say("* The epoch was chosen on the test part: an optimistic number.")
     for better in result.better_baselines:
-        console.print(f"[yellow]{escape(str(better))}.[/yellow]", soft_wrap=True)
+        show.say(f"{better}.")
     if result.verdicts:
         lines = [
             [v.metric, f"{v.published:.4f}", f"{v.ours:.4f}", f"{v.tolerance:.4f}", v.verdict]
             for v in result.verdicts
         ]
         header = ["metric", "published", "ours", "tolerance", "verdict"]
-        console.print(show.table("Beside the published numbers", header, lines))
+        show.print_table("Beside the published numbers", header, lines)
     for example in result.examples:
-        console.print(f"\n[bold]User {escape(example.user)}[/bold]")
-        console.print("  had:         " + escape("; ".join(example.history)), highlight=False)
-        console.print("  recommended: " + escape("; ".join(example.recommended)), highlight=False)
-    console.print(f"\nRun folder: {folder}", soft_wrap=True)
+        show.say(f"\nUser {example.user}")
+        show.say("  had:         " + "; ".join(example.history))
+        show.say("  recommended: " + "; ".join(example.recommended))
+    show.say(f"\nRun folder: {folder}")
 
 
 def _models(result: Result) -> list[tuple[str, dict[str, float]]]:
@@ -170,8 +208,15 @@ def list_names(
         "fusions": {name: _first_line(cls.__doc__) for name, cls in FUSIONS.items()},
         "metrics": {name: _first_line(metric.compute.__doc__) for name, metric in METRICS.items()},
         "protocols": {name: preset.valid_metric for name, preset in PRESETS.items()},
-        "papers": {path.stem: str(path) for path in paper_configs()},
+        "papers": {path.stem: str(path) for path in paper_configs() if _paper(path)},
     }
+    if kind == "papers" and not as_json:
+        show.print_table(
+            f"papers: graphrec run {paper_configs()[0].parent}/NAME.toml",
+            ["name", "published numbers"],
+            [[path.stem, _paper(path)] for path in paper_configs() if _paper(path)],
+        )
+        return
     show.print_pairs(kind, tables[kind], as_json)
 
 
@@ -180,6 +225,12 @@ def paper_configs() -> list[Path]:
     package = Path(__file__).parent
     folders = (package / "paper_configs", package.parent / "paper_configs")
     return sorted(path for folder in folders for path in folder.glob("*.toml"))
+
+
+def _paper(path: Path) -> str:
+    """Where the published numbers of a configuration stand; empty for one that is an example."""
+    paper = read_table(path).get("paper")
+    return str(paper["table"]) if isinstance(paper, dict) else ""
 
 
 def _first_line(text: str | None) -> str:
@@ -191,16 +242,18 @@ def encode(
     config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
     overrides: Overrides = None,
     strict: Strict = False,
+    allow_download: AllowDownload = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Encode the features of a configuration; pretrained rows stay in the store for runs.
 
     Example: graphrec encode shop.toml --strict
     """
-    settings = _load(config, overrides or [], strict)
+    changes = _with_flags(config, overrides or [], strict, allow_download)
+    settings = load_config(config, changes)
     if not (settings.features or settings.user_features):
         raise ConfigError(f"{config} has no table [features.NAME]: there is nothing to encode.")
-    with show.showing(show.stderr()):
+    with show.interruptible():
         dataset, train = load(settings.data), None
         if settings.user_features or reads_train(settings.features):
             train = split(dataset, settings.split).train
@@ -222,7 +275,7 @@ def encode(
     header = ["encoder", *sides, "present", "columns", *counts]
     rows = [[name, *(str(facts.get(key, "-")) for key in header)] for name, facts in found.items()]
     title = f"Features of {settings.data.name or config}"
-    show.stdout().print(show.table(title, ["modality", *header], rows))
+    show.print_table(title, ["modality", *header], rows)
 
 
 def _facts(encoder: str, side: str, modality: Modality) -> dict[str, Json]:
@@ -236,6 +289,7 @@ def _facts(encoder: str, side: str, modality: Modality) -> dict[str, Json]:
 def recommend(
     run_dir: Annotated[Path, typer.Argument(help="A run folder.")],
     user: Annotated[list[str], typer.Option(help="External user id; may be repeated.")],
+    moved: Moved = None,
     k: Annotated[int, typer.Option(help="Items per user.")] = 10,
     include_seen: Annotated[bool, typer.Option(help="Also items the user already had.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say why (flagship only).")] = False,
@@ -246,18 +300,20 @@ def recommend(
     Example: graphrec recommend runs/first --user 12347 --user 12348 --k 5
     """
     with show.showing(show.stderr()):
-        found = recommend_from(run_dir, user, k, include_seen=include_seen, explain=explain)
+        found = recommend_from(
+            run_dir, user, k, include_seen=include_seen, explain=explain, overrides=moved or []
+        )
     if as_json:
         print(json.dumps(found.to_dicts()))  # noqa: T201
         return
     if explain:
-        show.stdout().print(explained(found, f"Recommendations of {run_dir}"))
+        print_explained(found, f"Recommendations of {run_dir}")
         return
     rows = [
-        [escape(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row]
+        [f"{value:.4f}" if isinstance(value, float) else str(value) for value in row]
         for row in found.rows()
     ]
-    show.stdout().print(show.table(f"Recommendations of {run_dir}", found.columns, rows))
+    show.print_table(f"Recommendations of {run_dir}", found.columns, rows)
 
 
 @app.command()
@@ -280,10 +336,12 @@ def report(
     results = [read_result(run_dir) for run_dir in runs]
     reports.require_comparable(results)
     names = [name.strip() for name in metrics.split(",")]
-    rows = reports.group(results, names)
+    last = [run_dir.name for run_dir in runs]
+    folders = last if len(set(last)) == len(set(runs)) else list(map(str, runs))
+    rows = reports.group(results, names, folders)
     header, body = reports.cells(rows, names)
     if style == "table":
-        show.stdout().print(show.table(f"{results[0].dataset}, test part", header, body))
+        show.print_table(f"{results[0].dataset}, test part", header, body)
     elif style == "json":
         print(json.dumps([asdict(row) for row in rows]))  # noqa: T201
     else:
@@ -291,7 +349,8 @@ def report(
         print(forms[style](header, body))  # noqa: T201
     if append is not None:
         count = reports.append_csv(append, results)
-        show.stderr().print(f"{count} of {len(results)} runs added to {append}")
+        added = f"{count} of {quantity(len(results), 'run')} added to {append}"
+        show.stderr().print(added, soft_wrap=True)
 
 
 @app.command()
@@ -301,20 +360,35 @@ def check(
         list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
     ] = None,
     no_data: Annotated[bool, typer.Option("--no-data", help="Do not open the files.")] = False,
+    imports: Annotated[
+        bool,
+        typer.Option("--import", help="Also check classes of your own; this runs their code."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Validate configurations and open the files they name, without running them.
 
     Example: graphrec check paper_configs/quickstart.toml
     """
-    checked = {}
-    with show.showing(show.stderr()):
-        for path in configs:
-            settings = load_config(path, overrides or [])
-            if not no_data:
-                check_files(settings)
-            checked[str(path)] = experiment_identity(settings)
-    show.print_pairs("valid", checked, as_json)
+    checked: dict[str, str | None] = {}
+    for path in configs:
+        trusted = nullcontext[list[str]]([]) if imports else without_imports()
+        with show.showing(show.stderr()), trusted as skipped:
+            config = load_config(path, overrides or [])
+            if not (no_data or skipped):
+                check_files(config)
+        checked[str(path)] = None if skipped else experiment_identity(config)
+        for name in dict.fromkeys(skipped):
+            show.stderr().print(
+                f"{path}: {name} was not imported, so its settings and files are not checked. Add "
+                f"--import to check them, if you trust its code.",
+                soft_wrap=True,
+            )
+    if as_json:
+        print(json.dumps(checked))  # noqa: T201
+        return
+    rows = [[path, digest[:16] if digest else "-"] for path, digest in checked.items()]
+    show.print_table("valid", ["configuration", "hash"], rows)
 
 
 @app.command()
@@ -355,4 +429,4 @@ def doctor(as_json: JsonFlag = False) -> None:
         print(json.dumps(findings))  # noqa: T201
         return
     for topic, facts in findings.items():
-        show.print_pairs(topic, facts, False)
+        show.print_pairs(topic, facts, False, ("name", "state"))

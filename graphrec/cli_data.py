@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from graphrec import console as show
 from graphrec.datasets import CATALOG, load
@@ -14,6 +13,13 @@ from graphrec.datasets.entries import CatalogEntry
 from graphrec.datasets.fetch import fetch
 from graphrec.datasets.inspect import compare, described
 
+Moved = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Where files of the run lie by now, as in data.path=/new/ratings.csv.",
+        metavar="[KEY=PATH]...",
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 SIZES = ("users", "items", "interactions")
 
@@ -34,12 +40,10 @@ def data_list(as_json: JsonFlag = False) -> None:
         print(json.dumps(facts))  # noqa: T201
         return
     rows = [
-        [name, *(f"{entry.counts[size]:,}" for size in SIZES), escape(entry.licence)]
+        [name, *(f"{entry.counts[size]:,}" for size in SIZES), entry.licence]
         for name, entry in CATALOG.items()
     ]
-    table = show.table("data sets", ["name", *SIZES, "licence"], rows)
-    table.columns[-1].justify = "left"
-    show.stdout().print(table)
+    show.print_table("data sets", ["name", *SIZES, "licence"], rows)
 
 
 @data_app.command("info")

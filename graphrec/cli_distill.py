@@ -11,6 +11,7 @@ from graphrec import console as show
 from graphrec.cli_data import JsonFlag
 from graphrec.config_file import load_config
 from graphrec.distillation.compare import Comparison, Line, distill
+from graphrec.names import folder_name
 
 OUT_ROOT = Path("distilled")
 SHOWN = ("recall", "ndcg")
@@ -37,8 +38,8 @@ def command(
     """
     given = [*(overrides or []), f"distill.teacher={json.dumps(str(teacher))}"]
     settings = load_config(config, given)
-    folder = out or OUT_ROOT / (settings.run.name or config.stem)
-    with show.showing(show.stderr()):
+    folder = out or OUT_ROOT / folder_name(settings.run.name or config.stem)
+    with show.interruptible():
         comparison = distill(settings, folder)
     if as_json:
         print(json.dumps(asdict(comparison)))  # noqa: T201
@@ -48,13 +49,12 @@ def command(
 
 def _print(comparison: Comparison, folder: Path) -> None:
     metrics = _shown(comparison)
-    header = ["", "model", "parameters", "MB", "embeddings MB", "ready ms", "ms per user"]
+    header = ["role", "model", "parameters", "MB", "embeddings MB", "ready ms", "ms per user"]
     for name in metrics:
         header += [name, "lost %"]
     rows = [_cells(line, metrics) for line in comparison.lines]
-    console = show.stdout()
-    console.print(show.table(f"{comparison.dataset}, test part", header, rows))
-    console.print(f"\nRun folders alone and taught, and distill.json: {folder}", soft_wrap=True)
+    show.print_table(f"{comparison.dataset}, test part", header, rows)
+    show.say(f"\nRun folders alone and taught, and distill.json: {folder}")
 
 
 def _cells(line: Line, metrics: list[str]) -> list[str]:

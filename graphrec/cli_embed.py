@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from graphrec import console as show
-from graphrec.cli_data import JsonFlag
+from graphrec.cli_data import JsonFlag, Moved
 from graphrec.embeddings import write_item_embeddings
+from graphrec.names import quantity
 
 
 def command(
     run_dir: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[Path, typer.Option(help="File to write, ending in .parquet.")],
+    moved: Moved = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write the item vectors of a run as features: encoder = "file" reads them.
@@ -23,9 +25,9 @@ def command(
     Example: graphrec embed runs/joint --out joint.parquet
     """
     with show.showing(show.stderr()):
-        table = write_item_embeddings(run_dir, out)
+        table = write_item_embeddings(run_dir, out, moved or [])
     width = len(table["vector"][0]) if len(table) else 0
     if as_json:
         print(json.dumps({"path": str(out), "items": len(table), "dim": width}))  # noqa: T201
         return
-    show.stdout().print(f"{len(table):,} items, {width} values each: {out}", soft_wrap=True)
+    show.say(f"{quantity(len(table), 'item')}, {quantity(width, 'value')} each: {out}")

@@ -12,7 +12,7 @@ from graphrec.cli_data import JsonFlag
 from graphrec.config_file import load_config
 from graphrec.lab import study_fusions
 from graphrec.lab.grid_cells import Axes
-from graphrec.names import listed
+from graphrec.names import folder_name, listed, quantity
 from graphrec.report import spread
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def command(
         changes.append(f"tune.final_seeds={seeds}")
     settings = load_config(config, changes)
     axes = Axes(*(None if each is None else listed(each) for each in (backbones, where, how)))
-    folder = out or OUT_ROOT / f"{settings.run.name or config.stem}-fusion"
-    with show.interruptible("grid"):
+    folder = out or OUT_ROOT / f"{folder_name(settings.run.name or config.stem)}-fusion"
+    with show.interruptible():
         result = study_fusions(settings, folder, axes, tuned=trials != 0, workers=workers)
     if append is not None:
         from graphrec.lab.grid_record import append_grid
@@ -82,26 +82,24 @@ def _print(result: "GridResult", folder: Path) -> None:
     """The cells, the means along the axes, and what was skipped; report.html has it in one."""
     from graphrec.lab.grid_record import compared
 
-    console, seeds, metric = show.stdout(), len(result.seeds), result.metric
+    seeds, metric = len(result.seeds), result.metric
     rows = [
         [cell.name, spread(cell.valid[metric], seeds), spread(cell.test[metric], seeds)]
         for cell in result.cells
     ]
     header = ["cell", f"valid {metric}", f"test {metric}"]
-    console.print(show.table(f"{result.dataset}: {seeds} seed(s)", header, rows))
-    console.print(f"Best on valid: {result.best}", soft_wrap=True, highlight=False)
+    show.print_table(f"{result.dataset}: {quantity(seeds, 'seed')}", header, rows)
+    show.say(f"Best on valid: {result.best}")
     rows = [[cell.name, *compared(cell)] for cell in result.cells if cell.difference is not None]
     if rows:
         header = ["cell", "difference", "95% interval", "p (Holm)"]
-        console.print(show.table(f"Compared with {result.reference} on test", header, rows))
+        show.print_table(f"Compared with {result.reference} on test", header, rows)
     means = [
         [f"{each.setting} = {each.value}", str(each.cells), f"{each.valid:.4f}", f"{each.test:.4f}"]
         for each in result.means
     ]
-    header = ["", "cells", f"valid {metric}", f"test {metric}"]
-    console.print(show.table("Means along each axis", header, means))
+    header = ["axis", "cells", f"valid {metric}", f"test {metric}"]
+    show.print_table("Means along each axis", header, means)
     for name, reason in result.skipped.items():
-        console.print(f"Skipped {name}: {reason}", soft_wrap=True, markup=False)
-    console.print(
-        f"\nFolder of the grid, with report.html and fusion.csv: {folder}", soft_wrap=True
-    )
+        show.say(f"Skipped {name}: {reason}")
+    show.say(f"\nFolder of the grid, with report.html and fusion.csv: {folder}")

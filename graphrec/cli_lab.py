@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from graphrec import console as show
 from graphrec.cli_data import JsonFlag
@@ -15,7 +14,7 @@ from graphrec.config import RunConfig
 from graphrec.config_file import load_config
 from graphrec.errors import ConfigError
 from graphrec.lab import study_missing, study_modalities
-from graphrec.names import listed
+from graphrec.names import folder_name, listed, quantity
 
 if TYPE_CHECKING:
     from graphrec.lab.record import LabResult
@@ -119,8 +118,8 @@ def _run(
     as_json: bool,
 ) -> None:
     settings = load_config(config, overrides or [])
-    folder = out or OUT_ROOT / f"{settings.run.name or config.stem}-{name}"
-    with show.interruptible("study"):
+    folder = out or OUT_ROOT / f"{folder_name(settings.run.name or config.stem)}-{name}"
+    with show.interruptible():
         result = study(settings, folder)
     if append is not None:
         from graphrec.lab.record import append_rows
@@ -133,13 +132,12 @@ def _run(
 
 
 def _print(result: "LabResult", folder: Path) -> None:
-    from graphrec.lab.record import cells, reasons
+    from graphrec.lab.record import cells, reasons, tables
 
-    console = show.stdout()
-    title = f"{result.dataset}, test part, {len(result.seeds)} seed(s), {result.users:,} users"
-    header, rows = cells(result)
-    escaped = [[escape(cell) for cell in row] for row in rows]
-    console.print(show.table(title, header, escaped))
+    seeds = quantity(len(result.seeds), "seed")
+    for heading, part in tables(result).items():
+        header, rows = cells(part)
+        show.print_table(f"{result.dataset}, test part, {seeds}, {heading}", header, rows)
     for line in (*reasons(result), *(each.sentence for each in result.verdicts)):
-        console.print(escape(line), soft_wrap=True)
-    console.print(f"\nStudy folder, with report.html: {folder}", soft_wrap=True)
+        show.say(line)
+    show.say(f"\nStudy folder, with report.html: {folder}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,10 @@ import typer
 
 from graphrec import console as show
 from graphrec.cli_data import JsonFlag
+from graphrec.config import RunConfig
 from graphrec.config_file import load_config
 from graphrec.errors import ConfigError
+from graphrec.names import folder_name
 from graphrec.report import spread
 from graphrec.tuning import join, tune
 
@@ -38,7 +41,13 @@ def command(
         str | None,
         typer.Option(help="Database URL or journal file; by default study.db in the study folder."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the study folders.")] = OUT_ROOT,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Study folder; by default under studies/. Of several configurations: the folder "
+            "in which each gets one of its name."
+        ),
+    ] = None,
     only_join: Annotated[
         bool, typer.Option("--join", help="Only take trials of a study that runs elsewhere.")
     ] = False,
@@ -61,14 +70,14 @@ def command(
     settings = {path: load_config(path, changes) for path in configs}
     if only_join and storage is None:
         raise ConfigError("--join needs the --storage of the study.")
+    folders = _folders(settings, out)
     results = []
-    with show.interruptible("study"):
+    with show.interruptible():
         for path, config in settings.items():
-            folder = out / (config.run.name or path.stem)
             if only_join:
                 join(config, str(storage))
             else:
-                results.append(tune(config, folder, workers=workers, storage=storage))
+                results.append(tune(config, folders[path], workers=workers, storage=storage))
     if append is not None:
         from graphrec.tuning.record import append_studies
 
@@ -76,7 +85,34 @@ def command(
     if as_json:
         print(json.dumps([asdict(result) for result in results]))  # noqa: T201
     elif results:
-        _print(results, out)
+        _print(results, list(folders.values()))
+
+
+def _folders(settings: Mapping[Path, RunConfig], out: Path | None) -> dict[Path, Path]:
+    """The study folder of each configuration.
+
+    Raises:
+        ConfigError: two would share a folder, or ``out`` holds the study folders of earlier calls.
+    """
+    names = {path: folder_name(each.run.name or path.stem) for path, each in settings.items()}
+    if out is not None and len(names) == 1:
+        ((path, name),) = names.items()
+        earlier = out / name
+        if (earlier / "config.json").exists() and not (out / "config.json").exists():
+            raise ConfigError(
+                f"--out {out} is the study folder itself, but a study lies in {earlier}. Go on "
+                f"with that one with --out {earlier}, or choose another --out."
+            )
+        return {path: out}
+    folders = {path: (out or OUT_ROOT) / name for path, name in names.items()}
+    for path, folder in folders.items():
+        for other in folders:
+            if other != path and folders[other] == folder:
+                raise ConfigError(
+                    f"{path} and {other} would both have the study folder {folder}: they have the "
+                    f"same run.name. Give them different names, or tune them one by one with --out."
+                )
+    return folders
 
 
 def seconds_in(text: str) -> float:
@@ -93,7 +129,7 @@ def seconds_in(text: str) -> float:
     return float(total)
 
 
-def _print(results: "list[StudyResult]", out: Path) -> None:
+def _print(results: "list[StudyResult]", folders: Sequence[Path]) -> None:
     """Two lines per study: the configuration as it stood, and the winner with its cost."""
     measured = results[0].test.get("best", {})
     names = [name for name in SHOWN if name in measured]
@@ -109,6 +145,6 @@ def _print(results: "list[StudyResult]", out: Path) -> None:
             shown = f"{valid[objective]:.4f}" if objective in valid else "failed"
             rows.append([label, *cost, objective, shown, *figures])
     header = ["study", "trials", "seconds", "objective", "valid", *(f"test {n}" for n in names)]
-    console = show.stdout()
-    console.print(show.table("Trials: complete/pruned/failed", header, rows))
-    console.print(f"\nStudy folders, with report.html and best.json: {out}", soft_wrap=True)
+    show.print_table("Trials: complete/pruned/failed", header, rows)
+    what = "Study folder" if len(folders) == 1 else "Study folders"
+    show.say(f"\n{what}, with report.html and best.json: {', '.join(map(str, folders))}")

@@ -6,10 +6,12 @@ can be run again from anywhere. ``config_file`` reads and overrides them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
+    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -45,7 +47,7 @@ from graphrec.config_missing import MissingConfig
 from graphrec.config_tune import SearchRange, TuneConfig
 from graphrec.errors import ConfigError
 from graphrec.explain import explain
-from graphrec.names import resolve
+from graphrec.names import NotImportedError
 
 __all__ = [
     "AbsolutePath",
@@ -211,7 +213,7 @@ class EvaluationConfig(Config):
 class RunSection(Config):
     """Label, seed and machine of a run."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"name", "device"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"name", "device", "memory_mb"})
 
     name: str = ""
     """Label in tables; by default the name of the configuration file."""
@@ -223,6 +225,9 @@ class RunSection(Config):
     """Kernels of message passing."""
     recommend_k: PositiveInt = 20
     """Length of the lists in ``recommendations.parquet``."""
+    memory_mb: PositiveInt | None = None
+    """Most MiB that a dense step may need (EASE, similarities of items, a block of scores), which
+    is estimated before it begins; by default half of the free memory."""
 
 
 class PaperSection(Config):
@@ -290,7 +295,8 @@ class RunConfig(Config):
             return table
         kind = None
         if isinstance(data.get("name"), str):
-            kind = entry_of(data["name"]).split
+            with suppress(NotImportedError):
+                kind = entry_of(data["name"]).split
         elif data.get("train") or data.get("label") or data.get("arrays"):
             kind = "given"
         return table if kind is None else {**table, "split": {**chosen, "kind": kind}}
@@ -300,7 +306,9 @@ class RunConfig(Config):
     def _catalog_defaults(cls, value: object) -> object:
         from graphrec.datasets.catalog import with_catalog_defaults
 
-        return with_catalog_defaults(value) if isinstance(value, Mapping) else value
+        with suppress(NotImportedError):
+            return with_catalog_defaults(value) if isinstance(value, Mapping) else value
+        return value
 
     @field_validator("features", "user_features", mode="before")
     @classmethod
@@ -316,6 +324,7 @@ class RunConfig(Config):
                 "encoder",
                 lambda encoder: encoder_of(encoder, side).Config,
                 f"{info.field_name}.{name}",
+                FeatureConfig,
             )
             for name, table in value.items()
         }
@@ -323,22 +332,22 @@ class RunConfig(Config):
     @field_validator("model", mode="before")
     @classmethod
     def _model_config(cls, value: object) -> object:
-        from graphrec.models import MODELS
+        from graphrec.models import model_of
 
-        return _typed(value, "name", lambda name: resolve(name, MODELS, "model").Config, "model")
+        return _typed(value, "name", lambda name: model_of(name).Config, "model", ModelConfig)
 
     @field_validator("training", mode="before")
     @classmethod
     def _training_defaults(cls, value: object, info: ValidationInfo) -> object:
         """Settings that are not given are those of the model, where it has its own."""
-        from graphrec.models import MODELS
+        from graphrec.models import model_of
 
         model = info.data.get("model")  # None where it is not valid
         if isinstance(value, TrainingConfig):
             value = value.model_dump(exclude_unset=True)
         if not isinstance(model, ModelConfig) or not isinstance(value, Mapping):
             return value
-        return {**resolve(model.name, MODELS, "model").training_defaults, **value}
+        return {**model_of(model.name).training_defaults, **value}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -347,7 +356,8 @@ class RunConfig(Config):
 
         require_controlled(self.controls, self.features)
         self.missing.require_features(self.features)
-        protocol_of(self.evaluation)
+        with suppress(NotImportedError):
+            protocol_of(self.evaluation)
         for metric in (*self.evaluation.metrics, *self.published):
             parse_metric(metric)
         unknown = set(self.tolerance) - set(self.published)
@@ -358,14 +368,27 @@ class RunConfig(Config):
         return self
 
 
-def _typed(value: object, key: str, config_of: Callable[[str], type[Config]], where: str) -> object:
-    """Validate a raw table with the ``Config`` class that its own ``key`` names."""
+def _typed(
+    value: object,
+    key: str,
+    config_of: Callable[[str], type[Config]],
+    where: str,
+    base: type[Config],
+) -> object:
+    """Validate a raw table with the ``Config`` class that its own ``key`` names.
+
+    Where that class is not imported, ``base`` is validated and the other settings are taken as
+    they are.
+    """
     if not isinstance(value, Mapping):
         return value
     name = value.get(key)
     if not isinstance(name, str):
         raise ConfigError(f"[{where}] needs {key} = the name of a class; see graphrec list.")
-    config_class = config_of(name)
+    try:
+        config_class = config_of(name)
+    except NotImportedError:
+        config_class = type(base.__name__, (base,), {"model_config": ConfigDict(extra="allow")})
     try:
         return config_class.model_validate(dict(value))
     except ValidationError as error:

@@ -1,9 +1,19 @@
 """The tables ``[data]`` and ``[split]``."""
 
-from collections.abc import Iterable
-from typing import Literal, Self
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from graphrec.config_base import AbsolutePath, Config, TimeFormat
 
@@ -57,7 +67,63 @@ class ItemColumn(Config):
     """Regular expression; its first group (or whole match) replaces the value."""
 
 
-Format = Literal["auto", "csv", "tsv", "jsonl", "parquet", "adjacency", "mmrec", "recbole", "npz"]
+Format = Literal[
+    "auto",
+    "csv",
+    "tsv",
+    "jsonl",
+    "python_lines",
+    "parquet",
+    "adjacency",
+    "mmrec",
+    "recbole",
+    "npz",
+    "npy",
+]
+
+SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "adjacency",
+    ".npz": "npz",
+    ".npy": "npy",
+    ".inter": "recbole",
+    ".item": "recbole",
+    ".user": "recbole",
+}
+"""The format that the end of a file name stands for."""
+DELIMITED: frozenset[Format] = frozenset({"csv", "tsv", "mmrec", "recbole"})
+TEXTS: frozenset[Format] = DELIMITED | {"jsonl", "python_lines", "adjacency"}
+
+
+def format_of(path: Path, configured: Format) -> Format | None:
+    """Return the configured format, or that of the file name; None if the name tells nothing."""
+    if configured != "auto":
+        return configured
+    return SUFFIXES.get(Path(path.name.lower().removesuffix(".gz")).suffix)
+
+
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError(
+            "must be the name of an encoding of text, as in 'utf-8', 'latin-1' or 'utf-16'"
+        ) from None
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
+Quote = Literal['"', "'", "none"]
+Separator = Annotated[str, Field(min_length=1)]
+Columns = Annotated[
+    list[str],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+]
 
 
 class DataConfig(Config):
@@ -74,7 +140,8 @@ class DataConfig(Config):
     test: AbsolutePath | None = None
     """Test part of a given split."""
     format: Format = "auto"
-    """File format; ``auto`` goes by the file name."""
+    """File format; ``auto`` goes by the file name. ``csv`` and ``tsv`` are tables of text,
+    ``jsonl`` JSON lines or one JSON array, ``python_lines`` one Python dictionary per line."""
     user: str = "user"
     """Column with the user id; ``column_1`` names the first of a file without a header."""
     item: str = "item"
@@ -89,8 +156,24 @@ class DataConfig(Config):
     """Column with a rating or quantity."""
     label: str | None = None
     """Column with the part of a given split: 0, 1, 2 or train, valid, test."""
-    separator: str | None = None
-    """Field separator of text files; by default a comma, or a tab for .tsv and .inter."""
+    separator: Separator | None = None
+    """Field separator of text files, of one or more characters; by default a comma, or a tab for
+    .tsv and .inter."""
+    quote: Quote | None = None
+    """What encloses fields of a text file that hold a separator: ``"`` by default for csv;
+    ``none`` takes quotes as characters like any other."""
+    encoding: Encoding | None = None
+    """Encoding of text files; by default UTF-8, or what a byte order mark says."""
+    line_start: Literal["user", "count"] | None = None
+    """What the lines of an adjacency list start with: the user, or the number of its items, and
+    then the user is the number of the line from 0 on. By default the user, and a list that looks
+    otherwise is refused."""
+    unroll: Columns = []
+    """Column or columns whose lists hold several events: each entry becomes a row, beside the
+    other columns. Fields of objects are columns called ``column.field``."""
+    unroll_separator: Separator | None = None
+    """What stands between the entries where a column of ``unroll`` holds text; by default a space
+    in RecBole's files."""
     arrays: dict[Literal["train", "valid", "test"], str] = {}
     """For .npz files: the name of the ``[2, n]`` pair array of each part."""
     num_users: PositiveInt | None = None
@@ -101,6 +184,14 @@ class DataConfig(Config):
     """A table with one row per item."""
     items_id: str = "item"
     """Column of the item table with the item id; ``column_1`` for a file without a header."""
+    items_format: Format = "auto"
+    """Format of the item table; ``auto`` goes by the file name."""
+    items_separator: Separator | None = None
+    """Field separator of the item table; by default as ``separator``."""
+    items_quote: Quote | None = None
+    """What encloses fields of the item table; by default as ``quote``."""
+    items_encoding: Encoding | None = None
+    """Encoding of the item table; by default as ``encoding``."""
     item_title: str | None = None
     """Column of the item table that names an item to people; used in printed examples."""
     item_columns: dict[str, ItemColumn] = {}
@@ -143,6 +234,44 @@ class DataConfig(Config):
                 "clean.min_weight has no effect without weight: name the column of the rating or "
                 "quantity in weight, or count rows with clean.duplicates = 'sum'"
             )
+
+    @model_validator(mode="after")
+    def _each_setting_has_an_effect(self) -> Self:
+        files = [path for path in (self.path, self.train, self.valid, self.test) if path]
+        own = {format_of(path, self.format) for path in files} or {None}
+        items = {format_of(self.items, self.items_format)} if self.items else set()
+        for name, reason in (*self._without_columns(own), *self._without_text(own, items)):
+            if getattr(self, name) != self._default(name):
+                raise ValueError(f"{name} has no effect: {reason}, or remove it")
+        return self
+
+    def _without_columns(self, own: AbstractSet[Format | None]) -> Iterator[tuple[str, str]]:
+        """Yield each setting that needs columns, or lists, where the files have none."""
+        if own in ({"adjacency"}, {"npy"}):
+            read = "adjacency list (user item item ...)" if "adjacency" in own else "array of pairs"
+            for name in ("user", "item", "time", "weight", "label", "unroll"):
+                yield (
+                    name,
+                    f"{self.path or self.train} is read as an {read}, which has no columns. Set "
+                    f'data.format = "csv" for a table with columns',
+                )
+        if "adjacency" not in own | {None}:
+            yield "line_start", 'it is for adjacency lists. Set data.format = "adjacency" for one'
+        if not self.unroll:
+            yield "unroll_separator", "it cuts the columns of data.unroll. Set that too"
+
+    def _without_text(
+        self, own: AbstractSet[Format | None], items: AbstractSet[Format | None]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield each setting of text files where the files are none."""
+        for name, kinds in (("separator", DELIMITED), ("quote", DELIMITED), ("encoding", TEXTS)):
+            what = "it is for tables of text" if kinds == DELIMITED else "it is for text files"
+            if not (own | items) & {*kinds, None}:
+                yield name, f'{what}. Set data.format = "csv" for one'
+            if not items & {*kinds, None}:
+                yield f"items_{name}", f'{what}. Set data.items and data.items_format = "csv"'
+        if self.items is None:
+            yield "items_format", "there is no item table. Set data.items"
 
 
 class SplitConfig(Config):

@@ -10,6 +10,12 @@ from pydantic import ValidationError
 from graphrec.config import Json, RunConfig
 from graphrec.errors import ConfigError
 from graphrec.explain import explain
+from graphrec.names import not_imported
+
+DEEPEST = 50
+"""Tables and lists in each other; settings need a handful."""
+
+TOO_DEEP = f"more than {DEEPEST} tables or lists lie in each other"
 
 
 def parse_override(text: str) -> tuple[list[str], Json]:
@@ -23,13 +29,24 @@ def parse_override(text: str) -> tuple[list[str], Json]:
         raise ConfigError(f"Override {text!r} is not of the form key=value, as in model.dim=64.")
     try:
         parsed: Json = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except RecursionError as error:
+        raise ConfigError(f"The value of the override {key!r} is malformed: {TOO_DEEP}.") from error
+    except ValueError:
         parsed = value
-    return key.strip().split("."), parsed
+    keys = key.strip().split(".")
+    if len(keys) > DEEPEST or _is_too_deep({"value": parsed}):
+        raise ConfigError(f"The override {text[:60]!r}... is malformed: {TOO_DEEP}.")
+    return keys, parsed
 
 
 def apply_overrides(table: dict[str, Json], overrides: Iterable[str]) -> dict[str, Json]:
-    """Return ``table`` with dotted overrides applied; the argument is left as it is."""
+    """Return ``table`` with dotted overrides applied; the argument is left as it is.
+
+    Raises:
+        ConfigError: an override is malformed, or tables lie in each other too deep.
+    """
+    if _is_too_deep(table):
+        raise ConfigError(f"The configuration is malformed: {TOO_DEEP}.")
     result: dict[str, Json] = json.loads(json.dumps(table, default=str))
     for text in overrides:
         keys, value = parse_override(text)
@@ -50,15 +67,34 @@ def read_table(path: Path) -> dict[str, Json]:
         ConfigError: the file is missing or malformed; line and column are named.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         table: Json = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"Cannot read configuration {path}: {error.strerror}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"Configuration {path} is malformed: {TOO_DEEP}.") from error
     except ValueError as error:
         raise ConfigError(f"Configuration {path} is malformed: {error}.") from error
     if not isinstance(table, dict):
         raise ConfigError(f"Configuration {path} is malformed: it holds no table.")
+    if _is_too_deep(table):
+        raise ConfigError(f"Configuration {path} is malformed: {TOO_DEEP}.")
     return table
+
+
+def _is_too_deep(table: Mapping[str, Json]) -> bool:
+    """Whether tables and lists lie in each other deeper than any setting does."""
+    level: list[Json] = list(table.values())
+    for _ in range(DEEPEST):
+        nested = (each for each in level if isinstance(each, dict | list))
+        level = [
+            inner
+            for each in nested
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def build_config(table: Mapping[str, Json], overrides: Iterable[str] = ()) -> RunConfig:
@@ -68,7 +104,7 @@ def build_config(table: Mapping[str, Json], overrides: Iterable[str] = ()) -> Ru
         ConfigError: one sentence per problem, with the key, what is allowed and the nearest name.
     """
     config = validate(apply_overrides(dict(table), overrides))
-    if config.search:
+    if config.search and not not_imported():
         from graphrec.tuning.space import Space
 
         Space(config, config.search)
@@ -108,12 +144,3 @@ def differing_keys(old: Json, new: Json, where: str = "") -> list[str]:
         for name in sorted(old.keys() | new.keys())
         for key in differing_keys(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))
     ]
-
-
-def differing_settings(path: Path, config: RunConfig) -> list[str]:
-    """Return the dotted keys in which a stored configuration differs from ``config``.
-
-    A setting that the stored one does not have yet counts as its default.
-    """
-    stored = validate(read_table(path)).model_dump(mode="json")
-    return differing_keys(stored, config.model_dump(mode="json"))

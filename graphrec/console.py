@@ -2,15 +2,17 @@
 
 import json
 import logging
+import shlex
 import sys
+import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,13 +21,17 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
-from graphrec.progress import Reporter, reporting
+from graphrec.escaping import one_line, visible
+from graphrec.processes import stoppable
+from graphrec.progress import EPOCHS, Reporter, reporting
+from graphrec.run_log import EPOCH
+from graphrec.tables import layout
 
-FILE_WIDTH = 500
-"""Columns of a table that goes to a file or pipe, where nothing should be cut off."""
+FILE_WIDTH = 80
+"""Columns of what goes to a file or pipe."""
 
 INTERRUPTED = 130
 """Exit code of a command that was stopped."""
@@ -56,7 +62,8 @@ class BarReporter:
 class PlainReporter:
     """A log line every few seconds of each step, for files and pipes; short steps leave none.
 
-    Nor does a step that is where it was, as those that wait for other processes.
+    Nor does a step that is where it was, as those that wait for other processes, nor the epochs of
+    a training, each of which is a line of the log already.
     """
 
     def __init__(self) -> None:
@@ -72,9 +79,9 @@ class PlainReporter:
     def update(self, handle: int, done: int, note: str) -> None:
         """Log a line if the last one of this step is old enough, and another one."""
         spoken, said = self._last[handle]
-        if time.monotonic() - spoken < PLAIN_SECONDS:
-            return
         description, total = self._steps[handle]
+        if description == EPOCHS or time.monotonic() - spoken < PLAIN_SECONDS:
+            return
         of_total = f" of {total}" if total is not None else ""
         line = f"{description}: {done}{of_total}  {note}".rstrip()
         if line != said:
@@ -83,6 +90,19 @@ class PlainReporter:
 
     def finish(self, handle: int) -> None:
         """Nothing to close."""
+
+
+class _OneLine(logging.Formatter):
+    """One line per record, whatever a name in it holds."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+
+def _is_no_epoch(record: logging.LogRecord) -> bool:
+    """Leave the epochs out where a bar shows them."""
+    return getattr(record, "event", "") != EPOCH
 
 
 @contextmanager
@@ -94,9 +114,11 @@ def showing(console: Console) -> Iterator[None]:
         handler: logging.Handler = RichHandler(
             console=console, show_path=False, show_level=False, markup=False
         )
+        handler.setFormatter(_OneLine("%(message)s"))
+        handler.addFilter(_is_no_epoch)
     else:
         handler = logging.StreamHandler(console.file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
     try:
         with _reporter(console) as reporter, reporting(reporter):
@@ -106,13 +128,18 @@ def showing(console: Console) -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(what: str) -> Iterator[None]:
-    """Show progress of what the same command can go on with after Ctrl-C or SIGTERM."""
+def interruptible(words: Sequence[str | Path] = ()) -> Iterator[None]:
+    """Show progress of a command; after Ctrl-C or SIGTERM say by which command it goes on.
+
+    Args:
+        words: of that command, after ``graphrec``; by default those that were given.
+    """
     try:
-        with showing(stderr()):
+        with stoppable(), showing(stderr()):
             yield
     except KeyboardInterrupt:
-        stderr().print(f"Stopped. The same command goes on with the {what}.")
+        command = shlex.join(map(str, ["graphrec", *(words or sys.argv[1:])]))
+        stderr().print(f"Stopped. Go on with: {command}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -121,51 +148,77 @@ def _reporter(console: Console) -> Iterator[Reporter]:
     if not console.is_terminal:
         yield PlainReporter()
         return
+    # Bar and note share what the others leave, so that counts and time are never cut.
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn(
+            "{task.fields[note]}",
+            markup=False,
+            table_column=Column(ratio=3, no_wrap=True, overflow="ellipsis"),
+        ),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
         yield BarReporter(progress)
 
 
-def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table whose first column is text and whose others are figures.
+def print_table(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    lines: bool = False,
+    least: Sequence[int] = (),
+) -> None:
+    """Print a table of an answer, no wider than the console; see ``tables.layout``.
 
-    Where there is too little room, text goes on in the next line; nothing is cut off.
+    A path in the title stays in one piece, however long it is.
     """
-    whole = Text(title, no_wrap=True, overflow="ignore")  # a path must stay in one piece
-    result = Table(title=whole, title_justify="left")
-    for index, name in enumerate(header):
-        result.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
-        result.add_row(*row)
-    return result
+    console = stdout()
+    whole = textwrap.fill(
+        visible(title), console.width, break_long_words=False, break_on_hyphens=False
+    )
+    console.print(Text(whole, style="bold"), soft_wrap=True)
+    for part in layout(header, rows, console.width, lines=lines, least=least):
+        console.print(part)
 
 
-def print_pairs(title: str, pairs: dict[str, str], as_json: bool) -> None:
+def print_pairs(
+    title: str,
+    pairs: Mapping[str, str],
+    as_json: bool,
+    header: tuple[str, str] = ("name", "description"),
+) -> None:
     """Print names with a text each, as a table or as JSON."""
     if as_json:
-        print(json.dumps(pairs))  # noqa: T201
+        print(json.dumps(dict(pairs)))  # noqa: T201
         return
-    result = table(title, ["name", ""], [])
-    result.columns[1].justify = "left"
-    for name, text in pairs.items():
-        result.add_row(name, escape(text))
-    stdout().print(result)
+    print_table(title, header, [[name, text] for name, text in pairs.items()])
+
+
+def say(text: str) -> None:
+    """Print a line of an answer; a path in it stays in one piece, and no text is markup."""
+    stdout().print(visible(text), soft_wrap=True)
+
+
+def fail(message: str) -> None:
+    """Print an error that a user can mend."""
+    stderr().print(Text.assemble(("error:", "red"), " ", visible(message)), soft_wrap=True)
 
 
 def stderr() -> Console:
     """The console for everything that is not the answer of a command."""
-    return Console(file=sys.stderr, emoji=False)
+    return Console(file=sys.stderr, emoji=False, markup=False, highlight=False)
 
 
 def stdout() -> Console:
-    """The console for answers. Ids such as ``:x:`` stay as they are; a file has no width."""
-    console = Console(emoji=False)
+    """The console for answers, of 80 columns where there is no terminal.
+
+    Ids such as ``:x:`` and names such as ``[/x]`` are printed as they are.
+    """
+    console = Console(emoji=False, markup=False, highlight=False)
     if not console.is_terminal:
         console.width = FILE_WIDTH
     return console

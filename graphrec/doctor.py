@@ -2,6 +2,7 @@
 
 import importlib.util
 import platform
+import sys
 
 import torch
 
@@ -21,8 +22,23 @@ PACKAGES = (
     "pydantic",
     "safetensors",
 )
-EXTRAS = {"dgl": "graphrec[dgl]"} | {
-    module: f"graphrec[{extra}]" for module, extra in weights.EXTRAS.items()
+TOOLS = {
+    "dgl": "dgl",
+    "optuna": "tune",
+    "cmaes": "tune",
+    "matplotlib": "tune",
+    "pytest": "dev",
+    "xdist": "dev",
+    "hypothesis": "dev",
+    "ruff": "dev",
+    "mypy": "dev",
+    "optuna_dashboard": "dev",
+    "psycopg": "dev",
+}
+"""The extra of graphrec that brings each module, beside those of encoders."""
+
+EXTRAS = {module: f"graphrec[{extra}]" for module, extra in {**TOOLS, **weights.EXTRAS}.items()} | {
+    "resemblyzer": "--no-deps Resemblyzer"
 }
 """Import name of each optional package, and what to install for it."""
 
@@ -53,5 +69,8 @@ def _devices() -> dict[str, str]:
 
 
 def _extra(name: str, remedy: str) -> str:
-    found = importlib.util.find_spec(name) is not None
-    return "installed" if found else f"missing; pip install '{remedy}'"
+    if importlib.util.find_spec(name) is not None:
+        return "installed"
+    if name == "dgl" and sys.version_info >= (3, 12):
+        return "missing; it is built for Python 3.11 only, run.backend = 'torch' does without"
+    return f"missing; pip install {remedy}" if " " in remedy else f"missing; pip install '{remedy}'"

@@ -1,6 +1,7 @@
 """Item vectors of a finished run, as content for another one."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from graphrec.recommend import load_run
 from graphrec.result import read_result
 
 
-def item_embeddings(run_dir: Path | str) -> pl.DataFrame:
+def item_embeddings(run_dir: Path | str, overrides: Sequence[str] = ()) -> pl.DataFrame:
     """The item vectors of a run: its scores are their inner products with those of the users.
 
     Items of which the model knows nothing have no row: those whose vector is 0, and cold items of
-    a model that does not score them.
+    a model that does not score them. ``overrides`` say where the files of the run lie by now.
 
     Returns:
         The columns ``id``, the external id as text, and ``vector``, a list of D numbers.
@@ -27,7 +28,7 @@ def item_embeddings(run_dir: Path | str) -> pl.DataFrame:
         ConfigError: the model has no item vectors.
         DataError: as in ``load_run``.
     """
-    prepared, model = load_run(Path(run_dir))
+    prepared, model = load_run(Path(run_dir), overrides)
     if not isinstance(model, VectorModel):
         able = (name for name, each in MODELS.items() if issubclass(each, VectorModel))
         raise ConfigError(
@@ -45,7 +46,7 @@ def item_embeddings(run_dir: Path | str) -> pl.DataFrame:
     )
 
 
-def write_item_embeddings(run_dir: Path, out: Path) -> pl.DataFrame:
+def write_item_embeddings(run_dir: Path, out: Path, overrides: Sequence[str] = ()) -> pl.DataFrame:
     """Write ``item_embeddings`` to a .parquet file, which the encoder ``file`` reads.
 
     Where the vectors come from stands in the metadata of the file: model, configuration and the
@@ -57,7 +58,7 @@ def write_item_embeddings(run_dir: Path, out: Path) -> pl.DataFrame:
     """
     if out.suffix != ".parquet":
         raise ConfigError(f"--out {out} must end in .parquet, which holds vectors with their ids.")
-    table = item_embeddings(run_dir)
+    table = item_embeddings(run_dir, overrides)
     result = read_result(run_dir)
     source = {"model": result.model, "config_hash": result.config_hash}
     write_parquet(out, table, {"graphrec": json.dumps(source | dict(result.fingerprints))})

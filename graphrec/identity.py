@@ -6,8 +6,19 @@ what lies in the files is compared by the fingerprints of data set, split and fe
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from graphrec.config import Json, RunConfig
+from graphrec.config import Config, Json, RunConfig, TrainingConfig
+from graphrec.config_base import FilePattern
+from graphrec.config_file import differing_keys, read_table, validate
+from graphrec.errors import ConfigError
+
+LOCAL = "local:"
+"""Start of the name of an encoder that lies in a folder."""
+
+LIMITS = ("max_epochs", "patience")
+"""Settings of [training] that may be raised where a run goes on."""
 
 
 def experiment_settings(config: RunConfig, *, searched: bool = False) -> dict[str, Json]:
@@ -28,3 +39,136 @@ def experiment_identity(config: RunConfig, *, searched: bool = False) -> str:
     """sha256 of ``experiment_settings``, the same on every machine."""
     canonical = json.dumps(experiment_settings(config, searched=searched), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def training_identity(config: RunConfig) -> str:
+    """``experiment_identity`` whatever the limits of the training, which may be raised later."""
+    first = {name: TrainingConfig.model_fields[name].default for name in LIMITS}
+    training = config.training.model_copy(update=first)
+    return experiment_identity(config.model_copy(update={"training": training}))
+
+
+def stored_config(folder: Path) -> RunConfig:
+    """Read the configuration of a run or study folder.
+
+    Raises:
+        ConfigError: it cannot be read, or another version of graphrec wrote it.
+    """
+    path = folder / "config.json"
+    try:
+        return validate(read_table(path))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path} cannot be used; another version of graphrec may have written it: {error}"
+        ) from error
+
+
+def differing_settings(
+    stored: RunConfig, config: RunConfig, *, searched: bool = False
+) -> list[str]:
+    """Return the dotted keys in which two experiments differ, empty if they are the same."""
+    one, other = (experiment_settings(each, searched=searched) for each in (stored, config))
+    return differing_keys(one, other)
+
+
+def require_same(folder: Path, config: RunConfig, what: str, *, searched: bool = False) -> None:
+    """Refuse the folder of a study of another experiment.
+
+    Args:
+        what: the name of the study in the message.
+
+    Raises:
+        ConfigError: the folder holds another experiment; the keys that differ are named.
+    """
+    if (folder / "config.json").exists():
+        different = differing_settings(stored_config(folder), config, searched=searched)
+        _refuse(folder, what, different)
+
+
+def require_same_run(folder: Path, config: RunConfig) -> None:
+    """Refuse the folder of another run; the limits of its training may be raised.
+
+    Raises:
+        ConfigError: the folder holds another run; the keys that differ are named.
+    """
+    _refuse(folder, "run", other_settings(stored_config(folder), config))
+
+
+def other_settings(stored: RunConfig, config: RunConfig) -> list[str]:
+    """Return the dotted keys for which a stored run cannot go on as ``config``.
+
+    The limits of its training may be raised. With the cosine schedule every learning rate depends
+    on ``max_epochs``, which is then no limit.
+    """
+    raised = [
+        f"training.{name}"
+        for name in LIMITS
+        if getattr(config.training, name) > getattr(stored.training, name)
+        and not (name == "max_epochs" and config.training.schedule == "cosine")
+    ]
+    return [key for key in differing_settings(stored, config) if key not in raised]
+
+
+def _refuse(folder: Path, what: str, different: list[str]) -> None:
+    if different:
+        raise ConfigError(
+            f"{folder} holds a {what} of another configuration: {', '.join(different)} differ. Go "
+            f"on with {folder / 'config.json'}, or choose another --out."
+        )
+
+
+Key = tuple[str, ...]
+"""The way to a setting, table by table."""
+
+
+def places(config: RunConfig) -> dict[Key, str]:
+    """Return every path of an experiment by its key: where its data and teacher lie."""
+    return dict(_places(config, ()))
+
+
+def _places(value: object, key: Key) -> Iterator[tuple[Key, str]]:
+    if isinstance(value, Config):
+        for name, inner in value:
+            if name not in value.incidental:
+                yield from _places(inner, (*key, name))
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _places(inner, (*key, str(name)))
+    elif isinstance(value, Path | FilePattern):
+        yield key, str(value)
+    elif isinstance(value, str) and key[-1] == "encoder" and value.startswith(LOCAL):
+        yield key, value
+
+
+def relocated(config: RunConfig, other: RunConfig, *, only_gone: bool = False) -> RunConfig:
+    """The same experiment with its files where another configuration has those of the same keys.
+
+    Args:
+        only_gone: leave the paths at which something lies.
+    """
+    here, table = places(other), config.model_dump(mode="json")
+    for key, place in places(config).items():
+        if key in here and (gone(place) or not only_gone):
+            node = table
+            for name in key[:-1]:
+                node = node[name]
+            node[key[-1]] = here[key]
+    return validate(table)
+
+
+def gone(place: str) -> bool:
+    """Whether nothing lies at a path; of a pattern the folder before its placeholders counts."""
+    fixed, brace, _ = place.removeprefix(LOCAL).partition("{")
+    if brace:
+        fixed = fixed.rpartition("/")[0]
+    try:
+        return bool(fixed) and not Path(fixed).exists()
+    except OSError:  # it may lie there, but this user cannot look
+        return False
+
+
+def moved(stored: RunConfig, config: RunConfig) -> bool:
+    """Whether an experiment is asked for at other paths than the stored ones, all of them gone."""
+    now = places(config)
+    changed = [key for key, place in places(stored).items() if now.get(key) != place]
+    return bool(changed) and all(gone(places(stored)[key]) for key in changed)

@@ -14,9 +14,10 @@ import torch
 from graphrec.attribution import NUM_NEIGHBOURS, Attribution, attribute
 from graphrec.config import Json
 from graphrec.datasets import Dataset, Interactions
-from graphrec.evaluation import Evaluation, Ranking, warm_cold
+from graphrec.evaluation import Evaluation, Ranking, by_warmth, rank, warm_cold
 from graphrec.files import write_parquet
 from graphrec.identity import experiment_identity
+from graphrec.measurable import left_out
 from graphrec.models import Model
 from graphrec.result import BetterBaseline, Example, Result, compare
 from graphrec.run_log import RunLog
@@ -29,14 +30,71 @@ EXAMPLE_USERS = 3
 EXAMPLE_ITEMS = 5
 
 
-def write_tables(out: Path, prepared: "Prepared", model: Model, test: Evaluation) -> None:
-    """Write ``per_user.parquet`` and ``recommendations.parquet`` with external ids."""
-    dataset = prepared.dataset
-    per_user = pl.DataFrame({"user": dataset.user_ids.gather(test.users)} | dict(test.per_user))
-    write_parquet(out / "per_user.parquet", per_user)
-    reasons = attribute(model, prepared.split.train, test.ranking)
-    table = recommendation_table(dataset, test.ranking, reasons).drop("contributions", strict=False)
-    write_parquet(out / "recommendations.parquet", table)
+def rank_users(
+    model: Model,
+    prepared: "Prepared",
+    users: npt.NDArray[np.integer],
+    k: int,
+    *,
+    include_seen: bool = False,
+) -> Ranking:
+    """Rank the catalogue for users, without what they have in train and valid, or with it.
+
+    This is what is recommended, under every protocol; what a protocol measures may hold items of
+    the validation part, which the user has.
+    """
+    parts = prepared.split
+    with torch.no_grad():
+        return rank(
+            model.scorer(),
+            users,
+            () if include_seen else (parts.train, parts.valid),
+            k,
+            parts.train.num_items,
+            prepared.device,
+            prepared.config.evaluation.memory_mb * 2**20,
+        )
+
+
+def recommended(model: Model, prepared: "Prepared", test: Evaluation) -> Ranking:
+    """Return the lists of ``rank_users``, as long as the measured ones, which serve where equal."""
+    measured = test.ranking
+    if {"train", "valid"} <= {*prepared.protocol.mask_at_test}:
+        return measured
+    return rank_users(model, prepared, measured.users, measured.items.shape[1])
+
+
+def write_tables(
+    out: Path,
+    prepared: "Prepared",
+    model: Model,
+    test: Evaluation,
+    truth: Interactions,
+    lists: Ranking,
+) -> None:
+    """Write ``per_user.parquet`` and, of ``lists``, ``recommendations.parquet``."""
+    write_parquet(out / "per_user.parquet", _per_user(prepared, test, truth))
+    reasons = attribute(model, prepared.split.train, lists)
+    table = recommendation_table(prepared.dataset, lists, reasons)
+    write_parquet(out / "recommendations.parquet", table.drop("contributions", strict=False))
+
+
+def _per_user(prepared: "Prepared", test: Evaluation, truth: Interactions) -> pl.DataFrame:
+    """The metrics of the measured users; where test items are cold, also of each group of items.
+
+    The columns of a group are named like ``ndcg@20 cold`` and null for users without such items.
+    """
+    users = prepared.dataset.user_ids.gather(test.users)
+    table = pl.DataFrame({"user": users} | dict(test.per_user))
+    groups = by_warmth(test, truth, prepared.split.train, prepared.protocol)
+    if not groups["cold"].num_users:
+        return table
+    for name in ("warm", "cold"):
+        group = groups[name]
+        values = {f"{metric} {name}": each for metric, each in group.per_user.items()}
+        own = pl.DataFrame({"user": prepared.dataset.user_ids.gather(group.users)} | values)
+        table = table.join(own, on="user", how="left", maintain_order="left")
+    return table
 
 
 def recommendation_table(
@@ -80,13 +138,13 @@ def _lists(values: pl.Series, shown: npt.NDArray[np.bool_]) -> pl.Series:
     return column.reshape(shown.shape).arr.to_list().list.drop_nulls()
 
 
-def examples(prepared: "Prepared", test: Evaluation) -> list[Example]:
+def examples(prepared: "Prepared", test: Evaluation, lists: Ranking) -> list[Example]:
     """Histories and recommendations of a few users, spread evenly over the measured ones."""
     names = prepared.dataset.item_names
     places = np.linspace(0, len(test.users) - 1, EXAMPLE_USERS + 2).astype(int)[1:-1]
     found = []
     for user in np.unique(test.users[places]):
-        ranked = test.ranking.items[test.ranking.users == user][0][:EXAMPLE_ITEMS]
+        ranked = lists.items[lists.users == user][0][:EXAMPLE_ITEMS]
         bought = _latest(prepared.split.train, int(user))
         found.append(
             Example(
@@ -113,6 +171,7 @@ def summarise(
     valid: Evaluation | None,
     test: Evaluation,
     truth: Interactions,
+    lists: Ranking,
     baselines: dict[str, Evaluation],
     better: list[BetterBaseline],
     log: RunLog,
@@ -147,6 +206,7 @@ def summarise(
             "test_cold": groups["cold"],
         },
         num_users=num_users,
+        users_left_out=left_out(prepared.split),
         test_openings=prepared.split.test.openings,
         history=fitted.history,
         seconds=log.seconds | {"fit": max(log.seconds["fit"], _epoch_seconds(fitted))},
@@ -155,8 +215,9 @@ def summarise(
         baselines={name: evaluation.metrics for name, evaluation in baselines.items()},
         better_baselines=better,
         verdicts=compare(config.published, config.tolerance, test.metrics),
-        examples=examples(prepared, test),
+        examples=examples(prepared, test, lists),
         environment=prepared.environment,
+        continued=fitted.continued,
     )
 
 

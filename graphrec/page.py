@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from graphrec.escaping import visible
 from graphrec.files import write_bytes
 
 STYLE = """
@@ -24,7 +25,7 @@ def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
         *parts,
         "</body></html>\n",
     ]
-    write_bytes(path, "\n".join(lines).encode())
+    write_bytes(path, visible("\n".join(lines)).encode())
 
 
 def paragraphs(lines: Sequence[str]) -> str:

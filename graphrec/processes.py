@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,16 +12,68 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from graphrec.config import Json
+
 POLL_SECONDS = 1.0
 """Between two looks at what other processes do."""
 
 STOP_SECONDS = 30
 """Given to processes to leave things in order when the work is stopped."""
 
+PARENT = "GRAPHREC_PARENT"
+"""Environment variable with the number of the process that has started this one."""
+
+
+def this_process() -> dict[str, Json]:
+    """What tells this process from every other: machine, its start, number, and own start."""
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "ticks": _ticks(pid)}
+
+
+def is_here(process: Mapping[str, Json]) -> bool:
+    """Whether a process is or was one of this machine, whatever the machine is called now."""
+    boot = process.get("boot")
+    return process.get("host") == socket.gethostname() or (boot is not None and boot == _boot())
+
+
+def is_alive(process: Mapping[str, Json]) -> bool:
+    """Whether a process of this machine still runs; another one may have its number by now."""
+    pid, boot = process.get("pid"), process.get("boot")
+    if not isinstance(pid, int) or pid <= 0 or (boot is not None and boot != _boot()):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there is one, of another user
+        pass
+    ticks = process.get("ticks")
+    return ticks is None or ticks == _ticks(pid)
+
+
+def _boot() -> str | None:
+    """Which start of the machine this is, where the system says it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _ticks(pid: int) -> int | None:
+    """When a process started, in ticks since the start of the machine, where the system says it."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(after_name[19])
+
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, also where the process was started in the background."""
+    """Treat SIGTERM like Ctrl-C, also where the process was started in the background.
+
+    A process that another one has started for its own work is stopped when that one is gone.
+    """
     if threading.current_thread() is not threading.main_thread():  # only that one gets signals
         yield
         return
@@ -28,12 +81,27 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    _stop_with_parent()
     before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _stop_with_parent() -> None:
+    """Send this process SIGTERM as soon as the one that has started it for its work is gone."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_processes(
@@ -45,7 +113,7 @@ def run_processes(
     process is stopped, they are.
     """
     threads = str(max(1, (os.cpu_count() or 1) // at_once))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, PARENT: str(os.getpid())}
     waiting, running = list(words), dict[Path, subprocess.Popen[bytes]]()
     failed = []
     try:

@@ -7,6 +7,9 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
+EPOCHS = "Epochs"
+"""The step of a training. Each epoch is an event of the log as well."""
+
 
 class Reporter(Protocol):
     """Shows how far a step is."""

@@ -1,40 +1,59 @@
 """Recommendations from a finished run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 from graphrec.attribution import attribute, require_attribution
-from graphrec.config_file import build_config, read_table
-from graphrec.errors import DataError
-from graphrec.evaluation import rank
-from graphrec.identity import experiment_identity
+from graphrec.config import RunConfig
+from graphrec.config_file import build_config, read_table, validate
+from graphrec.datasets import load
+from graphrec.errors import ConfigError, DataError
+from graphrec.files import read_parquet
+from graphrec.identity import differing_settings, gone, places, relocated, stored_config
 from graphrec.models import Model
 from graphrec.names import nearest
-from graphrec.outputs import recommendation_table
+from graphrec.outputs import rank_users, recommendation_table
 from graphrec.result import read_result
 from graphrec.run import CHECKPOINT, Prepared, build, prepare
 from graphrec.run_log import RunLog
-from graphrec.training import read_checkpoint
+from graphrec.training import read_checkpoint, restore_weights
 
 
-def load_run(run_dir: Path) -> tuple[Prepared, Model]:
+def load_run(
+    run_dir: Path, overrides: Sequence[str] = (), beside: RunConfig | None = None
+) -> tuple[Prepared, Model]:
     """Load the data and the fitted model of a finished run.
 
     Closed-form models keep nothing on disk: they are solved again.
 
+    Args:
+        overrides: where its files lie now and the machine, as in ``data.path=/new/ratings.csv``.
+        beside: a configuration whose paths stand in for those at which nothing lies any more.
+
     Raises:
-        DataError: the run is not finished, or its data have changed since.
+        ConfigError: an override would make another experiment.
+        DataError: the run is not finished, its data are not where they were, or have changed.
     """
     result = read_result(run_dir)
-    config = build_config(read_table(run_dir / "config.json"))
-    if experiment_identity(config) != result.config_hash:
+    config = _config_of(run_dir, overrides)
+    if differing_settings(validate(result.config), config):
         raise DataError(
-            f"{run_dir / 'config.json'} has changed since the run. Restore it or run again."
+            f"{run_dir / 'config.json'} has changed since the run. Restore it, run again, or go on "
+            f"with the run if that was stopped (--resume)."
         )
+    if beside is not None:
+        config = relocated(config, beside, only_gone=True)
+    for key, place in places(config).items():
+        if gone(place) and key[0] != "distill":  # a finished run needs no teacher
+            setting = ".".join(key)
+            raise DataError(
+                f"{setting} of {run_dir}: nothing lies at {place} any more. If it has moved, add "
+                f"{setting}=PATH to the command."
+            )
     prepared = prepare(config, RunLog())
     for name, fingerprint in prepared.fingerprints.items():
         if fingerprint != result.fingerprints[name]:
@@ -48,22 +67,37 @@ def load_run(run_dir: Path) -> tuple[Prepared, Model]:
         model.fit_exact()
     else:
         checkpoint = read_checkpoint(run_dir / CHECKPOINT, prepared.identity)
-        model.load_state_dict(checkpoint.group("best"))
+        restore_weights(model, checkpoint.group("best"), run_dir / CHECKPOINT)
     model.eval()
     return prepared, model
 
 
+def _config_of(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
+    """The configuration of a run; overrides may say where it lies, and nothing else of it."""
+    stored = stored_config(run_dir)
+    config = build_config(read_table(run_dir / "config.json"), overrides)
+    different = differing_settings(stored, config)
+    if different:
+        raise ConfigError(
+            f"{', '.join(different)} of {run_dir} cannot be changed afterwards: it would be "
+            f"another experiment. Only paths and the machine can, as in data.path=PATH."
+        )
+    return config
+
+
 def recommend(
     run_dir: Path | str,
-    users: Sequence[str],
+    users: str | Sequence[str],
     k: int = 10,
     *,
     include_seen: bool = False,
     explain: bool = False,
+    overrides: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Rank the catalogue for users given by external id.
+    """Rank the catalogue for one user or several, given by external id.
 
-    Items of the user's train and valid parts are left out unless ``include_seen``.
+    Items of the user's train and valid parts are left out unless ``include_seen``. ``overrides``
+    say where the files of the run lie by now, as in ``data.path=/new/ratings.csv``.
 
     Returns:
         One row per recommendation: user, item, rank, score, and title where items have one. With
@@ -72,26 +106,20 @@ def recommend(
 
     Raises:
         DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
-        ConfigError: ``k`` is larger than the catalogue, or the model cannot be explained.
+        ConfigError: ``k`` is larger than the catalogue, a user is no text, or the model cannot be
+            explained.
     """
-    prepared, model = load_run(Path(run_dir))
+    users = [users] if isinstance(users, str) else list(users)
+    _require_text(users)
+    _require_known(Path(run_dir), users, overrides)
+    prepared, model = load_run(Path(run_dir), overrides)
     if explain:
         require_attribution(model)
     known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}
-    for user in users:
-        if user not in known:
-            raise DataError(f"Unknown user {user!r} in {run_dir}.{nearest(user, known)}")
-    parts = prepared.split
-    with torch.no_grad():
-        ranking = rank(
-            model.scorer(),
-            np.array([known[user] for user in users]),
-            () if include_seen else (parts.train, parts.valid),
-            k,
-            parts.train.num_items,
-            prepared.device,
-        )
-    reasons = attribute(model, parts.train, ranking, few=True) if explain else None
+    _refuse_unknown(users, known, Path(run_dir))
+    chosen = np.array([known[user] for user in users], dtype=np.int64)
+    ranking = rank_users(model, prepared, chosen, k, include_seen=include_seen)
+    reasons = attribute(model, prepared.split.train, ranking, few=True) if explain else None
     table = recommendation_table(prepared.dataset, ranking, reasons)
     if prepared.dataset.item_title is None:
         return table
@@ -102,3 +130,36 @@ def recommend(
         return table
     named = pl.element().replace_strict(names["item"], titles, return_dtype=pl.String)
     return table.with_columns(pl.col("because").list.eval(named).alias("because_titles"))
+
+
+def _require_text(users: Sequence[object]) -> None:
+    """Raise ConfigError for a user that is a number, say, as ids are text."""
+    for user in users:
+        if not isinstance(user, str):
+            raise ConfigError(
+                f"users holds {user!r}, which is {type(user).__name__}. Users are given by their "
+                f"id as text: {str(user)!r}."
+            )
+
+
+def _require_known(run_dir: Path, users: Sequence[str], overrides: Sequence[str]) -> None:
+    """Raise DataError for an unknown user before features and model are loaded.
+
+    Nearly all users stand in the recommendations of the run. One who does not may have had nothing
+    left to be recommended: then the data decide.
+    """
+    with suppress(DataError):  # a table that is damaged or gone spares no work
+        listed = read_parquet(run_dir / "recommendations.parquet", ["user"], "")["user"]
+        listed_ids = set(listed.unique())
+        users = [user for user in users if user not in listed_ids]
+    if not users:
+        return
+    read_result(run_dir)
+    known = set(load(_config_of(run_dir, overrides).data).user_ids)
+    _refuse_unknown(users, known, run_dir)
+
+
+def _refuse_unknown(users: Sequence[str], known: Collection[str], run_dir: Path) -> None:
+    for user in users:
+        if user not in known:
+            raise DataError(f"Unknown user {user!r} in {run_dir}.{nearest(user, known)}")

@@ -5,11 +5,15 @@ import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
+
+import polars as pl
 
 from graphrec.config_file import build_config
 from graphrec.errors import DataError
+from graphrec.escaping import csv_cell, latex, markdown
 from graphrec.files import write_bytes
 from graphrec.identity import experiment_identity
 from graphrec.result import Result
@@ -26,12 +30,18 @@ RUN_KEY = ("config_hash", *FINGERPRINTS)
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration: mean and standard deviation over its seeds."""
+    """One configuration: mean and standard deviation over its seeds.
+
+    Attributes:
+        folders: of the runs, as they were given.
+    """
 
     name: str
     seeds: int
     mean: dict[str, float]
     deviation: dict[str, float]
+    model: str = ""
+    folders: list[str] = field(default_factory=list)
 
 
 def require_comparable(results: Sequence[Result]) -> None:
@@ -57,17 +67,25 @@ def label(result: Result) -> str:
     return result.name + ("*" if result.selection == "best_test_epoch" else "")
 
 
-def group(results: Sequence[Result], metrics: Sequence[str]) -> list[Row]:
+def group(
+    results: Sequence[Result], metrics: Sequence[str], folders: Sequence[str] = ()
+) -> list[Row]:
     """Average the seeds of each configuration, in order of first appearance.
+
+    Args:
+        folders: of the results; they tell configurations of one name apart.
 
     Raises:
         DataError: a metric is missing from a result.
     """
     groups: dict[str, list[Result]] = {}
-    for result in results:
-        groups.setdefault(_without_seed(result), []).append(result)
+    places: dict[str, list[str]] = {}
+    for result, folder in zip_longest(results, folders):
+        key = _without_seed(result)
+        groups.setdefault(key, []).append(result)
+        places.setdefault(key, []).extend([folder] if folder else [])
     rows = []
-    for members in groups.values():
+    for key, members in groups.items():
         values = {name: [_test_metric(member, name) for member in members] for name in metrics}
         rows.append(
             Row(
@@ -78,6 +96,8 @@ def group(results: Sequence[Result], metrics: Sequence[str]) -> list[Row]:
                     name: statistics.stdev(found) if len(found) > 1 else 0.0
                     for name, found in values.items()
                 },
+                model=members[0].model,
+                folders=places[key],
             )
         )
     return rows
@@ -86,7 +106,8 @@ def group(results: Sequence[Result], metrics: Sequence[str]) -> list[Row]:
 def _without_seed(result: Result) -> str:
     config = dict(result.config)
     section = config["run"]
-    assert isinstance(section, dict)
+    if not isinstance(section, dict):
+        raise DataError(f"The result of {label(result)} is malformed: config.run is no table.")
     config["run"] = {key: value for key, value in section.items() if key != "seed"}
     return json.dumps([config, result.fingerprints], sort_keys=True)
 
@@ -103,10 +124,21 @@ def cells(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[list[str], list[
     """Header and text of a table: four digits, and the deviation where there are seeds."""
     header = ["model", "seeds", *metrics]
     body = []
-    for row in rows:
-        figures = [spread((row.mean[name], row.deviation[name]), row.seeds) for name in metrics]
-        body.append([row.name, str(row.seeds), *figures])
+    for row, name in zip(rows, _distinct(rows), strict=True):
+        figures = [spread((row.mean[each], row.deviation[each]), row.seeds) for each in metrics]
+        body.append([name, str(row.seeds), *figures])
     return header, body
+
+
+def _distinct(rows: Sequence[Row]) -> list[str]:
+    """The names of the rows; where they are the same, with the models or else the folders."""
+    names = []
+    for row in rows:
+        namesakes = [other.model for other in rows if other.name == row.name and other is not row]
+        facts = [row.model] if any(model != row.model for model in namesakes) else []
+        facts += row.folders if row.model in namesakes else []
+        names.append(f"{row.name} ({', '.join(facts)})" if facts else row.name)
+    return names
 
 
 def spread(measured: Sequence[float], seeds: int) -> str:
@@ -115,17 +147,17 @@ def spread(measured: Sequence[float], seeds: int) -> str:
 
 
 def to_markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
+    """A Markdown table; names are shown as they are, whatever they hold."""
+    head, *rows = ([markdown(cell) for cell in line] for line in (header, *body))
+    lines = [head, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def to_latex(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A LaTeX tabular with booktabs rules."""
+    """A LaTeX tabular with booktabs rules; names are printed as they are."""
 
     def line(values: Sequence[str]) -> str:
-        escaped = (value.replace("_", r"\_").replace("±", r"$\pm$") for value in values)
-        return " & ".join(escaped) + r" \\"
+        return " & ".join(map(latex, values)) + r" \\"
 
     columns = "l" + "r" * (len(header) - 1)
     rows = [r"\begin{tabular}{" + columns + "}", r"\toprule", line(header), r"\midrule"]
@@ -133,10 +165,19 @@ def to_latex(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def to_csv(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Comma-separated values."""
+    """Comma-separated values, in which a spreadsheet finds no formula."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([header, *body])
+    lines = ([csv_cell(cell) for cell in line] for line in (header, *body))
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
     return buffer.getvalue().rstrip("\n")
+
+
+def table_csv(table: pl.DataFrame) -> bytes:
+    """A table as comma-separated values; numbers are left as they are."""
+    cells = pl.col(pl.String).map_elements(csv_cell, return_dtype=pl.String)
+    buffer = io.BytesIO()
+    table.with_columns(cells).rename(csv_cell).write_csv(buffer)
+    return buffer.getvalue()
 
 
 def append_csv(path: Path, results: Sequence[Result]) -> int:
@@ -156,13 +197,14 @@ def append_records(path: Path, records: Sequence[dict[str, str]], key: Sequence[
     Raises:
         DataError: a record lacks a column of the file, or the file cannot be written.
     """
+    records = [{name: csv_cell(cell) for name, cell in record.items()} for record in records]
     columns = list(dict.fromkeys(name for record in records for name in record))
     lines: list[dict[str, str]] = []
     if path.exists():
         lines, columns = _read_csv(path, columns, key)
 
     def key_of(line: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(line[name] for name in key)
+        return tuple(csv_cell(line[name]) for name in key)  # older files have names as they are
 
     fresh = {key_of(record): record for record in records}
     for line in lines:
@@ -192,13 +234,13 @@ def _read_csv(
             lines, columns = list(reader), list(reader.fieldnames or columns)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a results file: {error}.") from error
+    if any(None in line or None in line.values() for line in lines):
+        raise DataError(f"{path} has a line whose fields do not fit its header. Repair it.")
     missing = [name for name in key if name not in columns]
     if missing:
         raise DataError(
             f"{path} is no results file: it has no column {', '.join(missing)}. Append to another."
         )
-    if any(None in line or None in line.values() for line in lines):
-        raise DataError(f"{path} has a line whose fields do not fit its header. Repair it.")
     return lines, columns
 
 

@@ -1,10 +1,9 @@
 """The record of a run: what was run on what, under which rules, and what came out."""
 
-import json
 import platform
 import subprocess
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -13,8 +12,11 @@ from graphrec.config import Json
 from graphrec.errors import DataError
 from graphrec.files import write_json
 from graphrec.names import nearest
+from graphrec.shapes import misfit, read_object
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+"""Schema versions that can be read: before 2, ``config_hash`` was one of paths and machine too."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,11 @@ class Result:
             user_features; equal ones may share a table.
         metrics: ``valid``, ``test`` and the test items split into ``test_warm`` and ``test_cold``.
         num_users: users averaged, under the same keys.
+        users_left_out: users of the data set who have no item in ``valid`` or ``test`` and so are
+            not measured there.
         selection: rule that chose the epoch; ``best_test_epoch`` marks an optimistic number,
             ``none`` a closed-form model, which has no epochs.
+        continued: each change of limits or machine with which training went on, in order.
         test_openings: every reason for which the sealed test part was opened, in order.
         baselines: test metrics of the models run beside this one.
         better_baselines: those of them that are better than the model on the metric by which the
@@ -109,7 +114,9 @@ class Result:
     better_baselines: list[BetterBaseline] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
+    users_left_out: dict[str, int] = field(default_factory=dict)
     environment: dict[str, Json] = field(default_factory=dict)
+    continued: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
 
@@ -146,39 +153,70 @@ def write_result(path: Path, result: Result) -> None:
     write_json(path, cast(Json, asdict(result)))
 
 
-def read_result(run_dir: Path) -> Result:
+def read_result(run_dir: Path | str) -> Result:
     """Read the result of a finished run.
 
     Raises:
         DataError: the run is not finished, or was written by a newer graphrec.
     """
-    path = run_dir / "result.json"
+    path, remedy = Path(run_dir) / "result.json", "Run again in another folder."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, remedy)
     except FileNotFoundError as error:
         raise DataError(
             f"{run_dir} holds no result.json: it is no run folder, or the run is not finished "
             f"(finish it with graphrec run CONFIG --out {run_dir} --resume)."
         ) from error
-    except OSError as error:
-        raise DataError(f"{run_dir} is no run folder: {error.strerror}.") from error
-    except ValueError as error:
-        raise DataError(f"{path} is malformed: {error}.") from error
-    if not isinstance(content, dict) or content.get("schema_version") is None:
-        raise DataError(f"{path} is malformed: it holds no result of a run.")
-    if content["schema_version"] != SCHEMA_VERSION:
+    if content.get("schema_version") is None:
+        raise DataError(f"{path} is malformed: it holds no result of a run. {remedy}")
+    if content["schema_version"] not in READABLE:
         raise DataError(
             f"{path} has schema version {content['schema_version']}, this graphrec reads "
-            f"{SCHEMA_VERSION}. Read it with the graphrec that wrote it."
+            f"{' and '.join(map(str, READABLE))}. Read it with the graphrec that wrote it."
         )
-    try:
-        content["verdicts"] = [Verdict(**verdict) for verdict in content["verdicts"]]
-        content["examples"] = [Example(**example) for example in content["examples"]]
-        better = content.get("better_baselines", [])
-        content["better_baselines"] = [BetterBaseline(**baseline) for baseline in better]
-        return Result(**content)
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path} is malformed: {error}. Run again in another folder.") from error
+    wrong = misfit(content, Result) or _lacks(content)
+    if wrong:
+        raise DataError(f"{path} is malformed: {wrong}. {remedy}")
+    result = Result(**content)  # type: ignore[arg-type]
+    return replace(
+        result,
+        better_baselines=[
+            BetterBaseline(**baseline)  # type: ignore[arg-type]
+            for baseline in result.better_baselines
+        ],
+        verdicts=[Verdict(**verdict) for verdict in result.verdicts],  # type: ignore[arg-type]
+        examples=[Example(**example) for example in result.examples],  # type: ignore[arg-type]
+    )
+
+
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "config": ("run", "model"),
+    "fingerprints": ("dataset", "split", "features", "protocol"),
+    "protocol": ("name",),
+    "metrics": ("valid", "test"),
+    "environment.versions": ("graphrec", "torch"),
+    "environment.git": (),
+}
+"""Keys that every reader of a result relies on, by the table that holds them."""
+
+
+def _lacks(content: Mapping[str, Json]) -> str:
+    """Say which key is missing that every result has; empty if none is."""
+    for where, keys in {**NEEDED, "metrics.test": ()}.items():
+        table: Json = dict(content)
+        for name in where.split("."):
+            table = table.get(name) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            return f"{where} is no table"
+        for key in keys:
+            if key not in table:
+                return f"{where} has no {key!r}"
+    return "" if table else "it has no test metric"
+
+
+def openings_of(results: Iterable[Iterable[Result]]) -> list[str]:
+    """Every reason for which a study opened the test part, as the run that came last has them."""
+    return max((each.test_openings for runs in results for each in runs), key=len, default=[])
 
 
 def environment() -> dict[str, Json]:

@@ -6,6 +6,7 @@ valid -> the test part is opened -> Result.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,31 +15,37 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphrec import checks
 from graphrec.baselines import better_baselines, chosen_baselines
-from graphrec.checks import device_of, require_cut_offs, require_readers, require_token_readers
-from graphrec.config import FeatureConfig, Json, ModelConfig, RunConfig
-from graphrec.config_file import differing_settings
+from graphrec.claim import claimed
+from graphrec.config import Json, ModelConfig, RunConfig
+from graphrec.content import Encoded, change_content, encode_items, encode_users
 from graphrec.datasets import Dataset, Interactions, Split, load, split
 from graphrec.distillation import Teacher, taught, with_teacher
-from graphrec.errors import ConfigError
 from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
-from graphrec.features import Features, Modality, encode
-from graphrec.features.controls import controlled
-from graphrec.features.interactions import Side
+from graphrec.features import Features
 from graphrec.files import write_json
 from graphrec.graphs.backends import Backend, choose_backend
-from graphrec.identity import experiment_identity
-from graphrec.missing import remove_and_fill
-from graphrec.models import MODELS, Inputs, Model
-from graphrec.names import resolve
-from graphrec.outputs import summarise, write_tables
+from graphrec.identity import experiment_identity, training_identity
+from graphrec.measurable import log_left_out, require_measurable
+from graphrec.memory_limit import require_memory
+from graphrec.models import Inputs, Model, model_of
+from graphrec.outputs import recommended, summarise, write_tables
 from graphrec.progress import step
 from graphrec.result import BetterBaseline, Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
-from graphrec.run_log import RunLog
-from graphrec.training import CheckpointPolicy, FitResult, fit
+from graphrec.run_folder import (
+    fingerprints_in,
+    finished_result,
+    holds_result_of,
+    require_same_data,
+)
+from graphrec.run_log import EPOCH, RunLog, openings_in
+from graphrec.training import CheckpointPolicy, FitResult, fit, require_resumable
 
 CHECKPOINT = "checkpoint.safetensors"
+LAST = "last.safetensors"
+"""The state after the last epoch, from which a finished run goes on with more epochs."""
 GRAPHS = Path("data/processed/graphs")
 """Graphs of similar items, kept for other runs with the same features."""
 
@@ -48,37 +55,57 @@ def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:
 
     Nothing is written before settings and data have proved to be sound. With ``resume`` the run
     goes on from its last checkpoint (or from the start, if it was stopped before the first) and
-    ends with the numbers of an uninterrupted run.
+    ends with the numbers of an uninterrupted run. A finished run goes on if ``training.max_epochs``
+    or ``training.patience`` has been raised. Its data may lie elsewhere by now.
 
     Raises:
-        ConfigError: ``out`` holds another run, or settings contradict each other.
+        ConfigError: ``out`` holds another run, another process works in it, or settings contradict
+            each other.
         DataError: the data do not hold what the configuration says, the teacher is one of other
             data, or ``out`` is not writable.
         TrainingError: the loss is not finite, or the checkpoint is damaged.
     """
     out = Path(out)
-    if _already_finished(config, out, resume):
-        return read_result(out)
+    result = finished_result(config, out, resume)
+    if result is not None:
+        return result
+    with claimed(out):
+        return _run(config, out, resume)
+
+
+def _run(config: RunConfig, out: Path, resume: bool) -> Result:
+    """Run the experiment, or what is missing of it, in a folder that this process has claimed."""
+    result = finished_result(config, out, resume)
+    if result is not None:  # by another process, just before
+        return result
     log = RunLog()
-    log.event(
-        "start", f"Run folder {out}", {"config_hash": experiment_identity(config), "resume": resume}
-    )
-    prepared = with_teacher(prepare(config, log), log)
+    details: dict[str, Json] = {"config_hash": experiment_identity(config), "resume": resume}
+    log.event("start", f"Run folder {out}", details)
+    prepared = prepare(config, log)
+    if holds_result_of(config, out):  # finished, and its data have moved
+        result = read_result(out)
+        require_same_data(out, result.fingerprints, prepared.fingerprints)
+        write_json(out / "config.json", config.model_dump(mode="json"))
+        return result
+    earlier = out / "log.jsonl" if resume else None
+    if not (out / CHECKPOINT).exists():  # which knows its data itself
+        require_same_data(out, fingerprints_in(earlier), prepared.fingerprints)
+    prepared = with_teacher(prepared, log)
+    prepared.split.test.openings += openings_in(earlier)
+    policy = prepared.checkpoint_in(out, resume, keep_last=True)
+    require_resumable(policy, config.training)
     with log.stage("build"):
         model = build(config.model, prepared)
         learner = taught(model, prepared)
-    for left_by_a_kill in out.glob(".*.part"):
-        left_by_a_kill.unlink()
     write_json(out / "config.json", config.model_dump(mode="json"))
     log.write_to(out / "log.jsonl")
     with log.stage("fit"):
-        going_on = resume and (out / CHECKPOINT).exists()
-        policy = CheckpointPolicy(out / CHECKPOINT, prepared.identity, going_on)
         fitted = fit_model(learner, prepared, log, policy)
+    for change in fitted.continued:
+        log.event("continued", f"Training went on from {change}")
     with log.stage("baselines"):
         baselines = fit_baselines(prepared, log)
-    with log.stage("evaluate"):
-        truth = prepared.open_test("final evaluation", log)
+    truth = prepared.open_test("final evaluation", log)
     return conclude(out, prepared, model, fitted, truth, baselines, log)
 
 
@@ -96,13 +123,14 @@ def conclude(
     The baselines are measured beside it, and the log says which of them are better.
     """
     with log.stage("evaluate"):
+        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
-        beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
         better = _better(model, baselines, prepared, truth, log) if baselines else []
     with log.stage("tables"):
-        write_tables(out, prepared, model, test)
-    result = summarise(prepared, model, fitted, valid, test, truth, beside, better, log)
+        lists = recommended(model, prepared, test)
+        write_tables(out, prepared, model, test, truth, lists)
+    result = summarise(prepared, model, fitted, valid, test, truth, lists, beside, better, log)
     write_result(out / "result.json", result)
     return result
 
@@ -128,10 +156,6 @@ def _better(
 
     values = {name: value(other) for name, other in baselines.items()}
     return better_baselines(metric, part, value(model), values, log)
-
-
-Encoded = tuple[FeatureConfig, Modality]
-"""A modality as it was encoded, and the settings by which it was."""
 
 
 @dataclass(frozen=True)
@@ -174,31 +198,34 @@ class Prepared:
     @property
     def identity(self) -> dict[str, str]:
         """What the checkpoints of this experiment belong to."""
-        own = {"config": experiment_identity(self.config), "backend": self.backend}
-        return own | self.fingerprints
+        return {"config": training_identity(self.config)} | self.fingerprints
+
+    def checkpoint_in(
+        self, folder: Path, resume: bool, *, keep_last: bool = False
+    ) -> CheckpointPolicy:
+        """Checkpoints in a run folder; with ``resume`` training goes on from one that is there.
+
+        What may change in between is noted beside them: limits of the training, and the machine,
+        of which devices and kernels round differently.
+        """
+        training = self.config.training
+        return CheckpointPolicy(
+            folder / CHECKPOINT,
+            self.identity,
+            resume=resume and (folder / CHECKPOINT).exists(),
+            circumstances={
+                "training.max_epochs": training.max_epochs,
+                "training.patience": training.patience,
+                "run.device": str(self.device),
+                "run.backend": self.backend,
+            },
+            last=folder / LAST if keep_last else None,
+        )
 
     def open_test(self, reason: str, log: RunLog) -> Interactions:
         """Open the sealed test part and leave a trace in the log."""
         log.event("test_opened", f"Test part opened: {reason}", {"reason": reason})
         return self.split.test.open(reason)
-
-
-def _already_finished(config: RunConfig, out: Path, resume: bool) -> bool:
-    """Refuse a folder that holds another run, or one that was not asked to be resumed."""
-    path = out / "config.json"
-    if not path.exists():
-        return False
-    if not resume:
-        raise ConfigError(
-            f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
-        )
-    different = differing_settings(path, config)
-    if different:
-        raise ConfigError(
-            f"{out} holds a run of another configuration: {', '.join(different)} differ. Resume "
-            f"it with {path}, or choose another --out."
-        )
-    return (out / "result.json").exists()
 
 
 def prepare(config: RunConfig, log: RunLog) -> Prepared:
@@ -209,12 +236,12 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         DataError: the data do not hold what the configuration says.
     """
     started_in = environment()
-    device = device_of(config.run.device)
+    device = checks.device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *(config.evaluation.baselines or ()))
-    model_class, *baselines = (resolve(name, MODELS, "model") for name in names)
-    require_readers(config, model_class)
-    require_token_readers(config, dict(zip(names, (model_class, *baselines), strict=True)))
+    models = {name: model_of(name) for name in names}
+    checks.require_readers(config, models[config.model.name])
+    checks.require_token_readers(config, models)
     with log.stage("load"):
         dataset = load(config.data)
         log.steps(dataset.steps)
@@ -223,18 +250,17 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         parts = split(dataset, config.split)
         log.steps(parts.steps)
         sizes = f"{len(parts.train):,} / {len(parts.valid):,} / {len(parts.test):,}"
-        log.event("split", f"Split {parts.rule}: {sizes} train / valid / test")
-    trained = any(not each.closed_form for each in (model_class, *baselines))
-    if protocol.selection == "valid" and not len(parts.valid) and trained:
-        raise ConfigError(
-            "evaluation.selection = 'valid' needs a validation part, and this split has none. Use "
-            "split.kind with a valid share, or evaluation.selection = 'last_epoch'."
-        )
-    require_cut_offs(config, protocol, len(dataset.item_ids))
+        found: dict[str, Json] = {"dataset": dataset.fingerprint, "split": parts.fingerprint}
+        message = f"Split {parts.rule}: {sizes} train / valid / test"
+        log.event("split", message, {"fingerprints": found})
+    require_measurable(config.split, protocol, parts, models.values())
+    checks.require_cut_offs(config, protocol, len(dataset.item_ids))
+    checks.require_room(config, models, parts.train)
+    log_left_out(parts, log)
     with log.stage("encode"):
-        encoded = _encode_items(config, dataset, parts.train, {}, log)
-        features = _changed(config, encoded, dataset, parts.train, log)
-        users = _encode_users(config, dataset, parts.train, log)
+        encoded = encode_items(config, dataset, parts.train, {}, log)
+        features = change_content(config, encoded, dataset, parts.train, log)
+        users = encode_users(config, dataset, parts.train, log)
     return Prepared(config, dataset, parts, encoded, features, users, protocol, device, started_in)
 
 
@@ -242,15 +268,17 @@ def with_settings(prepared: Prepared, config: RunConfig, log: RunLog) -> Prepare
     """The same data under other settings; only content whose settings differ is encoded anew.
 
     Raises:
-        ConfigError: the content is not what the new settings need.
+        ConfigError: the settings are of other data, another split or protocol, or the content is
+            not what they need.
     """
+    checks.require_same_task(prepared.config, config)
     before, data, train = prepared.config, prepared.dataset, prepared.split.train
     if _what_content_follows_from(config) != _what_content_follows_from(before):
-        encoded = _encode_items(config, data, train, prepared.encoded, log)
-        features = _changed(config, encoded, data, train, log)
+        encoded = encode_items(config, data, train, prepared.encoded, log)
+        features = change_content(config, encoded, data, train, log)
         prepared = replace(prepared, encoded=encoded, features=features)
     if config.user_features != before.user_features:
-        users = _encode_users(config, data, train, log)
+        users = encode_users(config, data, train, log)
         prepared = replace(prepared, user_features=users)
     return replace(prepared, config=config)
 
@@ -260,59 +288,9 @@ def _what_content_follows_from(config: RunConfig) -> tuple[object, ...]:
     return config.features, config.controls, config.missing, seed
 
 
-def _encode_items(
-    config: RunConfig,
-    dataset: Dataset,
-    train: Interactions,
-    known: Mapping[str, Encoded],
-    log: RunLog,
-) -> dict[str, Encoded]:
-    """Encode the modalities that are not known yet; the others stay known, in use or not."""
-    fresh = {
-        name: settings
-        for name, settings in config.features.items()
-        if name not in known or known[name][0] != settings
-    }
-    features = encode(dataset, fresh, train)
-    _log_features(log, "Features", features, "items")
-    return {**known, **{name: (fresh[name], modality) for name, modality in features.items()}}
-
-
-def _encode_users(
-    config: RunConfig, dataset: Dataset, train: Interactions, log: RunLog
-) -> Features:
-    users = encode(dataset, config.user_features, train, side="users")
-    _log_features(log, "User features", users, "users")
-    return users
-
-
-def _changed(
-    config: RunConfig,
-    encoded: Mapping[str, Encoded],
-    dataset: Dataset,
-    train: Interactions,
-    log: RunLog,
-) -> Features:
-    """Apply ``[controls]``, then remove and fill what ``[missing]`` says."""
-    chosen = {name: encoded[name][1] for name in config.features}
-    features = Features(chosen, len(dataset.item_ids))
-    features = controlled(features, config.controls, config.run.seed)
-    features, changes = remove_and_fill(features, train, config.missing)
-    for change in changes:
-        log.event("missing", str(change), change.details)
-    return features
-
-
-def _log_features(log: RunLog, title: str, features: Features, side: Side) -> None:
-    for name, modality in features.items():
-        found, count = int(modality.present.sum()), len(modality.present)
-        width = modality.values.shape[1]
-        log.event("features", f"{title} {name}: {width} wide, {found:,} of {count:,} {side}")
-
-
 def build(config: ModelConfig, prepared: Prepared) -> Model:
     """Make a model; it is given the training part and nothing else of the split."""
-    model_class = resolve(config.name, MODELS, "model")
+    model_class = model_of(config.name)
     inputs = Inputs(
         train=prepared.split.train,
         rng=torch_stream(prepared.config.run.seed, "init"),
@@ -321,6 +299,7 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         graphs=GRAPHS,
         user_features=prepared.user_features if model_class.uses_user_features else None,
     )
+    require_memory(model_class.needs(config, inputs), prepared.config.run.memory_mb)
     # A model of your own may hold plain torch layers, which draw from the global generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(prepared.config.run.seed, "init"))
@@ -333,10 +312,12 @@ def fit_model(
     log: RunLog,
     checkpoint: CheckpointPolicy | None = None,
     watch: Callable[[float], None] | None = None,
+    name: str | None = None,
 ) -> FitResult:
     """Solve or train; the epoch is chosen by the rule of the protocol.
 
-    ``watch`` is told every score of the metric that chooses, and ends training if it raises.
+    ``watch`` is told every score of the metric that chooses, and ends training if it raises. Each
+    epoch is an event of the log as it ends, under ``name``, by default that of the run's model.
     """
     if model.closed_form:
         model.fit_exact()
@@ -363,15 +344,20 @@ def fit_model(
         metric=protocol.valid_metric,
         part="test" if protocol.selection == "best_test_epoch" else "valid",
         checkpoint=checkpoint,
+        told=partial(_log_epoch, log, prepared.config.model.name if name is None else name),
     )
+
+
+def _log_epoch(log: RunLog, model: str, line: str, record: Mapping[str, float]) -> None:
+    log.event(EPOCH, f"{model}, {line}", {"model": model, **record})
 
 
 def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
     """Fit the baselines, with their default settings, on the same split."""
     models = {}
     for name in chosen_baselines(prepared.config, prepared.split.train, log):
-        model = build(resolve(name, MODELS, "model").Config(name=name), prepared)
-        fit_model(model, prepared, log)
+        model = build(model_of(name).Config(name=name), prepared)
+        fit_model(model, prepared, log, name=name)
         models[name] = model
     return models
 

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,12 +15,42 @@ from graphrec.errors import DataError
 
 logger = logging.getLogger("graphrec")
 
+EPOCH = "epoch"
+"""The event of an epoch that ended; a terminal shows a bar instead of its line."""
+
+
+def read_events(path: Path | None) -> list[dict[str, Json]]:
+    """Return the events of a log file, none if there is no file; a line cut by a kill is left out.
+
+    Raises:
+        DataError: the log cannot be read.
+    """
+    if path is None or not path.exists():
+        return []
+    found = []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    for line in lines:
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                found.append(event)
+    return found
+
+
+def openings_in(path: Path | None) -> list[str]:
+    """Return every reason for which the test part was opened, in order, as a log file has them."""
+    events = (each for each in read_events(path) if each.get("event") == "test_opened")
+    return [str(each.get("reason")) for each in events]
+
 
 class RunLog:
     """One JSON object per event, kept until ``write_to`` names a file; measures the stages."""
 
     def __init__(self) -> None:
-        self._path: Path | None = None
+        self.path: Path | None = None
         self._kept = ""
         self.seconds: dict[str, float] = {}
 
@@ -30,7 +60,10 @@ class RunLog:
         Raises:
             DataError: the log cannot be written.
         """
-        self._path = path
+        self.path = path
+        before = path.read_bytes() if path.exists() else b""
+        if before and not before.endswith(b"\n"):
+            self._kept = "\n" + self._kept  # a kill has cut the last line
         self._append("")
 
     def event(self, kind: str, message: str, details: Mapping[str, Json] | None = None) -> None:
@@ -39,28 +72,30 @@ class RunLog:
         Raises:
             DataError: the log cannot be written.
         """
-        logger.info(message)
+        logger.info(message, extra={"event": kind})
         record = {"time": datetime.now(UTC).isoformat(), "event": kind, "message": message}
         self._append(json.dumps(record | dict(details or {})) + "\n")
 
     def _append(self, line: str) -> None:
         self._kept += line
-        if self._path is None:
+        if self.path is None:
             return
         try:
-            with self._path.open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(self._kept)
             self._kept = ""
         except OSError as error:
             raise DataError(
-                f"Cannot write {self._path}: {error.strerror}. Free some space or choose a "
+                f"Cannot write {self.path}: {error.strerror}. Free some space or choose a "
                 f"writable folder with --out."
             ) from error
 
     def steps(self, steps: tuple[Step, ...]) -> None:
-        """Record cleaning steps with their rows in and out."""
+        """Record those cleaning steps that changed the number of rows."""
         for step in steps:
             dropped = step.rows_in - step.rows_out
+            if not dropped:
+                continue
             message = f"{step.name}: {step.rows_in:,} -> {step.rows_out:,} rows"
             note = f" ({step.note})" if step.note else ""
             details: dict[str, Json] = {

@@ -61,7 +61,7 @@ def test_a_tampered_checkpoint_is_refused(folder: Path) -> None:
 
 
 def test_the_checkpoint_of_another_run_is_refused(folder: Path) -> None:
-    other = flow.finished("modality_attention_gcn") / "checkpoint.safetensors"
+    other = flow.finished("modality_attention_gcn", "run.seed=5") / "checkpoint.safetensors"
     out = spoilt(folder, lambda r: (r / other.name).write_bytes(other.read_bytes()) and None)
     message = flow.refusal(flow.graphrec("recommend", out, "--user", "u01"))
     assert "belongs to another run: config differ" in message

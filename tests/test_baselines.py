@@ -131,6 +131,14 @@ def test_a_baseline_that_is_not_cheap_on_the_data_is_left_out_and_that_is_said(
     assert "evaluation.baselines" in str(ease)
 
 
+def test_a_baseline_that_does_not_fit_into_memory_is_left_out(tmp_path: Path) -> None:
+    config, log = flow.config_of(flow.data(), "mf", ["run.memory_mb=30"]), RunLog()
+    assert chosen_baselines(config, pairs(4000, 4000), log) == ("popular", "itemknn")
+    log.write_to(tmp_path / "log.jsonl")
+    (event,) = events_of(tmp_path, "baseline_skipped")
+    assert "of memory, and the limit is 31,457,280" in str(event["message"])
+
+
 def test_named_baselines_are_run_however_large_the_data_are() -> None:
     config = flow.config_of(flow.data(), "mf", ['evaluation.baselines=["ease"]'])
     large = pairs(EASE_ROWS + 1, EASE_ROWS + 1)

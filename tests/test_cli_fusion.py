@@ -110,7 +110,7 @@ def test_an_interruption_ends_cleanly(tmp_path: Path, monkeypatch: pytest.Monkey
     path = write(tmp_path, grids.table_of())
     answer = graphrec("fusion", path, *options(), "--out", tmp_path / "g")
     assert answer.code == 130
-    assert "The same command goes on" in answer.err
+    assert f"Stopped. Go on with: graphrec fusion {path} " in answer.err
 
 
 def test_the_commands_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

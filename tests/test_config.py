@@ -190,6 +190,59 @@ def test_json_schema_can_be_made() -> None:
     assert "training" in schema["properties"]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_configuration(tmp_path: Path) -> None:
+    for name, text in (("a.toml", 'x = "y"'), ("a.json", '{"x": "y"}')):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert read_table(tmp_path / name) == {"x": "y"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"path": "r.txt", "user": "column_1"}, r'user has no effect.*data\.format = "csv"'),
+        ({"path": "r.txt", "item": "column_2"}, r'item has no effect.*data\.format = "csv"'),
+        ({"path": "r.txt", "time": "t"}, r'time has no effect.*data\.format = "csv"'),
+        ({"path": "r.txt.gz", "weight": "w"}, r'weight has no effect.*data\.format = "csv"'),
+        ({"path": "r.TXT", "label": "w"}, r'label has no effect.*data\.format = "csv"'),
+        ({"path": "r.txt", "separator": " "}, r'separator has no effect.*data\.format = "csv"'),
+        ({"path": "r.txt", "quote": "'"}, r'quote has no effect.*data\.format = "csv"'),
+        ({"path": "r.dat", "format": "adjacency", "time": "t"}, "time has no effect"),
+        ({"train": "a.txt", "test": "b.txt", "user": "u"}, "user has no effect"),
+        ({"path": "r.npy", "user": "u"}, "user has no effect"),
+        ({"path": "r.csv", "line_start": "count"}, "line_start has no effect"),
+        ({"path": "r.csv", "unroll_separator": " "}, "unroll_separator has no effect"),
+        ({"path": "r.parquet", "separator": ";"}, "separator has no effect"),
+        ({"path": "r.jsonl", "quote": "none"}, "quote has no effect"),
+        ({"path": "r.npz", "encoding": "latin-1"}, "encoding has no effect"),
+        ({"path": "r.csv", "items_format": "csv"}, "items_format has no effect"),
+        ({"path": "r.csv", "items_separator": ";"}, "items_separator has no effect"),
+        ({"path": "r.csv", "items": "i.jsonl", "items_quote": "'"}, "items_quote has no effect"),
+        ({"path": "r.csv", "items": "i.parquet", "items_encoding": "latin-1"}, "items_encoding"),
+        ({"path": "r.csv", "encoding": "latin-77"}, "must be the name of an encoding"),
+        ({"path": "r.csv", "separator": ""}, "at least 1 character"),
+    ],
+)
+def test_a_setting_that_the_format_of_the_file_makes_idle_is_refused(
+    data: flow.Table, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_config({"data": data, "model": {"name": "popular"}})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"path": "r.dat", "separator": "::"},  # a name that tells nothing
+        {"path": "r.parquet", "items": "i.csv", "separator": ";", "quote": "'"},
+        {"path": "r.npz", "items": "i.jsonl", "encoding": "latin-1"},
+        {"path": "r.txt", "format": "csv", "separator": " ", "user": "column_1"},
+        {"train": "a.txt", "test": "b.txt", "encoding": "utf-16"},
+    ],
+)
+def test_a_setting_that_one_of_the_files_needs_is_accepted(data: flow.Table) -> None:
+    assert build_config({"data": data, "model": {"name": "popular"}})
+
+
 class Taught(Popular):
     """A model with a learning rate of its own."""
 

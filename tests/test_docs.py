@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from graphrec import build_config
+from graphrec.config import Format
+from graphrec.config_data import SUFFIXES
 from graphrec.features import ENCODERS
 from graphrec.files import write_json
 from graphrec.missing import STRATEGIES
@@ -24,6 +27,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 FEATURES = (DOCS / "features.md").read_text(encoding="utf-8")
 DISTILLATION = (DOCS / "distillation.md").read_text(encoding="utf-8")
 CONTROLS = (DOCS / "controls.md").read_text(encoding="utf-8")
+DATA = (DOCS / "data.md").read_text(encoding="utf-8")
 TUNING = (DOCS / "tuning.md").read_text(encoding="utf-8")
 
 
@@ -42,6 +46,33 @@ def test_the_guide_names_every_encoder() -> None:
 
 def test_the_guide_names_every_strategy_for_what_is_missing() -> None:
     assert [name for name in (*STRATEGIES, "mask", "token") if f"`{name}`" not in FEATURES] == []
+
+
+def test_the_worked_example_of_the_guide_to_files_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ratings, films = blocks(DATA, "text")
+    Path("ratings.dat").write_text(ratings)
+    Path("movies.dat").write_text(films, encoding="latin-1")
+    Path("films.toml").write_text(blocks(DATA, "toml")[0])
+    (commands,) = blocks(DATA, "bash")
+    for line in commands.splitlines():
+        answer = flow.graphrec(*shlex.split(line)[1:])
+        assert answer.code == 0, f"{line}: {answer.err}"
+    assert "0000" in answer.out
+
+
+@pytest.mark.parametrize("block", blocks(DATA, "toml")[1:])
+def test_a_block_of_the_guide_to_files_is_a_valid_configuration(block: str) -> None:
+    assert build_config({"model": {"name": "popular"}} | tomllib.loads(block)).data.unroll
+
+
+def test_the_guide_to_files_names_every_setting_of_files_and_every_format() -> None:
+    settings = ["separator", "quote", "encoding", "line_start", "unroll", "unroll_separator"]
+    settings += [f"items_{name}" for name in ("format", "separator", "quote", "encoding")]
+    words = [*settings, *(name for name in get_args(Format) if name != "auto"), *SUFFIXES]
+    assert [word for word in words if f"`{word}" not in DATA and f"{word} =" not in DATA] == []
 
 
 @pytest.mark.parametrize("block", blocks(TUNING, "toml"))

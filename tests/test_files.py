@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from graphrec import DataError
-from graphrec.files import write_bytes, write_json, write_parquet
+from graphrec.files import read_parquet, write_bytes, write_json, write_parquet
 
 
 def full(*_: object, **__: object) -> None:
@@ -81,3 +81,19 @@ def test_parquet_comes_back(tmp_path: Path) -> None:
     table = pl.DataFrame({"user": ["a", "b"], "score": [0.5, 1.0]})
     write_parquet(tmp_path / "a.parquet", table)
     assert pl.read_parquet(tmp_path / "a.parquet").equals(table)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 40, -9])
+def test_a_damaged_table_is_one_sentence_with_the_remedy(kept: int, tmp_path: Path) -> None:
+    """A study of variants reads per_user.parquet of every run, one of which may be cut."""
+    path = tmp_path / "t.parquet"
+    write_parquet(path, pl.DataFrame({"user": ["a"], "ndcg@5": [0.5]}))
+    assert read_parquet(path, ["user"], "").columns == ["user", "ndcg@5"]
+    with pytest.raises(DataError, match=r"t\.parquet is damaged: .*recall.* Run again\."):
+        read_parquet(path, ["recall@5"], "Run again.")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"t\.parquet is damaged: .* Run again\."):
+        read_parquet(path, ["user"], "Run again.")
+    path.unlink()
+    with pytest.raises(DataError, match=r"t\.parquet is missing\. Run again\."):
+        read_parquet(path, ["user"], "Run again.")

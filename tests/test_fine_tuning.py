@@ -75,6 +75,21 @@ def test_the_weights_move_and_valid_improves(table: dict[str, Json], tmp_path: P
     )
 
 
+@pytest.mark.parametrize(("overrides", "scale"), [(TUNED, 0.5), (TUNED[:1], 0.1)])
+def test_fine_tune_lr_scales_the_learning_rate_of_the_encoder(
+    table: dict[str, Json], overrides: tuple[str, ...], scale: float
+) -> None:
+    prepared = RUN.prepare(build_config(table, overrides), RunLog())
+    model = RUN.build(prepared.config.model, prepared)
+    (rest, one), (encoder, own) = model.learning_rates()
+    assert (one, own) == (1.0, scale)
+    ids = {id(weight) for weight in encoder}
+    trained = {name for name, weight in model.named_parameters() if id(weight) in ids}
+    assert trained
+    assert all(name.startswith("content.rows.") for name in trained)
+    assert not ids & {id(weight) for weight in rest}
+
+
 def test_a_network_over_spectrograms_learns_from_tones(tmp_path: Path) -> None:
     """Users go by the pitch, which the tones alone show."""
     truth = planted_pictures(0, 300, 40, tmp_path / "data", per_user=8)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from graphrec.console import BarReporter, PlainReporter, showing
-from graphrec.progress import Reporter, reporting, step, track
+from graphrec.console import BarReporter, PlainReporter, _reporter, showing
+from graphrec.progress import EPOCHS, Reporter, reporting, step, track
 from graphrec.run_log import RunLog
 
 
@@ -122,6 +122,34 @@ def test_a_file_gets_lines_and_a_terminal_gets_bars() -> None:
         assert ("\x1b[" in text) == terminal
         assert "a [bracketed] message" in re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert kinds == [PlainReporter, BarReporter]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_counts_and_time_left_are_never_cut(width: int) -> None:
+    """A long note took their place: 99999/100... says nothing."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    with _reporter(console) as reporter:
+        assert isinstance(reporter, BarReporter)
+        note = "loss 0.6931  valid ndcg@20 0.1234 (best epoch 12)"
+        reporter.update(reporter.start(EPOCHS, 100_000), 99_999, note)
+        reporter.update(reporter.start("Ranking", 123_456), 123_455, "")
+        reporter._progress.refresh()
+    assert isinstance(console.file, io.StringIO)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", console.file.getvalue())
+    lines = text.replace("\r", "\n").split("\n")
+    assert max(map(len, lines)) <= width
+    assert any("99999/100000 -:--:--" in line for line in lines)
+    assert any("123455/123456" in line for line in lines)
+
+
+def test_a_name_of_several_lines_is_one_line_of_the_log() -> None:
+    """A run name with a line feed could write lines of its own into the log."""
+    console = Console(file=io.StringIO())
+    with showing(console):
+        logging.getLogger("graphrec").info("Run a\n12:00:00 forged \x1b[2J %s")
+    assert isinstance(console.file, io.StringIO)
+    (line,) = console.file.getvalue().splitlines()
+    assert line.endswith(r"Run a\n12:00:00 forged \x1b[2J %s")
 
 
 def test_showing_takes_its_handler_off_again() -> None:

@@ -1,11 +1,14 @@
 """Recommendations from a finished run."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from graphrec import ConfigError, DataError, build_config, recommend, run
+from graphrec import ConfigError, DataError, build_config, read_result, recommend, run
+from graphrec.evaluation import PRESETS
 from graphrec.models import MODELS
 from tests import flow
 
@@ -23,6 +26,56 @@ def test_they_are_those_of_the_run(model: str) -> None:
         mine, wanted = (table.filter(user=user).drop("user") for table in (found, stored))
         assert mine.drop("title").equals(wanted)
     assert found["user"].unique(maintain_order=True).to_list() == users
+
+
+@pytest.mark.parametrize("protocol", PRESETS)
+@pytest.mark.parametrize("model", ["itemknn", "mf"])
+def test_the_file_and_the_function_recommend_the_same_under_every_protocol(
+    model: str, protocol: str
+) -> None:
+    """Protocols that mask train alone at test put valid items, which users have, into the file."""
+    settings = (f"evaluation.protocol={protocol}", "evaluation.valid_metric=ndcg@5")
+    folder = flow.finished(model, *settings)
+    stored = pl.read_parquet(folder / "recommendations.parquet").select(COLUMNS)
+    users = stored["user"].unique(maintain_order=True).to_list()
+    assert recommend(folder, users, 5).select(COLUMNS).equals(stored)
+    pairs = pl.read_csv(flow.data() / "pairs.csv").sort("who", "when")
+    had = pairs.group_by("who", maintain_order=True).agg(pl.col("what").head(pl.len() - 1))
+    seen = set(had.explode("what").rows())
+    assert not seen & set(stored.select("user", "item").rows())
+    for example in read_result(folder).examples:
+        titles = {f"Title {int(item[1:])}" for user, item in seen if user == example.user}
+        assert not titles & set(example.recommended)
+
+
+def test_one_user_may_be_given_as_text() -> None:
+    folder = flow.finished()
+    assert recommend(folder, "u01", 3).equals(recommend(folder, ["u01"], 3))
+
+
+def test_a_user_that_is_a_number_is_told_how_to_write_it() -> None:
+    with pytest.raises(ConfigError, match=r"users holds 1, which is int.*as text: '1'"):
+        recommend(flow.finished(), [1], 3)  # type: ignore[list-item]
+
+
+def test_an_unknown_user_is_refused_before_features_and_model_are_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = flow.finished()
+
+    def heavy(*_: object) -> None:
+        raise AssertionError("features or model were loaded")
+
+    monkeypatch.setattr(sys.modules[recommend.__module__], "load_run", heavy)
+    with pytest.raises(DataError, match="Unknown user 'u99'"):
+        recommend(folder, ["u01", "u99"], 2)
+
+
+def test_a_user_to_whom_nothing_was_left_to_recommend_is_known(tmp_path: Path) -> None:
+    shutil.copytree(flow.finished(), tmp_path / "run")
+    path = tmp_path / "run/recommendations.parquet"
+    pl.read_parquet(path).filter(pl.col("user") != "u01").write_parquet(path)
+    assert len(recommend(tmp_path / "run", ["u01"], 2)) == 2
 
 
 def test_titles_are_those_of_the_items() -> None:

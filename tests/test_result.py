@@ -29,7 +29,7 @@ def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_the_schema_version_is_in_the_file() -> None:
     content = json.loads((flow.finished() / "result.json").read_text())
-    assert content["schema_version"] == SCHEMA_VERSION == 1
+    assert content["schema_version"] == SCHEMA_VERSION == 2
 
 
 @pytest.mark.parametrize(

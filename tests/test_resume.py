@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,40 +179,47 @@ def test_closed_form_models_are_solved_again(
 # A real process, a real SIGKILL.
 
 
-def start(config: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "graphrec", "run", str(config), "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def kill_each(waiting: dict[subprocess.Popen[bytes], Callable[[], bool]]) -> None:
-    """Kill every process as soon as its own condition holds."""
-    deadline = time.monotonic() + 120
-    while waiting:
-        assert time.monotonic() < deadline
-        for process, ready in list(waiting.items()):
-            assert process.poll() is None, "the run ended before it could be killed"
-            if ready():
-                process.send_signal(signal.SIGKILL)
-                assert process.wait() == -signal.SIGKILL
-                del waiting[process]
-        time.sleep(0.001)
+KILL_AFTER = """
+import os, signal, sys
+from pathlib import Path
+left, real = {count}, Path.replace
+def replace(self, target):
+    global left
+    answer = real(self, target)
+    left -= Path(target).name == {name!r}
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+Path.replace = replace
+sys.argv = ["graphrec", "run", {config!r}, "--out", {out!r}]
+from graphrec.cli import main
+main()
+"""
+"""A run that kills itself as soon as it has written a file so often."""
 
 
 def test_killed_processes_resume_to_the_numbers_of_an_uninterrupted_run(tmp_path: Path) -> None:
     """Three moments at once, because importing torch takes most of the time."""
-    overrides = ("model.dropout=0.3", "training.max_epochs=80", "training.patience=80")
+    overrides = ("model.dropout=0.3", "training.max_epochs=30", "training.patience=80")
     config = tmp_path / "ngcf.json"
     settings = flow.config_of(flow.data(), "ngcf", overrides)
     config.write_text(json.dumps(settings.model_dump(mode="json")))
-    before, first, middle = (tmp_path / name for name in ("before", "first", "middle"))
-    kill_each(
-        {
-            start(config, before): (before / "config.json").exists,
-            start(config, first): (first / "checkpoint.safetensors").exists,
-            start(config, middle): lambda: epochs_in(middle / "checkpoint.safetensors") >= 10,
-        }
-    )
-    for out in (before, first, middle):
+    moments = {
+        "before": ("config.json", 1),
+        "first": ("checkpoint.safetensors", 1),
+        "middle": ("checkpoint.safetensors", 10),
+    }
+    processes = []
+    for folder, (name, count) in moments.items():
+        given = {"config": str(config), "out": str(tmp_path / folder)}
+        script = KILL_AFTER.format(name=name, count=count, **given)
+        processes.append(subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE))
+    for process in processes:
+        _, told = process.communicate()
+        assert process.returncode == -signal.SIGKILL, told
+    for folder, epochs in zip(moments, (0, 1, 10), strict=True):
+        out = tmp_path / folder
+        assert epochs_in(out / "checkpoint.safetensors") == epochs
         assert not (out / "result.json").exists()
         run(settings, out, resume=True)
         same(out, flow.finished("ngcf", *overrides))

@@ -1,101 +1,109 @@
-"""Layouts that hold integer ids only: adjacency lists and NumPy archives."""
+"""Adjacency lists: one line of integers per user, with the items of the user."""
 
-import gzip
-from pathlib import Path
-from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from graphrec.config import DataConfig
+from graphrec.datasets.sources import Source, lines_of, read_text
 from graphrec.errors import DataError
-from graphrec.names import nearest
 
-PART_COLUMN: Final = "part"
-"""Column in which ``read_arrays`` notes the part that a pair came from."""
+DIGITS = r"^\d{1,18}$"
+NEARLY_ALL = 0.9
+"""Share of lines that must look like another layout for the file to be refused."""
+FEW = 3
+"""Fewer lines than this may look like another layout by chance."""
 
 
-def read_adjacency(path: Path, config: DataConfig) -> pl.DataFrame:
+def read_adjacency(source: Source, config: DataConfig) -> pl.DataFrame:
     """Read lines ``user item item ...``; a line with a user and no item holds no interaction.
 
+    With ``data.line_start = "count"`` a line is ``n item ... item`` with n items, and its user is
+    the number of the line, from 0 on.
+
     Raises:
-        DataError: a token is no integer or is negative; the line is named.
+        DataError: a token is no integer or is negative, a count is wrong, or the file looks like
+            another layout; the line is named.
     """
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    lines = pl.DataFrame({"tokens": text.splitlines()}, schema={"tokens": pl.String})
-    tokens = (
-        lines.with_row_index("line", offset=1)
-        .with_columns(pl.col("tokens").str.extract_all(r"\S+"))
-        .explode("tokens")
-        .drop_nulls("tokens")
-        .with_columns(pl.col("tokens").cast(pl.Int64, strict=False).alias("id"))
-    )
-    bad = tokens.filter(pl.col("id").is_null() | (pl.col("id") < 0))
+    lines = lines_of(read_text(source)).to_frame("text").with_row_index("line", offset=1)
+    lines = lines.with_columns(
+        pl.col("text").str.extract_all(r"[^\s\x{85}\x{2028}]+").alias("tokens")
+    ).filter(pl.col("tokens").list.len() > 0)
+    tokens = lines.select("line", "tokens").explode("tokens")
+    bad = tokens.filter(~pl.col("tokens").str.contains(DIGITS))
     if len(bad):
-        line, token, _ = bad.row(0)
+        line, token = bad.row(0)
         raise DataError(
-            f"{path}, line {line}: {token!r} is not an id; an adjacency list holds integers "
-            f"from 0 on: user item item ..."
+            f"{source.path}, line {line}: {token!r} is not an id; an adjacency list holds integers "
+            f'from 0 on: user item item ... For a table with columns set data.format = "csv" '
+            f'(and data.separator, as in data.separator = " ").'
         )
-    first = pl.col("line") != pl.col("line").shift(1)
-    pairs = tokens.with_columns(
-        first=first.fill_null(True), user=pl.col("id").first().over("line")
-    ).filter(~pl.col("first"))
-    return pairs.select(pl.col("user").alias(config.user), pl.col("id").alias(config.item))
+    lists = lines.select(
+        "line",
+        "text",
+        first=pl.col("tokens").list.first(),
+        items=pl.col("tokens").list.slice(1),
+        width=pl.col("tokens").list.len(),
+    )
+    if config.line_start == "count":
+        lists = _without_counts(lists, source)
+    elif config.line_start is None:
+        _refuse_rows(lists, source)
+        _refuse_counts(lists, source)
+    pairs = lists.select(pl.col("first").alias("user"), pl.col("items")).explode("items")
+    pairs = pairs.drop_nulls("items")
+    return pairs.select(pl.col("user").alias(config.user), pl.col("items").alias(config.item))
 
 
-def read_arrays(path: Path, config: DataConfig) -> pl.DataFrame:
-    """Read a .npz archive: pair arrays of the parts, or one 1-d array per column.
-
-    With ``data.arrays`` each named array is ``[2, n]`` or ``[n, 2]`` (user, item). Without it
-    the archive is a table whose columns are its 1-d arrays as long as the user array.
-
-    Raises:
-        DataError: an array is missing, has another shape or type, or holds a negative id.
-    """
-    with np.load(path, allow_pickle=False) as archive:
-        if config.arrays:
-            parts = [
-                _pairs(path, name, _member(archive, name, path), config).with_columns(
-                    pl.lit(part).alias(config.label or PART_COLUMN)
-                )
-                for part, name in config.arrays.items()
-            ]
-            return pl.concat(parts)
-        length = len(_member(archive, config.user, path))
-        columns = {name: archive[name] for name in archive.files}
-    table = {name: array for name, array in columns.items() if array.shape == (length,)}
-    for name in {config.user, config.item} & table.keys():
-        _require_ids(path, name, table[name])
-    return pl.DataFrame(table)
+def _refuse_rows(lists: pl.DataFrame, source: Source) -> None:
+    """Refuse rows like ``user item rating``: users recur, and the lines have one width above 2."""
+    repeated = lists.filter(pl.col("first").is_duplicated())
+    width = repeated["width"].mode().sort()
+    if not len(width) or width[0] < 3:
+        return
+    if (lists["width"] == width[0]).sum() < NEARLY_ALL * len(lists):
+        return
+    line, text = repeated.select("line", "text").row(0)
+    user = repeated["first"][0]
+    raise source.error_in_line(
+        line,
+        text,
+        f"looks like a row of a table: nearly all lines have {width[0]} numbers, and user "
+        f'{user!r} starts several. Set data.format = "csv", data.separator = " ", '
+        f'data.user = "column_1" and data.item = "column_2"; or, if these are the items of a user '
+        f'over several lines, data.line_start = "user"',
+    )
 
 
-def _member(archive: "np.lib.npyio.NpzFile", name: str, path: Path) -> npt.NDArray[np.generic]:
-    if name not in archive.files:
-        raise DataError(
-            f"{path} has no array {name!r}.{nearest(name, archive.files)} "
-            f"Arrays: {', '.join(archive.files)}. Set data.arrays, or data.user and data.item."
+def _counted(lists: pl.DataFrame) -> pl.Series:
+    """Return which lines start with the number of tokens behind it."""
+    return lists.select(
+        pl.col("first").cast(pl.Int64) == pl.col("width").cast(pl.Int64) - 1
+    ).to_series()
+
+
+def _refuse_counts(lists: pl.DataFrame, source: Source) -> None:
+    """Refuse a list whose lines start with the number of their items, not with a user."""
+    counted = _counted(lists)
+    if counted.sum() < max(FEW, NEARLY_ALL * len(lists)):
+        return
+    line, text = lists.filter(counted).select("line", "text").row(0)
+    raise source.error_in_line(
+        line,
+        text,
+        f"starts with the number of tokens behind it, as do {counted.sum()} of {len(lists)} "
+        f'lines. Set data.line_start = "count" if these are counts and each line is one user, or '
+        f'data.line_start = "user" if they are users',
+    )
+
+
+def _without_counts(lists: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """Replace the count of each line by the user, which is the number of the line from 0 on."""
+    wrong = lists.filter(~_counted(lists))
+    if len(wrong):
+        line, text, first, width = wrong.select("line", "text", "first", "width").row(0)
+        raise source.error_in_line(
+            line,
+            text,
+            f"announces {first} items and holds {width - 1} ({len(wrong)} such lines). Repair it, "
+            f"or remove data.line_start",
         )
-    array: npt.NDArray[np.generic] = archive[name]
-    return array
-
-
-def _pairs(
-    path: Path, name: str, array: npt.NDArray[np.generic], config: DataConfig
-) -> pl.DataFrame:
-    if array.ndim != 2 or 2 not in array.shape:
-        raise DataError(
-            f"{path}: array {name!r} has shape {array.shape}; pairs are [2, n] or [n, 2]."
-        )
-    _require_ids(path, name, array)
-    users, items = array if array.shape[0] == 2 else array.T
-    return pl.DataFrame({config.user: users, config.item: items})
-
-
-def _require_ids(path: Path, name: str, array: npt.NDArray[np.generic]) -> None:
-    if not np.issubdtype(array.dtype, np.integer):
-        raise DataError(f"{path}: array {name!r} is {array.dtype}; ids are integers from 0 on.")
-    if array.size and (smallest := int(np.min(array))) < 0:
-        raise DataError(f"{path}: array {name!r} holds the id {smallest}; ids start at 0.")
+    return lists.with_columns(first=(pl.col("line") - 1).cast(pl.String))

@@ -148,6 +148,11 @@ class SealedTest:
         return len(self._interactions)
 
     @property
+    def num_users(self) -> int:
+        """Number of users with a test item; reveals nothing of who they are."""
+        return int((self._interactions.user_degrees > 0).sum())
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of the sealed pairs; reveals nothing of them."""
         return digest(self._interactions.users, self._interactions.items)
@@ -166,7 +171,12 @@ class WithheldTest(SealedTest):
     def __init__(self, sealed: SealedTest) -> None:
         nothing = np.empty(0, dtype=np.int32)
         super().__init__(Interactions(nothing, nothing, 0, 0))
-        self._fingerprint = sealed.fingerprint
+        self._fingerprint, self._num_users = sealed.fingerprint, sealed.num_users
+
+    @property
+    def num_users(self) -> int:
+        """That of the part which is withheld."""
+        return self._num_users
 
     @property
     def fingerprint(self) -> str:

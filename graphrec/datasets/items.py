@@ -24,25 +24,40 @@ def item_table(
     table = ids
     steps = []
     if config.items is not None:
-        given = read_item_table(config.items, config.items_id, config.separator)
+        given = read_item_table(
+            config.items,
+            config.items_id,
+            config.items_separator or config.separator,
+            configured=config.items_format,
+            quote=config.items_quote or config.quote,
+            encoding=config.items_encoding or config.encoding,
+        )
         words = config.clean.missing_ids
         external = id_text(given[config.items_id], config.items, words)
         given = given.with_columns(external.alias(ITEM))
         rows_in = len(given)
         given = given.drop(config.items_id).drop_nulls(ITEM)
+        rows_with_id = len(given)
+        given = given.unique(maintain_order=True)
+        repeats = rows_with_id - len(given)
         repeated = given.filter(given[ITEM].is_duplicated())
         if len(repeated):
+            item = repeated[ITEM][0]
+            rows = repeated.filter(repeated[ITEM] == item)
+            differing = next(name for name in rows.columns if rows[name].n_unique() > 1)
             raise DataError(
-                f"{config.items}: item {repeated[ITEM][0]!r} has more than one row "
-                f"({len(repeated)} such rows). Keep one row per item."
+                f"{config.items}: item {item!r} has more than one row, and they differ in column "
+                f"{differing!r} ({len(repeated)} such rows). Keep one row per item."
             )
         require_matching_ids(item_ids, given[ITEM], config.items, "data.items_id")
         without = len(ids.join(given, on=ITEM, how="anti"))
         unused = len(given.join(ids, on=ITEM, how="anti"))
         note = (
             f"{without} items have no row; {unused} rows belong to no item; "
-            f"{rows_in - len(given)} rows have no id"
+            f"{rows_in - rows_with_id} rows have no id"
         )
+        if repeats:
+            note += f"; {repeats} rows repeat another"
         steps.append(Step("item table", rows_in, len(given) - unused, note))
         table = table.join(given, on=ITEM, how="left", maintain_order="left")
     for name, column in config.item_columns.items():

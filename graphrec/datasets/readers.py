@@ -1,35 +1,37 @@
 """Files -> one table of raw rows, with the roles (user, item, time, ...) beside the raw columns.
 
-Ids stay text until the vocabulary is built, so that "007" and "7" remain two ids. The role
-columns start with ``@``; every other column is the file's own and serves rules and attributes.
+Ids stay text until the vocabulary is built, so that "007" and "7" remain two ids; the fields of
+text files stay text until someone wants a number. The role columns start with ``@``; every other
+column is the file's own and serves rules and attributes.
 """
 
-import gzip
 import re
-import zipfile
 from pathlib import Path
 
 import polars as pl
 
 from graphrec.config import DataConfig, Format
-from graphrec.datasets.adjacency import read_adjacency, read_arrays
+from graphrec.config_data import Quote
+from graphrec.datasets.adjacency import read_adjacency
+from graphrec.datasets.arrays import read_arrays, read_pairs
+from graphrec.datasets.columns import plain_columns, require_fit
+from graphrec.datasets.delimited import read_delimited
+from graphrec.datasets.json_lines import read_json_lines, read_python_lines
+from graphrec.datasets.nested import flatten_objects, unroll
 from graphrec.datasets.roles import add_roles, require_column
+from graphrec.datasets.sources import Source, decoding, detect_format, read_parquet
 from graphrec.errors import ConfigError, DataError
 
-SUFFIXES: dict[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "adjacency",
-    ".npz": "npz",
-    ".inter": "recbole",
-    ".item": "recbole",
-    ".user": "recbole",
+__all__ = ["detect_format", "read_interactions", "read_item_table"]
+
+WITHOUT_COLUMNS = ("adjacency", "npz", "npy")
+LABELLED = re.compile(r"^(.+):(?:token|token_seq|float|float_seq)$")
+"""A column name of RecBole's atomic files."""
+NAMES = {
+    "mmrec": {"user": "userID", "item": "itemID", "label": "x_label"},
+    "recbole": {"user": "user_id", "item": "item_id", "time": "timestamp", "weight": "rating"},
 }
-SEPARATORS = {"csv": ",", "tsv": "\t", "mmrec": "\t", "recbole": "\t"}
-HEADERLESS = re.compile(r"column_\d+")
+"""Columns that stand for the roles where the configuration leaves the defaults."""
 
 
 def read_interactions(path: Path, config: DataConfig) -> pl.DataFrame:
@@ -42,125 +44,97 @@ def read_interactions(path: Path, config: DataConfig) -> pl.DataFrame:
     kind = detect_format(path, config.format)
     if config.arrays and kind != "npz":
         raise ConfigError(f"data.arrays is for .npz files, but {path} is read as {kind}.")
-    if kind == "mmrec":
-        config = with_mmrec_columns(config)
-    frame = _guarded(path, kind, config)
-    return add_roles(frame, config, path)
+    source = Source(path, kind, config.separator, config.quote, config.encoding)
+    with decoding(source):
+        labelled = _flat(_read(source, config.user, config), source)
+        frame = _without_labels(labelled, kind)
+        config = _with_names(config, frame, kind)
+        if kind == "recbole":
+            _refuse_sequences(labelled.columns, config, source)
+        if config.unroll:
+            separator = config.unroll_separator or (" " if kind == "recbole" else None)
+            frame = _flat(unroll(frame, config, path, separator), source)
+        require_fit(frame, config, source)
+        return add_roles(frame, config, path)
 
 
-def read_item_table(path: Path, id_column: str, separator: str | None = None) -> pl.DataFrame:
-    """Read a table with one row per item; the id column is text, the others have their types.
+def read_item_table(
+    path: Path,
+    id_column: str,
+    separator: str | None = None,
+    *,
+    configured: Format = "auto",
+    quote: Quote | None = None,
+    encoding: str | None = None,
+) -> pl.DataFrame:
+    """Read a table with one row per item; the fields of text files are text.
 
     Raises:
         DataError: the file is missing or malformed or has no column ``id_column``.
     """
-    kind = detect_format(path, "auto")
-    if kind in ("adjacency", "npz", "mmrec"):
+    kind = detect_format(path, configured, "data.items_")
+    if kind in (*WITHOUT_COLUMNS, "mmrec"):
         raise DataError(
-            f"{path}: an item table is a CSV, TSV, JSON lines, Parquet or .item file, not {kind}."
+            f"{path}: an item table is a CSV, TSV, JSON lines, Parquet or .item file, not {kind}. "
+            f"Set data.items_format to one of csv, tsv, jsonl, python_lines, parquet, recbole."
         )
-    config = DataConfig(path=path, user=id_column, separator=separator)
-    frame = _guarded(path, kind, config, typed=True)
-    require_column(frame, id_column, path, "data.items_id")
+    source = Source(path, kind, separator, quote, encoding, "data.items_")
+    with decoding(source):
+        frame = _without_labels(_flat(_read(source, id_column, None), source), kind)
+        if kind == "recbole" and id_column == "item" and id_column not in frame.columns:
+            frame = frame.rename({"item_id": id_column}, strict=False)
+        require_column(frame, id_column, path, "data.items_id")
     return frame
 
 
-def with_mmrec_columns(config: DataConfig) -> DataConfig:
-    """Fill in MMRec's column names where the configuration leaves the defaults."""
-    names = {"user": "userID", "item": "itemID", "label": "x_label"}
-    defaults = {key: DataConfig.model_fields[key].default for key in names}
-    unset = {key: name for key, name in names.items() if getattr(config, key) == defaults[key]}
+def _read(source: Source, id_column: str, config: DataConfig | None) -> pl.DataFrame:
+    """Read the raw columns; files without columns need the configuration."""
+    match source.kind:
+        case "parquet":
+            return read_parquet(source.path)
+        case "jsonl":
+            return read_json_lines(source)
+        case "python_lines":
+            return read_python_lines(source)
+    if source.kind in WITHOUT_COLUMNS and config is not None:
+        read = {"adjacency": read_adjacency, "npz": read_arrays, "npy": read_pairs}[source.kind]
+        return read(source, config)
+    return read_delimited(source, id_column)
+
+
+def _flat(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
+    return plain_columns(flatten_objects(frame, source.path))
+
+
+def _without_labels(frame: pl.DataFrame, kind: Format) -> pl.DataFrame:
+    """Cut RecBole's types off the names of the columns: ``rating:float`` becomes ``rating``."""
+    if kind not in NAMES:
+        return frame
+    return frame.rename(lambda name: LABELLED.sub(r"\1", name))
+
+
+def _refuse_sequences(labelled: list[str], config: DataConfig, source: Source) -> None:
+    """Refuse ids in a column that RecBole's label calls a sequence, if it is not unrolled."""
+    for role, name in (("user", config.user), ("item", config.item)):
+        if f"{name}:token_seq" in labelled and name not in config.unroll:
+            raise source.error(
+                f"column {name!r}, which data.{role} names, is a token_seq: several ids in each "
+                f'field. Set data.unroll = "{name}" to make a row of each'
+            )
+
+
+def _with_names(config: DataConfig, frame: pl.DataFrame, kind: Format) -> DataConfig:
+    """Fill in the column names of MMRec or RecBole where the configuration leaves the defaults."""
+    if kind not in ("mmrec", "recbole"):
+        return config
+    is_mmrec = kind == "mmrec" or "userID" in frame.columns
+    names = NAMES["mmrec" if is_mmrec else "recbole"]
+    defaults = {role: DataConfig.model_fields[role].default for role in names}
+    unset = {
+        role: name
+        for role, name in names.items()
+        if getattr(config, role) == defaults[role]
+        and defaults[role] not in frame.columns
+        and (name in frame.columns or kind == "mmrec")
+    }
     return config.model_copy(update=unset)
-
-
-def detect_format(path: Path, configured: Format) -> Format:
-    """Return the configured format, or the one that the file name stands for.
-
-    Raises:
-        DataError: there is no such file, or its name tells nothing.
-    """
-    if not path.is_file():
-        raise DataError(f"There is no file {path}. Correct the path in [data].")
-    if configured != "auto":
-        return configured
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix not in SUFFIXES:
-        raise DataError(
-            f"{path}: the name does not tell the format. Set data.format, or use one of the "
-            f"endings {', '.join(SUFFIXES)} (each also with .gz)."
-        )
-    if suffix == ".inter" and ":" not in _first_line(path):
-        return "mmrec"
-    return SUFFIXES[suffix]
-
-
-def _first_line(path: Path) -> str:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", errors="replace") as file:
-        return str(file.readline())
-
-
-def _guarded(path: Path, kind: Format, config: DataConfig, typed: bool = False) -> pl.DataFrame:
-    """Read the file; whatever the decoder says becomes a DataError that names the file."""
-    try:
-        return _read(path, kind, config, typed)
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        if "utf-8" in reason.lower():
-            reason = f"{_first_undecodable(path)}. Save the file as UTF-8"
-        raise DataError(f"{path} cannot be read as {kind}: {reason}.") from error
-
-
-def _first_undecodable(path: Path) -> str:
-    """Name the first line that is not UTF-8."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return f"line {number} is not UTF-8: {line[:60].strip()!r}"
-    return "it is not UTF-8"
-
-
-def _read(path: Path, kind: Format, config: DataConfig, typed: bool) -> pl.DataFrame:
-    if kind == "adjacency":
-        return read_adjacency(path, config)
-    if kind == "npz":
-        return read_arrays(path, config)
-    if kind == "parquet":
-        return pl.read_parquet(path)
-    if kind == "jsonl":
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return pl.read_ndjson(content, infer_schema_length=None)
-    return _read_text(path, kind, config, typed)
-
-
-def _read_text(path: Path, kind: Format, config: DataConfig, typed: bool) -> pl.DataFrame:
-    """CSV and its kin: all text, or with inferred types (``typed``) except for the id column.
-
-    A file without a header line has columns ``column_1``, ``column_2``, ...; it is read so when
-    the user (or item id) column asked for is named like that.
-    """
-    separator = config.separator or SEPARATORS[kind]
-    headerless = HEADERLESS.fullmatch(config.user) is not None
-    header = [] if headerless else _first_line(path).rstrip("\r\n").split(separator)
-    tokens = [name for name in header if ":token" in name]
-    frame = pl.read_csv(
-        path,
-        separator=separator,
-        has_header=not headerless,
-        # Full scan: a type guessed from the first rows breaks on the first odd value below.
-        infer_schema=typed,
-        infer_schema_length=None,
-        schema_overrides=dict.fromkeys([config.user, *tokens], pl.String) if not headerless else {},
-        quote_char='"' if kind == "csv" else None,
-    )
-    if headerless:
-        names = [f"column_{position + 1}" for position in range(frame.width)]
-        return frame.rename(dict(zip(frame.columns, names, strict=True)))
-    if kind == "recbole":
-        frame = frame.rename({name: name.partition(":")[0] for name in frame.columns})
-    return frame

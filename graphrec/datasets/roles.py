@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from graphrec.config import DataConfig
-from graphrec.datasets.adjacency import PART_COLUMN
+from graphrec.datasets.arrays import PART_COLUMN
 from graphrec.datasets.dataset import PARTS
 from graphrec.datasets.ids import id_text
 from graphrec.datasets.times import (
@@ -38,12 +38,21 @@ SET_FORMAT = "Set data.time_format if all dates have another form, like '%m/%d/%
 
 
 def require_column(frame: pl.DataFrame, column: str, path: Path | str, setting: str) -> None:
-    """Raise DataError when the file has no such column, naming the nearest one."""
+    """Raise DataError when the file has no such column, or one without single values.
+
+    The nearest name is offered.
+    """
     known = [name for name in frame.columns if not name.startswith("@")]
     if column not in known:
         raise DataError(
             f"{path} has no column {column!r}, which {setting} asks for."
             f"{nearest(column, known)} Columns: {', '.join(known)}."
+        )
+    kind = frame.schema[column]
+    if kind.is_nested() or kind == pl.Binary:
+        raise DataError(
+            f"{path}: column {column!r} holds {kind}, but {setting} needs one value in each row. "
+            f"Choose another column."
         )
 
 

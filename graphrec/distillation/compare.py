@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from graphrec.claim import claimed
 from graphrec.config import DistillConfig, Json, RunConfig
 from graphrec.distillation.teacher import has_embeddings
 from graphrec.errors import ConfigError
@@ -100,6 +101,11 @@ def distill(config: RunConfig, out: Path | str) -> Comparison:
     if config.evaluation.baselines is None:
         evaluation = config.evaluation.model_copy(update={"baselines": ()})
         config = config.model_copy(update={"evaluation": evaluation})
+    with claimed(out):
+        return _distill(config, out, teacher)
+
+
+def _distill(config: RunConfig, out: Path, teacher: Path) -> Comparison:
     folders = {"teacher": teacher, "alone": out / "alone", "taught": out / "taught"}
     # The taught one first: a teacher that does not fit is refused before anything is trained.
     run(_named(config, "taught"), folders["taught"], resume=True)
@@ -113,7 +119,7 @@ def distill(config: RunConfig, out: Path | str) -> Comparison:
         seed=config.run.seed,
         settings=config.distill.model_dump(mode="json"),
         fingerprints=results["taught"].fingerprints,
-        lines=_lines(folders, results, k),
+        lines=_lines(folders, results, k, config),
         k=k,
         threads=torch.get_num_threads(),
         environment=environment(),
@@ -127,8 +133,10 @@ def _named(config: RunConfig, role: str) -> RunConfig:
     return config.model_copy(update={"run": config.run.model_copy(update={"name": name})})
 
 
-def _lines(folders: Mapping[str, Path], results: Mapping[str, Result], k: int) -> list[Line]:
-    loaded = {role: load_run(folder) for role, folder in folders.items()}
+def _lines(
+    folders: Mapping[str, Path], results: Mapping[str, Result], k: int, config: RunConfig
+) -> list[Line]:
+    loaded = {role: load_run(folder, beside=config) for role, folder in folders.items()}
     models = {role: model for role, (_, model) in loaded.items()}
     ready, user = milliseconds(models, {role: own.device for role, (own, _) in loaded.items()}, k)
     best = results["teacher"].metrics["test"]

@@ -65,7 +65,7 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
 
     _require_same_task(folder, prepared)
     settings, train = prepared.config.distill, prepared.split.train
-    own, model = load_run(folder)
+    own, model = load_run(folder, beside=prepared.config)
     if settings.embedding_weight and not has_embeddings(model):
         raise ConfigError(
             f"distill.embedding_weight = {settings.embedding_weight}, but the teacher {folder}, "

@@ -2,7 +2,14 @@
 
 from graphrec.evaluation.metrics import METRICS, parse_metric
 from graphrec.evaluation.protocol import PRESETS, Protocol, protocol_of
-from graphrec.evaluation.ranking import Evaluation, Ranking, evaluate, rank, warm_cold
+from graphrec.evaluation.ranking import (
+    Evaluation,
+    Ranking,
+    by_warmth,
+    evaluate,
+    rank,
+    warm_cold,
+)
 
 __all__ = [
     "METRICS",
@@ -10,6 +17,7 @@ __all__ = [
     "Evaluation",
     "Protocol",
     "Ranking",
+    "by_warmth",
     "evaluate",
     "parse_metric",
     "protocol_of",

@@ -17,7 +17,7 @@ Masks: TypeAlias = tuple[Literal["train", "valid"], ...]
 class Protocol(Config):
     """How lists are made, what a metric divides by, who is averaged and which epoch is reported."""
 
-    name: str
+    name: str = "custom"
     """Name of the preset; not part of the fingerprint."""
     mask_at_valid: Masks = ("train",)
     """Parts whose items are not candidates of their user while validating."""

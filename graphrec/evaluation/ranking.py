@@ -12,6 +12,7 @@ from graphrec.datasets.interactions import FloatArray, IntArray, Interactions
 from graphrec.errors import ConfigError, DataError
 from graphrec.evaluation.metrics import Lists, Values, expand, measure
 from graphrec.evaluation.protocol import Protocol
+from graphrec.memory_limit import Need
 
 Scorer = Callable[[torch.Tensor], torch.Tensor]
 """Users ``[B]`` int64 -> scores ``[B, I]`` float: a new tensor, which is overwritten here."""
@@ -85,7 +86,7 @@ def rank(
             f"Cannot rank the best {k} items: the catalogue has {num_items}. Use a cut-off from 1 "
             f"to {num_items} (evaluation.top_k, evaluation.metrics, run.recommend_k)."
         )
-    rows = min(MAX_ROWS, max(MIN_ROWS, memory_bytes // (BYTES_PER_SCORE * num_items)))
+    rows = _block_rows(num_items, memory_bytes)
     mask = _union(masked)
     items = np.empty((len(users), k), dtype=np.int32)
     values = np.empty((len(users), k), dtype=np.float32)
@@ -203,20 +204,30 @@ def evaluate(
 def warm_cold(
     evaluation: Evaluation, truth: Interactions, train: Interactions, protocol: Protocol
 ) -> dict[str, dict[str, float]]:
+    """Return the metrics of ``by_warmth`` and the ``num_users`` of each group."""
+    groups = by_warmth(evaluation, truth, train, protocol)
+    return {name: {"num_users": each.num_users} | each.metrics for name, each in groups.items()}
+
+
+def by_warmth(
+    evaluation: Evaluation, truth: Interactions, train: Interactions, protocol: Protocol
+) -> dict[str, Evaluation]:
     """Measure the same lists with all, only warm and only cold items as relevant ones.
 
     An item is warm if it has a train interaction. Each group averages over the users with such a
-    relevant item, reports them as ``num_users``, and has no metrics where there are none. ``auc``
-    is left out: it needs the scores of the whole catalogue.
+    relevant item, and has no metrics where there are none. ``auc`` is left out: it needs the scores
+    of the whole catalogue.
     """
     wanted = expand([label for label in evaluation.metrics if label != "auc"], ())
     is_warm = train.item_degrees[truth.items] > 0
     groups = {"all": truth, "warm": truth.select(is_warm), "cold": truth.select(~is_warm)}
-    result: dict[str, dict[str, float]] = {}
+    ranking = evaluation.ranking
+    result = {}
     for name, relevant in groups.items():
-        lists = _lists(evaluation.ranking, relevant, train, protocol)
-        num_users = len(lists.num_relevant)
-        result[name] = {"num_users": num_users} | (measure(lists, wanted)[0] if num_users else {})
+        users = ranking.users[relevant.user_degrees[ranking.users] > 0]
+        lists = _lists(ranking, relevant, train, protocol)
+        means, per_user = measure(lists, wanted) if len(users) else ({}, {})
+        result[name] = Evaluation(means, per_user, users, ranking)
     return result
 
 
@@ -253,6 +264,22 @@ def _require_candidates(truth: Interactions, masked: Sequence[Interactions]) -> 
                 f"never be recommended; {clash.nnz} pairs are (internal ids). Remove them from one "
                 f"part of the split."
             )
+
+
+def ranking_need(train: Interactions, k: int, memory_bytes: int) -> Need:
+    """Estimate the memory of ``rank`` for all users: a block of scores, and the lists."""
+    users, items = train.num_users, train.num_items
+    rows = _block_rows(items, memory_bytes)
+    return Need(
+        f"Ranking {items:,} items for {users:,} users, {rows} at once,",
+        BYTES_PER_SCORE * rows * items + 8 * users * k,
+        f"Lower evaluation.memory_mb, or keep fewer items with data.clean; a block never has fewer "
+        f"than {MIN_ROWS} users.",
+    )
+
+
+def _block_rows(num_items: int, memory_bytes: int) -> int:
+    return min(MAX_ROWS, max(MIN_ROWS, memory_bytes // (BYTES_PER_SCORE * num_items)))
 
 
 def _union(parts: Sequence[Interactions]) -> sp.csr_array | None:

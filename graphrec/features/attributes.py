@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field, PositiveInt, model_validator
 
 from graphrec.config import FeatureConfig, TimeFormat
+from graphrec.datasets.nested import flat_lists, literal_lists
 from graphrec.errors import DataError
 from graphrec.features.features import Modality
 from graphrec.features.numbers import Numbers, read_numbers, read_prices, read_times
@@ -200,20 +201,26 @@ def _cycles(times: Numbers) -> Numbers:
 
 def _category(column: pl.Series) -> pl.Series:
     """Return the column as lists of one category."""
-    if column.dtype.is_nested():
-        raise DataError(f"column {column.name!r} holds {column.dtype}. Use multi for lists.")
+    if column.dtype.is_nested() or column.dtype == pl.Binary:
+        raise DataError(
+            f"column {column.name!r} holds {column.dtype}, not a category. Use multi for lists."
+        )
     return column.cast(pl.String).reshape((-1, 1)).cast(pl.List(pl.String))
 
 
 def _tags(column: pl.Series, separator: str) -> pl.Series:
-    """Return the column as lists of tags."""
-    if isinstance(column.dtype, pl.List | pl.Array):
-        return column.cast(pl.List(pl.String))
+    """Return the column as lists of tags; lists of lists are flattened."""
+    lists = flat_lists(column)
+    if lists is not None:
+        return lists
     if column.dtype not in (pl.String, pl.Null):
         raise DataError(
             f"column {column.name!r} holds {column.dtype}, neither lists nor text. "
             f"Use categorical or numeric."
         )
+    literal = literal_lists(column.cast(pl.String), "the item table")
+    if literal is not None:
+        return _tags(literal, separator)
     return column.cast(pl.String).str.split(separator)
 
 

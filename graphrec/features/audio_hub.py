@@ -47,7 +47,7 @@ class HubSounds(SoundNetwork):
 
     def __init__(self, config: "AudioConfig") -> None:
         self.config = config
-        self.folder = model_folder(config.encoder, config.revision)
+        self.folder = model_folder(config.encoder, config.revision, config.allow_download)
 
     def identity(self) -> dict[str, Json]:
         """Weights and feature extractor by their sha256, layer and pooling."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from graphrec.features.networks import UnreadableError, opened
+from graphrec.features.networks import UnreadableError, decoding, opened
 from graphrec.features.pictures import require_decent_size, rgb
 
 if TYPE_CHECKING:
@@ -49,17 +49,16 @@ def read_frames(path: str, key: str, count: int, max_pixels: int) -> "list[Image
     """
     import av
 
-    try:
-        with opened(path, key) as file:
-            packets = _packets_of(file, max_pixels)
-            timed = bool((packets["time"] != NO_TIME).all())
-            if not timed:
-                packets = _numbered(file, max_pixels)
-            return _decode(file, _wanted(packets, count), max_pixels, timed=timed)
-    except av.error.InvalidDataError as error:
-        raise UnreadableError("not a video of a known format, or cut short") from error
-    except (av.error.FFmpegError, OSError) as error:
-        raise UnreadableError(f"damaged: {error.strerror or error}") from error
+    with decoding():
+        try:
+            with opened(path, key) as file:
+                packets = _packets_of(file, max_pixels)
+                timed = bool((packets["time"] != NO_TIME).all())
+                if not timed:
+                    packets = _numbered(file, max_pixels)
+                return _decode(file, _wanted(packets, count), max_pixels, timed=timed)
+        except av.error.InvalidDataError as error:
+            raise UnreadableError("not a video of a known format, or cut short") from error
 
 
 @contextmanager

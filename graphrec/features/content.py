@@ -3,12 +3,14 @@
 import glob
 import hashlib
 import re
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from graphrec.datasets.nested import flat_lists
 from graphrec.errors import DataError
 from graphrec.features.attributes import select_columns
 from graphrec.progress import track
@@ -40,14 +42,20 @@ def joined_texts(items: pl.DataFrame | None, columns: tuple[str, ...]) -> pl.Ser
         DataError: a column is absent.
     """
     table = select_columns(items, columns)
-    parts = [
-        pl.col(name).cast(pl.List(pl.String)).list.join(" ")
-        if isinstance(dtype, pl.List | pl.Array)
-        else pl.col(name).cast(pl.String)
-        for name, dtype in table.schema.items()
-    ]
+    table = table.with_columns(_texts(column) for column in table.iter_columns())
+    parts = [pl.col(name) for name in table.columns]
     blank = [pl.when(part.str.strip_chars() != "").then(part.str.strip_chars()) for part in parts]
     return table.select(pl.concat_str(blank, separator=" ", ignore_nulls=True)).to_series()
+
+
+def _texts(column: pl.Series) -> pl.Series:
+    """Return a column as text: words of lists, and of lists of lists, joined with a space."""
+    lists = flat_lists(column)
+    if lists is not None:
+        return lists.list.join(" ")
+    if column.dtype.is_nested() or column.dtype == pl.Binary:
+        raise DataError(f"column {column.name!r} holds {column.dtype}, not text. Use another one.")
+    return column.cast(pl.String)
 
 
 def text_content(
@@ -85,7 +93,9 @@ def text_file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: 
 def _read_text(path: str) -> tuple[str | None, str | None, str | None]:
     """Return text and sha256, or why there is none."""
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        text = Path(path).read_text(encoding="utf-8-sig").strip()
+    except OSError as error:  # gone or closed to us since it was hashed
+        return None, None, f"unreadable file: {error.strerror or error}"
     except UnicodeDecodeError as error:
         return None, None, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
     return (text, _sha256(text), None) if text else (None, None, "no text")
@@ -101,6 +111,10 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
     ``{item}`` is the item id, any other ``{name}`` a column of the item table. Every file is read
     once to hash it, in parallel and in pieces; no file is held in memory.
 
+    A path that leads out of the folder before the first placeholder, also by a link, is not read,
+    nor is one whose item id leads out of the folder before it. Only a column at the start of the
+    pattern may lead anywhere.
+
     Raises:
         DataError: the folder or a column is absent.
     """
@@ -111,7 +125,15 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
             f"folder {folder} of {pattern!r} does not exist. Relative paths start at the "
             f"working directory, {Path.cwd()}."
         )
-    hashed = pl.concat([_hashes(part) for part in track(_parts(paths), "Hashing files")])
+    asked = pl.DataFrame(
+        {
+            "path": paths,
+            "root": _roots(items, item_ids, pattern),
+            "climbs": [("{item}" in pattern) and _climbs(item) for item in item_ids],
+        },
+        schema={"path": pl.String, "root": pl.String, "climbs": pl.Boolean},
+    )
+    hashed = pl.concat([_hashes(part) for part in track(_parts(asked), "Hashing files")])
     table = pl.DataFrame({"item": item_ids, "source": paths}).hstack(hashed)
     wildcard = "*".join(glob.escape(literal) for literal in PLACEHOLDER.split(rest)[::2])
     known = set(paths)
@@ -119,17 +141,44 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
     return Content(table, unused=sum(str(path) not in known for path in lying))
 
 
-def _parts(paths: pl.Series) -> list[pl.Series]:
+def _roots(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> pl.Series:
+    """Return the folder that the path of each item must not leave; null where it may lead anywhere.
+
+    It is the folder before the first placeholder, or else the one before ``{item}``.
+    """
+    fixed = pattern[: pattern.index("{")]
+    before, has_item, _ = pattern.partition("{item}")
+    if "/" in fixed:
+        before = fixed
+    elif not has_item:
+        return pl.Series([None] * len(item_ids), dtype=pl.String)
+    constant = [before] * len(item_ids)
+    starts = _paths(items, item_ids, before) if PLACEHOLDER.search(before) else constant
+    parents = [None if start is None else str(Path(start + "x").parent) for start in starts]
+    return pl.Series(parents, dtype=pl.String)
+
+
+def _climbs(item: str) -> bool:
+    """Whether an id, read as a path of either separator, leads above the folder it stands in."""
+    depth = 0
+    for part in re.split(r"[/\\]", item):
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0:
+            return True
+    return False
+
+
+def _parts(paths: pl.DataFrame) -> list[pl.DataFrame]:
     """Cut the paths, at least one part: a pool makes an object for each of its tasks at once."""
     starts = range(0, max(len(paths), 1), PART_FILES)
     return [paths[start : start + PART_FILES] for start in starts]
 
 
-def _hashes(paths: pl.Series) -> pl.DataFrame:
+def _hashes(paths: pl.DataFrame) -> pl.DataFrame:
     """Return ``key`` and ``reason`` of some files."""
     with ThreadPoolExecutor(HASH_THREADS) as pool:
         columns = dict.fromkeys(("key", "reason"), pl.String)
-        return pl.DataFrame(list(pool.map(_hash, paths)), schema=columns, orient="row")
+        return pl.DataFrame(list(pool.map(_hash, *paths)), schema=columns, orient="row")
 
 
 def _paths(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> pl.Series:
@@ -154,11 +203,19 @@ def _fixed_folder(pattern: str) -> tuple[Path, str]:
     return Path(folder + slash), rest if slash else ""
 
 
-def _hash(source: str | None) -> tuple[str | None, str | None]:
+def _hash(source: str | None, root: str | None, climbs: bool) -> tuple[str | None, str | None]:
     """Return the sha256 of a file, or why there is none."""
     if source is None:
         return None, "no path in the item table"
     try:
+        outside = root is not None and not Path(source).resolve().is_relative_to(
+            Path(root).resolve()
+        )
+        if climbs or outside:
+            return None, f"its path leads out of the folder {root}"
+        kind = Path(source).stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            return None, "unreadable file: a pipe or device"  # reading it might never end
         with Path(source).open("rb") as file:
             if not file.read(1):
                 return None, "empty file"

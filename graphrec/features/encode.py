@@ -126,12 +126,24 @@ def encoder_of(name: str, side: Side) -> AnyEncoder:
         ConfigError: the name is unknown, or the encoder cannot describe users.
     """
     encoder = resolve(name, ENCODERS, "encoder")
+    _require_encoder(name, encoder)
     if side == "users" and not issubclass(encoder, InteractionEncoder):
         raise ConfigError(
             f"encoder = {name!r} describes items and cannot stand in [user_features.NAME]. "
             f"Encoders of users: interactions."
         )
     return encoder
+
+
+def _require_encoder(name: str, found: object) -> None:
+    """Refuse an imported class that is no encoder."""
+    settings = getattr(found, "Config", None)
+    has_config = isinstance(settings, type) and issubclass(settings, FeatureConfig)
+    if not (isinstance(found, type) and has_config and callable(getattr(found, "encode", None))):
+        raise ConfigError(
+            f"The encoder {name!r} is no encoder: it is not a class with a Config, a subclass of "
+            f"graphrec.config.FeatureConfig, and a method encode. Write one, or name another one."
+        )
 
 
 def reads_train(configs: Mapping[str, FeatureConfig]) -> bool:

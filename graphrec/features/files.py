@@ -1,7 +1,6 @@
 """Precomputed features: one row per item in a .npy, .npz, .safetensors or .parquet file."""
 
 import logging
-import zipfile
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -9,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pydantic import model_validator
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from graphrec.config import AbsolutePath, FeatureConfig
+from graphrec.datasets.columns import plain_columns
 from graphrec.datasets.ids import id_text, require_matching_ids
+from graphrec.datasets.sources import read_parquet
 from graphrec.errors import DataError
 from graphrec.features.attributes import standardise
 from graphrec.features.features import Modality
@@ -171,7 +172,7 @@ def _read_matrix(path: Path, array: str | None) -> Matrix:
         values = _read_array(path, array)
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+    except Exception as error:  # a damaged file makes decoders raise anything
         raise _unreadable(path, error) from error
     if values.dtype.kind not in "fiub" or values.ndim != 2 or 0 in values.shape:
         raise DataError(
@@ -212,8 +213,8 @@ def _choose(path: Path, array: str | None, names: list[str]) -> str:
 def _read_table(path: Path) -> tuple[Matrix, pl.Series]:
     """Read the features and ids of a .parquet file; nulls become NaN."""
     try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        table = plain_columns(read_parquet(path))
+    except (Exception, pl.exceptions.PanicException) as error:
         raise _unreadable(path, error) from error
     if "id" not in table.columns:
         raise DataError(
@@ -276,7 +277,7 @@ def _read_mask(path: Path, num_rows: int) -> Mask:
     """Read one bool per row."""
     try:
         mask = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:
         raise _unreadable(path, error) from error
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_rows,):
         raise DataError(

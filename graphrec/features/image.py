@@ -130,5 +130,5 @@ def image_network(config: ImageNetworkConfig) -> ImageNetwork:
         return TorchvisionNetwork(config)
     if config.encoder == LITE0:
         return Lite0Network(config)
-    folder = model_folder(config.encoder, config.revision)
+    folder = model_folder(config.encoder, config.revision, config.allow_download)
     return PoseNetwork(config) if is_pose(folder) else HubNetwork(config)

@@ -57,7 +57,7 @@ class HubNetwork(ImageNetwork):
 
     def __init__(self, config: "ImageNetworkConfig") -> None:
         super().__init__(config)
-        self.folder = model_folder(config.encoder, config.revision)
+        self.folder = model_folder(config.encoder, config.revision, config.allow_download)
 
     def identity(self) -> dict[str, Json]:
         """Weights and image processor by their sha256, layer and pooling."""

@@ -46,6 +46,29 @@ def opened(path: str, key: str) -> Iterator[BinaryIO]:
         yield file
 
 
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Take whatever a decoder raises on a damaged file as its reason to be unreadable.
+
+    Decoders promise nothing: on damage they raise RuntimeError, SystemError, MemoryError and, where
+    warnings are errors, warnings. Nothing but decoding may stand inside the block.
+
+    Raises:
+        UnreadableError: anything was raised.
+    """
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except MemoryError as error:
+        raise UnreadableError("too large for the memory, or damaged") from error
+    except OSError as error:
+        problem = "unreadable file" if error.filename else "damaged"
+        raise UnreadableError(f"{problem}: {error.strerror or error}") from error
+    except Exception as error:
+        raise UnreadableError(f"damaged: {error or type(error).__name__}") from error
+
+
 class Layers(Protocol):
     """What a transformer of transformers returns when it is asked for its hidden states."""
 

@@ -23,6 +23,9 @@ CURRENCY = (
     r"INR|IDR|KRW|TWD|HKD|SGD|MYR|THB|PHP|VND|BRL|MXN|ARS|CLP|COP|PEN|ZAR|ILS|AED|SAR|EGP|NGN|PKR)"
     r"|(?:US|AU?|CA?|NZ|HK|NT|MX|R|S)?\p{Sc}|kr\.?|Rs\.?|Fr\.?|zł|Kč)"
 )
+LARGEST = float(np.finfo(np.float32).max)
+"""Features are float32: numbers beyond would be infinite."""
+
 MINUS = r"[-\x{2212}]"
 GAP = r"'\x{2019}\s"
 """Apostrophes and spaces, which set off thousands beside a decimal point and a decimal comma."""
@@ -39,9 +42,10 @@ def read_numbers(column: pl.Series, item_ids: pl.Series, log: bool) -> Numbers:
     Raises:
         DataError: a value is not a finite number (above -1 for log).
     """
-    text = _text(column, "numbers")
+    text = _flags(_text(column, "numbers"))
     numbers = text.cast(pl.Float64, strict=False)
-    bad = text.is_not_null() & (numbers.is_null() | numbers.is_infinite().fill_null(False))
+    far = (numbers.is_not_nan() & (numbers.abs() > LARGEST)).fill_null(False)
+    bad = text.is_not_null() & (numbers.is_null() | far)
     if log:
         bad |= (numbers <= -1).fill_null(False)
     wanted = "a finite number above -1, as log needs it" if log else "a finite number"
@@ -117,6 +121,13 @@ def read_times(
             *(column.name, item_ids[row], column[row], odd.what, int(odd.bad.sum())),
         )
     return _filled(times)
+
+
+def _flags(text: pl.Series) -> pl.Series:
+    """Return a column of true and false as 1 and 0; any other column as it is."""
+    if text.dtype != pl.String or not text.str.contains(r"^(?i:true|false)$").all():
+        return text
+    return text.str.to_lowercase() == "true"
 
 
 def _text(column: pl.Series, wanted: str) -> pl.Series:

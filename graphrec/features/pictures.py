@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from graphrec.features.networks import UnreadableError, opened
+from graphrec.features.networks import UnreadableError, decoding, opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,17 +23,15 @@ def read_picture(path: str, key: str, max_pixels: int) -> "Image":
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    try:
-        with opened(path, key) as file, Image.open(file) as picture:  # reads the header only
-            require_decent_size(picture.size, max_pixels)
-            return rgb(ImageOps.exif_transpose(picture))
-    except Image.DecompressionBombError as error:
-        raise UnreadableError(f"too large: {error}") from error
-    except UnidentifiedImageError as error:
-        raise UnreadableError("not a picture of a known format") from error
-    # Decoders raise all of these on damaged files.
-    except (OSError, ValueError, SyntaxError, IndexError, TypeError, EOFError) as error:
-        raise UnreadableError(f"damaged: {error}") from error
+    with decoding():
+        try:
+            with opened(path, key) as file, Image.open(file) as picture:  # reads the header only
+                require_decent_size(picture.size, max_pixels)
+                return rgb(ImageOps.exif_transpose(picture))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise UnreadableError(f"too large: {error}") from error
+        except UnidentifiedImageError as error:
+            raise UnreadableError("not a picture of a known format") from error
 
 
 def require_decent_size(size: tuple[int, int], max_pixels: int) -> None:

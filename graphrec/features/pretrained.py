@@ -32,12 +32,15 @@ from graphrec.features.features import Modality
 from graphrec.features.networks import Network
 from graphrec.features.rows import FineTuning, TrainableRows
 from graphrec.features.store import Matrix, Shelf, Store
-from graphrec.files import write_parquet
+from graphrec.files import unwritable_is_a_warning, write_parquet
 from graphrec.progress import step
 
 logger = logging.getLogger(__name__)
 
 STORE = Path("data/processed/features")
+
+DOWNLOADED = ("hf:", "torchvision:")
+"""Prefixes of encoders whose weights may have to be downloaded."""
 
 LISTED = 10
 """Ids named in an error or a log line; the report has all of them."""
@@ -49,7 +52,9 @@ FineTune = Annotated[str, Field(pattern=r"^(none|all|last:[1-9][0-9]*)$")]
 class PretrainedConfig(FeatureConfig):
     """Settings of every pretrained encoder; the content key chooses the others."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"store", "strict", "device", "memory_mb"})
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {"store", "strict", "device", "memory_mb", "allow_download"}
+    )
 
     encoder: str
     """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images and
@@ -60,6 +65,8 @@ class PretrainedConfig(FeatureConfig):
     """Content that is missing or cannot be read, or a damaged store, is an error."""
     batch_size: PositiveInt = 32
     """Texts or files per step of the network."""
+    allow_download: bool = False
+    """Download weights of hf: or torchvision: that are not on this machine."""
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda or cuda:N."""
     storage: Literal["float32", "float16"] = "float32"
@@ -101,6 +108,15 @@ class PretrainedConfig(FeatureConfig):
             raise ValueError(explain(error, kind)) from error
         assert isinstance(chosen, PretrainedConfig)
         return chosen
+
+    @model_validator(mode="after")
+    def _download_possible(self) -> Self:
+        if self.allow_download and not self.encoder.startswith(DOWNLOADED):
+            raise ValueError(
+                f"allow_download has no effect on encoder = {self.encoder!r}, whose weights are on "
+                f"this machine; remove it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fine_tuning_used(self) -> Self:
@@ -269,7 +285,8 @@ class ContentEncoder(ABC):
         self._tell(report)
         if shelf.folder.is_dir():
             listed = table.select("item", "key", "reason")
-            write_parquet(shelf.folder / f"{finish.name}.parquet", listed, after)
+            with unwritable_is_a_warning():
+                write_parquet(shelf.folder / f"{finish.name}.parquet", listed, after)
         trainable = None
         if config.fine_tune != "none":
             trainable = partial(self._trainable, torch.from_numpy(values), table)
@@ -295,6 +312,7 @@ class ContentEncoder(ABC):
         """Encode and store what is new; return ``key`` and ``failure`` of what cannot be read."""
         failures: dict[str, str] = {}
         if len(todo):
+            shelf.require_writable()
             with shelf.writing(), step(f"Encoding {self.kind}", len(todo)) as bar:
                 for batch in self.embed(todo["source"], todo["key"]):
                     if len(batch.positions):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from graphrec.features.networks import UnreadableError, opened
+from graphrec.features.networks import UnreadableError, decoding, opened
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -51,11 +51,12 @@ def read_sound(path: str, key: str, rate: int, max_seconds: float, min_samples: 
     """
     import librosa
 
-    mono, found, is_whole = _decoded(path, key, max_seconds)
-    _require_sense(mono)
-    result: Samples = librosa.resample(
-        mono, orig_sr=found, target_sr=rate, res_type="soxr_hq", fix=False
-    )[: round(max_seconds * rate)]
+    with decoding():
+        mono, found, is_whole = _decoded(path, key, max_seconds)
+        _require_sense(mono)
+        result: Samples = librosa.resample(
+            mono, orig_sr=found, target_sr=rate, res_type="soxr_hq", fix=False
+        )[: round(max_seconds * rate)]
     if len(result) < min_samples:
         raise UnreadableError(
             f"too short: {len(result)} samples at {rate:,} per second, at least {min_samples} are "
@@ -87,8 +88,6 @@ def _decoded(path: str, key: str, max_seconds: float) -> tuple[Samples, int, boo
         raise UnreadableError(f"damaged: {error.error_string}") from error
     except TypeError as error:  # a file named *.raw, which says nothing about itself
         raise UnreadableError("not a sound of a known format") from error
-    except OSError as error:
-        raise UnreadableError(f"unreadable file: {error.strerror or error}") from error
 
 
 def _require_sense(mono: Samples) -> None:

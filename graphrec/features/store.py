@@ -86,6 +86,23 @@ class Shelf:
         known: npt.NDArray[np.bool_] = keys.is_in(self._index["key"].implode()).to_numpy()
         return ~known
 
+    def require_writable(self) -> None:
+        """Write and delete a file in the folder.
+
+        Raises:
+            DataError: that is impossible.
+        """
+        probe = self.folder / f".{uuid.uuid4().hex}.part"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"0")
+            probe.unlink()
+        except OSError as error:
+            raise DataError(
+                f"Cannot write the store {self.folder}: {error.strerror or error}. Set store in "
+                f"the table of the encoder to a folder that is writable; nothing was encoded."
+            ) from error
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Accept ``add`` inside the block; what was added is on disk after it, even if it fails."""
@@ -171,9 +188,11 @@ class Shelf:
             with safe_open(path, framework="np") as file:
                 header, rows = file.metadata() or {}, file.get_tensor("rows")
             keys = header["keys"].split(" ")
-            sound = header["sha256"] == digest(rows) and len(keys) == len(rows)
+            fits = rows.ndim > 1 and rows.dtype == self._dtype
+            fits = fits and self.width in (None, rows.shape[1])
+            sound = fits and header["sha256"] == digest(rows) and len(keys) == len(rows)
             reason = "its rows are not those that were written"
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             sound, reason = False, str(error)
         if sound:
             return pl.Series("key", keys, dtype=pl.String)

@@ -70,7 +70,7 @@ class TextEncoder(ContentEncoder):
     @cached_property
     def folder(self) -> Path:
         """Where the weights lie."""
-        return model_folder(self.config.encoder, self.config.revision)
+        return model_folder(self.config.encoder, self.config.revision, self.config.allow_download)
 
     def content(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Content:
         """Read the text columns or files.

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from graphrec.config import Json
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.image_networks import ImageNetwork, Loaded, over_positions
-from graphrec.features.weights import file_sha256, missing_extra, package_licence, versions
+from graphrec.features.weights import (
+    file_sha256,
+    missing_extra,
+    package_licence,
+    require_download,
+    versions,
+)
 from graphrec.names import nearest
 from graphrec.rng import stream_seed
 
@@ -111,6 +117,7 @@ class TorchvisionNetwork(ImageNetwork):
         url: str = self.chosen.url
         path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
         if not path.exists():
+            require_download(self.config.encoder, path, self.config.allow_download)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 checksum = path.stem.rpartition("-")[2]

@@ -111,11 +111,14 @@ def package_licence(package: str) -> str:
     return stated[0].rpartition(":: ")[2] if stated else "not stated"
 
 
-def model_folder(encoder: str, revision: str | None) -> Path:
+def model_folder(encoder: str, revision: str | None, allow_download: bool = False) -> Path:
     """Return the folder with the weights of ``hf:ID``, ``local:FOLDER`` or ``package:NAME``.
 
+    Args:
+        allow_download: fetch weights of ``hf:ID`` that are not in the cache.
+
     Raises:
-        ConfigError: the package is not installed.
+        ConfigError: the package is not installed, or weights would have to be downloaded.
         DataError: the folder is absent or incomplete, or the hub cannot be reached.
     """
     prefix, _, name = encoder.partition(":")
@@ -124,7 +127,7 @@ def model_folder(encoder: str, revision: str | None) -> Path:
     elif prefix == "package":
         folder = _package_folder(name)
     else:
-        folder = _hub_folder(name, revision)
+        folder = _hub_folder(name, revision, allow_download)
     found = [form for form in ("config.json", *WEIGHTS) if any(folder.glob(form))]
     if "config.json" not in found or len(found) < 2:
         raise DataError(
@@ -161,8 +164,22 @@ def _package_folder(name: str) -> Path:
     )
 
 
-def _hub_folder(name: str, revision: str | None) -> Path:
-    """The snapshot in the hub's cache; downloaded only if it is not there."""
+def require_download(encoder: str, where: object, allowed: bool) -> None:
+    """Refuse to download weights that nobody has allowed to be downloaded.
+
+    Raises:
+        ConfigError: always, unless ``allowed``.
+    """
+    if not allowed:
+        raise ConfigError(
+            f"encoder = {encoder!r}: its weights are not on this machine ({where}), and graphrec "
+            f"downloads nothing without being asked. Set allow_download = true in this table of "
+            f"the configuration, or give graphrec run or encode the flag --allow-download."
+        )
+
+
+def _hub_folder(name: str, revision: str | None, allow_download: bool) -> Path:
+    """The snapshot in the hub's cache; downloaded only if it is not there and may be."""
     try:
         from huggingface_hub import constants, snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -176,6 +193,8 @@ def _hub_folder(name: str, revision: str | None) -> Path:
         raise ConfigError(f"encoder = 'hf:{name}': {error}") from error
     except OSError:
         pass  # not in the cache
+    cached = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    require_download(f"hf:{name}", cached, allow_download)
     try:
         patterns = [*SETTINGS, WEIGHTS[0]]
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
@@ -183,7 +202,6 @@ def _hub_folder(name: str, revision: str | None) -> Path:
             patterns = [*SETTINGS, WEIGHTS[1]]
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (OSError, HfHubHTTPError) as error:
-        cached = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
         raise DataError(
             f"encoder = 'hf:{name}' is neither in the cache ({cached}) nor can it be downloaded: "
             f"{str(error).splitlines()[0]} On a machine with network run 'hf download {name}' and "

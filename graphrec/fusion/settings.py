@@ -1,6 +1,7 @@
 """Settings of what becomes of the modalities of items."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Literal, Self
 
 from pydantic import NonNegativeFloat
@@ -8,8 +9,8 @@ from pydantic import NonNegativeFloat
 from graphrec.alignment import AlignmentConfig
 from graphrec.config import Fraction
 from graphrec.errors import ConfigError
-from graphrec.fusion import FUSIONS
-from graphrec.names import resolve
+from graphrec.fusion import FUSIONS, Fusion
+from graphrec.names import NotImportedError, resolve
 
 SCORED = ("late", "sample", "model")
 """Places of fusion that combine scores, not vectors."""
@@ -64,7 +65,8 @@ class FusionConfig(AlignmentConfig):
         Raises:
             ConfigError, ValueError: they do.
         """
-        resolve(self.fusion, FUSIONS, "fusion")
+        with suppress(NotImportedError):
+            resolve(self.fusion, FUSIONS, "fusion", Fusion)
         if self.where not in WHOLE and self.modality_loss:
             raise ValueError(
                 f"modality_loss is for where = 'early' or 'graph'; on where = {self.where!r} users "

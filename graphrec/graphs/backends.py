@@ -27,7 +27,8 @@ def import_dgl() -> ModuleType:
     except Exception as error:  # DGL raises many kinds when its libraries do not match torch
         raise ConfigError(
             f"The dgl backend is not usable ({type(error).__name__}: {error}). Install it with "
-            f"pip install 'graphrec[dgl]' (dgl 1.1.3, Python 3.11), or set run.backend = 'torch'."
+            f"pip install 'graphrec[dgl]' (dgl 1.1.3; it is built for Python 3.11 only), or set "
+            f"run.backend = 'torch'."
         ) from error
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import logging
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from graphrec.datasets.ids import id_text, require_matching_ids
 from graphrec.errors import ConfigError, DataError
 from graphrec.features.features import Modality
 from graphrec.features.neighbours import GivenNeighbours
-from graphrec.files import write_bytes
+from graphrec.files import unwritable_is_a_warning, write_bytes
 from graphrec.graphs.similarity import Neighbours, nearest_items
 from graphrec.names import nearest
 
@@ -40,7 +39,7 @@ def neighbours_of(modality: Modality, k: int, folder: Path | None) -> Neighbours
 
     Raises:
         ConfigError: fewer are given.
-        DataError: the features cannot be compared, or the folder cannot be written.
+        DataError: the features cannot be compared.
     """
     if isinstance(modality, GivenNeighbours):
         given = modality.neighbours
@@ -59,11 +58,11 @@ def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:
     """Return ``nearest_items``, from ``folder/<key>.npz`` where that file is whole.
 
     Behind the archive stands the sha256 of key and archive: a file that was cut, changed or
-    renamed is not used but written anew.
+    renamed is not used but written anew. A folder that cannot be written is a warning.
 
     Raises:
         ConfigError: k is below 1.
-        DataError: the features cannot be compared, or the folder cannot be written.
+        DataError: the features cannot be compared.
     """
     key = neighbours_key(modality, k)
     path = folder / f"{key}.npz"
@@ -72,7 +71,8 @@ def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:
     except FileNotFoundError:
         content = b""
     except OSError as error:
-        raise _unreadable(path, error) from error
+        logger.warning("%s cannot be read and is not used: %s", path, error.strerror or error)
+        content = b""
     archive, check = content[:-CHECK_BYTES], content[-CHECK_BYTES:]
     if content and check == _check(key, archive):
         with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
@@ -83,7 +83,8 @@ def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:
     buffer = io.BytesIO()
     np.savez(buffer, items=result.items, cosines=result.cosines)
     archive = buffer.getvalue()
-    write_bytes(path, archive + _check(key, archive))
+    with unwritable_is_a_warning():
+        write_bytes(path, archive + _check(key, archive))
     return result
 
 
@@ -156,10 +157,10 @@ def _read_lists(path: Path, modality: str) -> tuple[Rows, npt.NDArray[np.float64
                         f"{path} has no array {name!r}.{nearest(name, arrays.files)} "
                         f"Arrays: {', '.join(arrays.files)}."
                     )
-            rows, cosines = (arrays[name] for name in names)
+            rows, cosines = (np.asanyarray(arrays[name]) for name in names)
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes decoders raise anything
         raise _unreadable(path, error) from error
     if rows.dtype.kind not in "iu" or cosines.dtype.kind != "f" or rows.ndim != 2 or not rows.size:
         raise DataError(
@@ -226,7 +227,7 @@ def _items_of_rows(path: Path, num_rows: int, item_ids: pl.Series, ids: Path | N
 def _read_ids(ids: Path, path: Path, num_rows: int) -> pl.Series:
     """Read the external id of each row; the file may list the rows in any order."""
     try:
-        table = pl.read_csv(ids, separator="\t", infer_schema=False)
+        table = pl.read_csv(ids, separator="\t", infer_schema=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(ids, error) from error
     if table.width != 2:

@@ -12,7 +12,22 @@ from graphrec.features.features import Modality
 from graphrec.graphs.neighbour_files import neighbours_of
 from graphrec.graphs.propagation import DirectedGraph, propagate
 from graphrec.graphs.settings import GraphConfig
-from graphrec.graphs.similarity import Rule, similarity_graph
+from graphrec.graphs.similarity import BLOCK_BYTES, Rule, similarity_graph
+from graphrec.memory_limit import Need
+
+
+def graph_needs(features: Mapping[str, Modality], settings: GraphConfig) -> Iterator[Need]:
+    """The rows of a modality in float64, a block of cosines, and the lists of neighbours."""
+    for name, modality in features.items():
+        items, width = modality.values.shape
+        if settings.item_layers and width:
+            num_bytes = 12 * items * width + 3 * BLOCK_BYTES + 16 * items * settings.knn_k
+            yield Need(
+                f"[features.{name}]: the graph of similar items, {items:,} rows of {width:,}",
+                num_bytes,
+                "Set pca of the encoder to fewer columns, lower model.knn_k, or set "
+                "model.item_layers = 0.",
+            )
 
 
 class SimilarItems(nn.Module):

@@ -3,26 +3,32 @@
 import sys
 from pathlib import Path
 
+from graphrec.claim import claimed
 from graphrec.config_file import load_config
 from graphrec.models import Model
 from graphrec.processes import stoppable
-from graphrec.run import CHECKPOINT, Prepared, build, fit_model, prepare, with_settings
+from graphrec.run import Prepared, build, fit_model, prepare, with_settings
 from graphrec.run_log import RunLog
-from graphrec.training import CheckpointPolicy, FitResult
+from graphrec.training import FitResult
 
 LOG = "log.jsonl"
 
 
 def fit_in(folder: Path, prepared: Prepared) -> tuple[Model, FitResult, RunLog]:
     """Train, or restore what was trained: the checkpoint tells how far it is."""
-    log, checkpoint = RunLog(), folder / CHECKPOINT
+    log = RunLog()
     with log.stage("build"):
         model = build(prepared.config.model, prepared)
-    policy = CheckpointPolicy(checkpoint, prepared.identity, checkpoint.exists())
-    with log.stage("fit"):
-        fitted = fit_model(model, prepared, log, policy)
     log.write_to(folder / LOG)
+    with log.stage("fit"):
+        fitted = fit_model(model, prepared, log, prepared.checkpoint_in(folder, resume=True))
     return model, fitted, log
+
+
+def is_fitted(folder: Path) -> bool:
+    """Whether the log of a run says that its training has ended."""
+    log = folder / LOG
+    return log.exists() and '"stage": "fit"' in log.read_text(encoding="utf-8", errors="replace")
 
 
 if __name__ == "__main__":
@@ -32,4 +38,5 @@ if __name__ == "__main__":
         own, log = prepare(configs[0], RunLog()), RunLog()
         for where, config in zip(given, configs, strict=True):
             own = with_settings(own, config, log)
-            fit_in(where, own)
+            with claimed(where):
+                fit_in(where, own)

@@ -5,22 +5,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from graphrec.claim import claimed
 from graphrec.config import RunConfig, TuneConfig
-from graphrec.config_file import differing_settings, read_table, validate
+from graphrec.config_file import read_table, validate
 from graphrec.errors import ConfigError, DataError, TrainingError
 from graphrec.evaluation import METRICS, parse_metric
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import compare, holm
 from graphrec.files import write_json
-from graphrec.identity import experiment_identity
+from graphrec.identity import (
+    differing_settings,
+    experiment_identity,
+    relocated,
+    require_same,
+    stored_config,
+)
 from graphrec.lab.grid_cells import Axes, Cell, Plan, plan_of
 from graphrec.lab.grid_record import AxisMean, CellResult, GridResult, write_grid
 from graphrec.lab.series import train_series
 from graphrec.lab.study import per_user
 from graphrec.processes import stoppable
 from graphrec.progress import track
-from graphrec.report import require_comparable
-from graphrec.result import Result, environment
+from graphrec.result import Result, environment, openings_of
 from graphrec.run import Prepared, build, prepare
 from graphrec.run_log import RunLog
 from graphrec.tuning.objective import objectives_of
@@ -51,9 +57,9 @@ def run_grid(
         DataError: the data are not sound, or no trial of the reference was completed.
     """
     log, started_in = RunLog(), environment()
-    _require_same(config, out)
+    require_same(out, config, "grid", searched=tuned)
     plan = plan_of(config, axes, tuned=tuned)
-    with stoppable():
+    with stoppable(), claimed(out):
         whole = prepare(config, log)
         prepared = withhold_test(whole)
         metric = _metric_of(prepared)
@@ -65,11 +71,10 @@ def run_grid(
         if tuned:
             studies, plan = _tune_all(plan, out, workers, whole.fingerprints, log)
         settings = {
-            cell.name: _winner(out / cell.name) if tuned else _as_it_stands(cell.config)
+            cell.name: _winner(out / cell.name, config) if tuned else _as_it_stands(cell.config)
             for cell in plan.cells
         }
         finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log, whole)
-    require_comparable([each for results in finals.values() for each in results])
     some = finals[plan.reference]
     cells = _measured(plan, studies, finals, out, metric)
     result = GridResult(
@@ -89,24 +94,10 @@ def run_grid(
         means=list(_means(cells, metric)),
         fingerprints=some[0].fingerprints,
         environment=started_in,
-        test_openings=some[0].test_openings,
+        test_openings=openings_of(finals.values()),
     )
     write_grid(out, result)
     return result
-
-
-def _require_same(config: RunConfig, out: Path) -> None:
-    """Refuse the folder of another grid; another budget is no other grid."""
-    stored = out / "config.json"
-    if not stored.exists():
-        return
-    keys = [key for key in differing_settings(stored, config) if key != "run.device"]
-    different = [key for key in keys if not key.startswith("tune.")]
-    if different:
-        raise ConfigError(
-            f"{out} holds a grid of another configuration: {', '.join(different)} differ. Go on "
-            f"with {stored}, or choose another --out."
-        )
 
 
 def _metric_of(prepared: Prepared) -> str:
@@ -184,8 +175,8 @@ def _tune_all(
 
 def _tuned(cell: Cell, folder: Path, workers: int, fingerprints: Mapping[str, str]) -> StudyResult:
     """The study of a cell; one that is finished is only read."""
-    stored = folder / "config.json"
-    if (folder / "study.json").exists() and not differing_settings(stored, cell.config):
+    finished = (folder / "study.json").exists()
+    if finished and not differing_settings(stored_config(folder), cell.config, searched=True):
         study, tune = read_study(folder), cell.config.tune
         budget = {"trials": tune.trials, "seconds": tune.seconds}
         if study.budget == budget and study.fingerprints == fingerprints:
@@ -213,8 +204,9 @@ def _num_trials(study: StudyResult) -> int:
     return sum(study.trials[state] for state in FINISHED)
 
 
-def _winner(study: Path) -> RunConfig:
-    return validate(read_table(study / "best.json"))
+def _winner(study: Path, config: RunConfig) -> RunConfig:
+    """The winner of a study, with its files where they lie now."""
+    return relocated(validate(read_table(study / "best.json")), config)
 
 
 def _as_it_stands(config: RunConfig) -> RunConfig:

@@ -13,6 +13,7 @@ from graphrec.config import Json
 from graphrec.drawing import as_svg
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
+from graphrec.names import quantity
 from graphrec.page import html_table, inlined, paragraphs, write_page
 from graphrec.report import RUN_KEY, append_records, identity_columns, spread, to_csv
 
@@ -270,7 +271,7 @@ def _parts(result: GridResult, svg: str) -> list[str]:
                 "an axis are not over the same values of the others."
             ]
         ),
-        html_table(["", "cells", f"valid {result.metric}", f"test {result.metric}"], means),
+        html_table(["axis", "cells", f"valid {result.metric}", f"test {result.metric}"], means),
         "<h2>Settings of each cell</h2>",
         html_table(["cell", "found by tuning", "left out, without effect"], found),
     ]
@@ -283,12 +284,12 @@ def _parts(result: GridResult, svg: str) -> list[str]:
 def _facts(result: GridResult) -> list[str]:
     trials, seconds = result.budget["trials"], result.budget["seconds"]
     limit = f" or {seconds:g} s" if seconds else ""
-    tuned = f"was tuned by {result.metric} on valid in {trials} trials{limit}"
+    tuned = f"was tuned by {result.metric} on valid in {quantity(int(trials or 0), 'trial')}{limit}"
     if not trials:
         tuned = "has the settings of the configuration: nothing was tuned"
     return [
         f"Model {result.model} on {result.dataset}. Each cell {tuned}; it was then trained with "
-        f"{len(result.seeds)} fresh seeds.",
+        f"{quantity(len(result.seeds), 'fresh seed')}.",
         f"Best on valid: {result.best}. Reference, the configuration as it stands: "
         f"{result.reference}.",
         "± is the standard deviation over seeds; the interval of a difference is over users and "

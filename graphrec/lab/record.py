@@ -1,6 +1,5 @@
 """What a study of variants leaves: ``<study>.json``, ``<study>.csv``, lines of a results file."""
 
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +11,7 @@ import polars as pl
 from graphrec.config import Json
 from graphrec.evaluation.significance import Comparison
 from graphrec.files import write_bytes, write_json
-from graphrec.report import RUN_KEY, append_records, identity_columns, spread
+from graphrec.report import RUN_KEY, append_records, identity_columns, spread, table_csv
 
 SCHEMA_VERSION = 1
 
@@ -70,11 +69,26 @@ class Verdict:
     Attributes:
         verdict: helps, does not help, hurts, or not judged.
         sentence: the same with its figures.
+        items: the test items that it is about: all, warm or cold.
     """
 
     modality: str
     verdict: str
     sentence: str
+    items: str = "all"
+
+
+@dataclass(frozen=True)
+class ItemGroup:
+    """The variants, measured on some of the test items.
+
+    Attributes:
+        users: those with such an item, who are averaged.
+        rows: in the order of the study's.
+    """
+
+    users: int
+    rows: list[Row]
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,8 @@ class LabResult:
         users: how many are averaged.
         fingerprints: of data set, split and protocol, which all variants share.
         test_openings: every reason for which the test part was opened.
+        groups: where test items are cold, the same for ``warm`` and ``cold`` ones (modality only);
+            verdicts are then of these.
     """
 
     study: str
@@ -102,6 +118,7 @@ class LabResult:
     environment: dict[str, Json]
     verdicts: list[Verdict] = field(default_factory=list)
     test_openings: list[str] = field(default_factory=list)
+    groups: dict[str, ItemGroup] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 
@@ -126,16 +143,17 @@ def row_of(
 def write_result(out: Path, result: LabResult) -> None:
     """Write ``<study>.json`` and ``<study>.csv``."""
     write_json(out / f"{result.study}.json", cast(Json, asdict(result)))
+    parts = {"all": result.rows} | {name: each.rows for name, each in result.groups.items()}
     table = pl.DataFrame(
         [
-            {"label": row.label, **row.facets, **_figures(row), "skipped": row.skipped}
-            for row in result.rows
+            {"label": row.label, **row.facets, "items": items}
+            | {**_figures(row), "skipped": row.skipped}
+            for items, rows in parts.items()
+            for row in rows
         ],
         infer_schema_length=None,
     )
-    buffer = io.BytesIO()
-    table.write_csv(buffer)
-    write_bytes(out / f"{result.study}.csv", buffer.getvalue())
+    write_bytes(out / f"{result.study}.csv", table_csv(table))
 
 
 def _figures(row: Row) -> dict[str, float | str | None]:
@@ -148,6 +166,15 @@ def _figures(row: Row) -> dict[str, float | str | None]:
         "high": row.high,
         "p": row.p,
     }
+
+
+def tables(result: LabResult) -> dict[str, LabResult]:
+    """The study by title of its tables: of all items, and of each group of items."""
+    found = {f"{result.users:,} users": result}
+    for name, each in result.groups.items():
+        title = f"{name} items, {each.users:,} users"
+        found[title] = replace(result, rows=each.rows, users=each.users)
+    return found
 
 
 def cells(result: LabResult) -> tuple[list[str], list[list[str]]]:

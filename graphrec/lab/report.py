@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from graphrec.config import Json
 from graphrec.drawing import as_svg
 from graphrec.files import write_bytes
-from graphrec.lab.record import LabResult, Row, cells, reasons
+from graphrec.lab.record import LabResult, Row, cells, reasons, tables
+from graphrec.names import quantity
 from graphrec.page import html_table, inlined, paragraphs, write_page
 
 ROW_INCHES, PANEL_INCHES = 0.32, (4.2, 3.4)
@@ -23,9 +24,11 @@ def write_report(out: Path, result: LabResult, figure: Figure) -> None:
     write_bytes(out / f"{result.study}.svg", svg.encode())
     title = f"{result.name}: {result.study}"
     seeds = ", ".join(map(str, result.seeds))
+    several = len(result.seeds) > 1
+    spread_over = f" and deviation over the seeds {seeds}" if several else f", seed {seeds}"
     facts = [
         f"Model {result.model} on {result.dataset}: {result.metric} on test, mean over "
-        f"{result.users:,} users and deviation over the seeds {seeds}.",
+        f"{quantity(result.users, 'user')}{spread_over}.",
         "Differences: 95% interval over users and seeds; p of a paired t-test over users, "
         "adjusted by Holm's method over all comparisons below.",
         f"Test part opened: {'; '.join(result.test_openings)}.",
@@ -35,9 +38,10 @@ def write_report(out: Path, result: LabResult, figure: Figure) -> None:
         paragraphs([each.sentence for each in result.verdicts]),
         paragraphs(facts),
         inlined(svg),
-        html_table(*cells(result)),
-        paragraphs(reasons(result)),
     ]
+    for heading, part in tables(result).items():
+        parts += [f"<h2>{escape(heading)}</h2>", html_table(*cells(part))]
+    parts.append(paragraphs(reasons(result)))
     write_page(out / "report.html", title, parts)
 
 

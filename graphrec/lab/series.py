@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from graphrec.claim import claimed
 from graphrec.config import RunConfig
-from graphrec.config_file import differing_settings
 from graphrec.files import write_json
-from graphrec.lab.fit import LOG, fit_in
+from graphrec.identity import differing_settings, experiment_identity, stored_config
+from graphrec.lab.fit import fit_in, is_fitted
+from graphrec.names import quantity
 from graphrec.processes import run_processes
 from graphrec.progress import step
+from graphrec.report import COMPARABLE, require_comparable
 from graphrec.result import Result, read_result
-from graphrec.run import CHECKPOINT, Prepared, conclude, prepare, with_settings
-from graphrec.run_log import RunLog
+from graphrec.run import Prepared, conclude, prepare, with_settings
+from graphrec.run_folder import holds_result_of, require_same_data
+from graphrec.run_log import RunLog, openings_in
 
 
 def train_series(
@@ -35,10 +39,25 @@ def train_series(
         name: [(each, folder_of(out, name, each)) for each in seeded(base, num_seeds)]
         for name, base in settings.items()
     }
-    missing = [pair for pairs in runs.values() for pair in pairs if not is_finished(*pair)]
+    everything = [pair for pairs in runs.values() for pair in pairs]
+    for config, folder in everything:
+        _make_room(config, folder, log)
+    missing = [pair for pair in everything if not is_finished(*pair)]
+    if prepared is not None:
+        for _, folder in everything:
+            if (folder / "result.json").exists():
+                require_same_data(folder, _task_of(read_result(folder)), prepared.fingerprints)
     if missing:
         _train(missing, workers, log, prepared)
-    return {name: [read_result(folder) for _, folder in pairs] for name, pairs in runs.items()}
+    results = {name: [read_result(folder) for _, folder in pairs] for name, pairs in runs.items()}
+    if everything:
+        require_comparable([each for found in results.values() for each in found])
+    return results
+
+
+def _task_of(result: Result) -> dict[str, str]:
+    """The fingerprints that all variants of a study share."""
+    return {name: result.fingerprints[name] for name in COMPARABLE}
 
 
 def seeded(base: RunConfig, num_seeds: int) -> list[RunConfig]:
@@ -58,9 +77,13 @@ def folder_of(out: Path, name: str, config: RunConfig) -> Path:
 
 def is_finished(config: RunConfig, folder: Path) -> bool:
     """Whether the folder holds the result of this very run."""
+    return _is_of(config, folder) and holds_result_of(config, folder)
+
+
+def _is_of(config: RunConfig, folder: Path) -> bool:
+    """Whether the folder is one of this very run, finished or not."""
     stored = folder / "config.json"
-    same = stored.exists() and not differing_settings(stored, config)
-    return same and (folder / "result.json").exists()
+    return stored.exists() and not differing_settings(stored_config(folder), config)
 
 
 def _train(
@@ -68,7 +91,7 @@ def _train(
 ) -> None:
     """Fit all, then open test and measure all."""
     for config, folder in runs:
-        _begin(config, folder)
+        write_json(folder / "config.json", config.model_dump(mode="json"))
     if workers > 1:
         _train_beside(runs, workers, log)
     own = prepared or prepare(runs[0][0], log)
@@ -76,13 +99,17 @@ def _train(
         for config, folder in runs:
             log.event("final", f"Final training in {folder}", {"folder": str(folder)})
             own = with_settings(own, config, log)
-            fit_in(folder, own)
+            with claimed(folder):
+                fit_in(folder, own)
             bar.advance(note=folder.name)
-    truth = own.open_test(f"final evaluation of {len(runs)} models of the study", log)
+    models = quantity(len(runs), "model")
+    own.split.test.openings += openings_in(log.path)
+    truth = own.open_test(f"final evaluation of {models} of the study", log)
     for config, folder in runs:
         own = with_settings(own, config, log)
-        model, fitted, own_log = fit_in(folder, own)  # restores what was trained above
-        conclude(folder, own, model, fitted, truth, {}, own_log)
+        with claimed(folder):
+            model, fitted, own_log = fit_in(folder, own)  # restores what was trained above
+            conclude(folder, own, model, fitted, truth, {}, own_log)
 
 
 def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: RunLog) -> None:
@@ -98,7 +125,7 @@ def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: Run
     with step("Final training", len(runs)) as bar:
 
         def look() -> None:
-            bar.to(sum((folder / LOG).exists() for _, folder in runs))
+            bar.to(sum(is_fitted(folder) for _, folder in runs))
 
         failed = run_processes(words, workers, look)
     for told in failed:
@@ -106,10 +133,22 @@ def _train_beside(runs: Sequence[tuple[RunConfig, Path]], workers: int, log: Run
         log.event("worker_failed", message, {"log": str(told)})
 
 
-def _begin(config: RunConfig, folder: Path) -> None:
-    """Make the folder of a run; what a run of other settings left in it is removed."""
-    stored = folder / "config.json"
-    if stored.exists() and differing_settings(stored, config):
-        for name in (CHECKPOINT, LOG, "result.json"):
-            (folder / name).unlink(missing_ok=True)
-    write_json(stored, config.model_dump(mode="json"))
+def _make_room(config: RunConfig, folder: Path, log: RunLog) -> None:
+    """Set a run of other settings aside, as a winner of fewer trials; nothing is removed.
+
+    If these settings have been set aside before, their run comes back.
+    """
+    if (folder / "config.json").exists() and not _is_of(config, folder):
+        aside = _aside(folder, stored_config(folder))
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}-again")
+        folder.rename(aside)
+        message = f"{folder} holds a run of other settings, which is now {aside}"
+        log.event("set_aside", message, {"folder": str(folder), "aside": str(aside)})
+    before = _aside(folder, config)
+    if before.exists() and not folder.exists():
+        before.rename(folder)
+
+
+def _aside(folder: Path, config: RunConfig) -> Path:
+    return folder.with_name(f"{folder.name}-{experiment_identity(config)[:12]}")

@@ -2,31 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from graphrec.checks import require_no_teacher
+from graphrec.claim import claimed
 from graphrec.config import RunConfig
-from graphrec.config_file import differing_settings
 from graphrec.errors import ConfigError, DataError
 from graphrec.evaluation import METRICS, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
-from graphrec.files import write_json
-from graphrec.identity import experiment_identity
+from graphrec.files import read_parquet, write_json
+from graphrec.identity import experiment_identity, require_same
 from graphrec.lab.record import LabResult, Row, row_of
 from graphrec.lab.series import folder_of, is_finished, seeded, train_series
 from graphrec.lab.variants import Variant, folders
-from graphrec.models import MODELS
-from graphrec.names import nearest, resolve
+from graphrec.models import MODELS, model_of
+from graphrec.names import nearest
 from graphrec.processes import stoppable
 from graphrec.progress import track
-from graphrec.result import Result, environment
+from graphrec.result import Result, environment, openings_of
 from graphrec.run import Prepared, build, prepare, with_settings
 from graphrec.run_log import RunLog
+
+RERUN = "Remove the folder {}; the same command trains it again."
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def require_modalities(config: RunConfig, study: str) -> None:
         ConfigError: it is one, or has a teacher.
     """
     require_no_teacher(config, study)
-    model = resolve(config.model.name, MODELS, "model")
+    model = model_of(config.model.name)
     if not model.uses_modalities:
         readers = ", ".join(name for name, each in MODELS.items() if each.uses_modalities)
         raise ConfigError(
@@ -100,8 +101,8 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
         DataError: the data do not hold what the configuration says.
     """
     log, started_in = RunLog(), environment()
-    with stoppable():
-        _require_same(plan.config, out)
+    with stoppable(), claimed(out):
+        require_same(out, plan.config, "study")
         first = plan.variants[0].settings
         if first is None:
             raise ConfigError(plan.variants[0].skipped)
@@ -131,23 +132,8 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
         rows=rows,
         fingerprints={key: some.fingerprints[key] for key in ("dataset", "split", "protocol")},
         environment=started_in,
-        test_openings=sorted(
-            {why for each in chain(*results.values()) for why in each.test_openings}
-        ),
+        test_openings=openings_of(results.values()),
     )
-
-
-def _require_same(config: RunConfig, out: Path) -> None:
-    """Refuse the folder of a study of another experiment."""
-    stored = out / "config.json"
-    if not stored.exists():
-        return
-    different = [key for key in differing_settings(stored, config) if key != "run.device"]
-    if different:
-        raise ConfigError(
-            f"{out} holds a study of another configuration: {', '.join(different)} differ. Go on "
-            f"with {stored}, or choose another --out."
-        )
 
 
 def _buildable(
@@ -251,10 +237,12 @@ def per_user(
         rows = []
         for each in runs:
             path = out / f"{name}-seed{each.seed}" / "per_user.parquet"
-            table = pl.read_parquet(path, columns=["user", metric])
+            table = read_parquet(path, ["user", metric], RERUN.format(path.parent))
             first = table["user"] if first is None else first
             if not table["user"].equals(first):
                 raise DataError(f"{path} is of other users than the runs before it. Remove it.")
+            if not (table[metric].dtype.is_numeric() and len(table)):
+                raise DataError(f"{path} holds no {metric} of users. {RERUN.format(path.parent)}")
             rows.append(table[metric].to_numpy())
         found[name] = np.stack(rows)
     assert first is not None

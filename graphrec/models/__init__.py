@@ -1,5 +1,7 @@
 """The explicit table of models: one file, one paper."""
 
+from graphrec.config import ModelConfig
+from graphrec.errors import ConfigError
 from graphrec.models.base import Batch, EmbeddingModel, Inputs, Model, VectorModel
 from graphrec.models.ease import EASE
 from graphrec.models.itemknn import ItemKNN
@@ -9,6 +11,7 @@ from graphrec.models.mf import MF
 from graphrec.models.modality_attention_gcn import ModalityAttentionGCN
 from graphrec.models.ngcf import NGCF
 from graphrec.models.popular import Popular
+from graphrec.names import resolve
 
 MODELS: dict[str, type[Model]] = {
     "popular": Popular,
@@ -21,4 +24,19 @@ MODELS: dict[str, type[Model]] = {
     "modality_attention_gcn": ModalityAttentionGCN,
 }
 
-__all__ = ["MODELS", "Batch", "EmbeddingModel", "Inputs", "Model", "VectorModel"]
+__all__ = ["MODELS", "Batch", "EmbeddingModel", "Inputs", "Model", "VectorModel", "model_of"]
+
+
+def model_of(name: str) -> type[Model]:
+    """Find a model: a name of ``MODELS``, or a class of your own, ``"package.module:Class"``.
+
+    Raises:
+        ConfigError: the name is unknown, or the class is no model.
+    """
+    found = resolve(name, MODELS, "model", Model)
+    if not (isinstance(found.Config, type) and issubclass(found.Config, ModelConfig)):
+        raise ConfigError(
+            f"The model {name!r} has a Config that is no subclass of graphrec.config.ModelConfig. "
+            f"Make it one."
+        )
+    return found

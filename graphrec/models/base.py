@@ -5,7 +5,7 @@ F feature, M modalities, K cut-off, L layers.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
@@ -19,6 +19,7 @@ from graphrec import losses
 from graphrec.config import Json, ModelConfig, SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.features import Features
+from graphrec.memory_limit import Need
 from graphrec.precision import single
 
 
@@ -82,6 +83,14 @@ class Model(nn.Module, ABC):
     def __init__(self, config: ModelConfig, inputs: Inputs) -> None:
         super().__init__()
         self.num_users, self.num_items = inputs.train.num_users, inputs.train.num_items
+
+    @classmethod
+    def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
+        """Estimate the memory of each dense step, before the model is made; by default none.
+
+        ``inputs`` lack the features where these are not encoded yet.
+        """
+        yield from ()
 
     @abstractmethod
     def scorer(self) -> Callable[[Tensor], Tensor]:

@@ -1,7 +1,7 @@
 """Item-based nearest neighbours on shrunk cosine similarity."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,17 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from graphrec.config import ModelConfig, SearchRange
+from graphrec.memory_limit import Need
 from graphrec.models.base import Inputs, Model
 
 ENTRIES_PER_BLOCK = 20_000_000
 """Co-occurrences held at once; bounds memory on data sets with heavy users."""
+
+BYTES_PER_ENTRY = 60
+"""Peak memory for one of them while neighbours are chosen."""
+
+BYTES_PER_NEIGHBOUR = 24
+"""Peak memory for one that is kept: its value and item, three times while blocks are joined."""
 
 
 class ItemKNNConfig(ModelConfig):
@@ -57,16 +64,26 @@ class ItemKNN(Model):
         self.config = config
         train = inputs.train
         self.train_matrix = train.weighted_matrix if config.use_weights else train.matrix
-        self.user_degrees = train.user_degrees
         self.similarity = sp.csr_array((self.num_items, self.num_items), dtype=np.float32)
+
+    @classmethod
+    def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
+        """The co-occurrences of one block, and the neighbours that are kept."""
+        assert isinstance(config, ItemKNNConfig)
+        work = int(_work(inputs.train.matrix).sum())
+        entries = min(work, ENTRIES_PER_BLOCK + inputs.train.num_items)
+        kept = min(work, config.neighbours * inputs.train.num_items)
+        yield Need(
+            f"itemknn with {config.neighbours} neighbours of {inputs.train.num_items:,} items",
+            BYTES_PER_ENTRY * entries + BYTES_PER_NEIGHBOUR * kept,
+            "Lower model.neighbours, or keep fewer items with data.clean.",
+        )
 
     def fit_exact(self) -> None:
         """Find the neighbours of every item, in blocks of items."""
         by_item = self.train_matrix.T.tocsr()
         norms = np.sqrt(by_item.power(2).sum(axis=1, dtype=np.float64))
-        # Upper bound of a row's co-occurrences.
-        work = (by_item > 0) @ self.user_degrees
-        block_of_item = (np.cumsum(work) // ENTRIES_PER_BLOCK).astype(np.int64)
+        block_of_item = (np.cumsum(_work(self.train_matrix)) // ENTRIES_PER_BLOCK).astype(np.int64)
         starts = np.flatnonzero(np.diff(block_of_item, prepend=-1))
         bounds = [*starts.tolist(), self.num_items]
         blocks = [
@@ -98,3 +115,11 @@ class ItemKNN(Model):
             return torch.from_numpy((histories @ self.similarity).toarray()).to(users.device)
 
         return scores
+
+
+def _work(train: sp.csr_array) -> npt.NDArray[np.int64]:
+    """Upper bound of the co-occurrences of each item: the items of all its users, ``[I]``."""
+    lengths = np.diff(train.indptr).astype(np.int64)
+    return np.bincount(train.indices, np.repeat(lengths, lengths), minlength=train.shape[1]).astype(
+        np.int64
+    )

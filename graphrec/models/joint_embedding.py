@@ -18,10 +18,14 @@ from graphrec.errors import ConfigError
 from graphrec.features import Modality
 from graphrec.fusion.base import equal_shares, weighted_sum, without_missing
 from graphrec.graphs import Projection
+from graphrec.memory_limit import Need
 from graphrec.models.base import Batch, Inputs, VectorModel, rows
 from graphrec.precision import single
 
 logger = logging.getLogger(__name__)
+
+MATRICES = {"infonce": 5, "mmd": 10}
+"""Matrices of similarities that one pair of modalities holds at the peak of a step."""
 
 
 class JointEmbeddingConfig(ModelConfig):
@@ -95,6 +99,20 @@ class JointEmbedding(VectorModel):
     pool: Tensor
     histories: Tensor
     starts: Tensor
+
+    @classmethod
+    def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
+        """The similarities of the aligned items, kept for the backward pass."""
+        assert isinstance(config, JointEmbeddingConfig)
+        aligned = min(config.align_items, inputs.train.num_items)
+        modalities = max(2, len(inputs.features or {}))
+        points = 2 * aligned if config.align == "mmd" else aligned
+        pairs = modalities * (modalities - 1) // 2
+        yield Need(
+            f"joint_embedding with {config.align} of {aligned:,} items in {modalities} modalities",
+            4 * MATRICES[config.align] * pairs * points**2,
+            "Lower model.align_items; the cost is quadratic.",
+        )
 
     def __init__(self, config: JointEmbeddingConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)

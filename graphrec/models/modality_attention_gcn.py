@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphrec.alignment import AlignmentTerms, Step
-from graphrec.config import Json, SearchRange
+from graphrec.config import Json, ModelConfig, SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.errors import ConfigError
 from graphrec.features import Modality
@@ -19,15 +19,11 @@ from graphrec.fusion.base import without_missing
 from graphrec.fusion.content import ItemContent, require_no_learning, tell_long_mean
 from graphrec.fusion.settings import SCORED, WHOLE, FusionConfig
 from graphrec.fusion.views import LateFusion, Views, view_losses
-from graphrec.graphs import (
-    EdgeDrop,
-    bipartite_graph,
-    layer_mean,
-    learned_layers,
-)
+from graphrec.graphs import EdgeDrop, bipartite_graph, layer_mean, learned_layers
 from graphrec.graphs.settings import GraphConfig
-from graphrec.graphs.similar import SimilarItems
+from graphrec.graphs.similar import SimilarItems, graph_needs
 from graphrec.losses import Chosen
+from graphrec.memory_limit import Need
 from graphrec.models.base import (
     Batch,
     EmbeddingConfig,
@@ -158,6 +154,12 @@ class ModalityAttentionGCN(EmbeddingModel):
     trains_encoders = True
     has_id: Tensor
     has_nothing: Tensor
+
+    @classmethod
+    def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
+        """The graphs of similar items."""
+        assert isinstance(config, GraphConfig)
+        return graph_needs(inputs.features or {}, config)
 
     def __init__(self, config: ModalityAttentionGCNConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)

@@ -1,7 +1,12 @@
 """Model + training interactions -> fitted model; resumable, and blind to the test part."""
 
-from graphrec.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from graphrec.training.fit import CheckpointPolicy, FitResult, fit
+from graphrec.training.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    restore_weights,
+    write_checkpoint,
+)
+from graphrec.training.fit import CheckpointPolicy, FitResult, fit, require_resumable
 
 __all__ = [
     "Checkpoint",
@@ -9,5 +14,7 @@ __all__ = [
     "FitResult",
     "fit",
     "read_checkpoint",
+    "require_resumable",
+    "restore_weights",
     "write_checkpoint",
 ]

@@ -18,6 +18,9 @@ from torch import Tensor
 from graphrec.config import Json
 from graphrec.errors import TrainingError
 from graphrec.files import write_bytes
+from graphrec.models.base import Model
+
+REMEDY = "Delete it and start again without --resume."
 
 
 @dataclass(frozen=True)
@@ -55,29 +58,56 @@ def read_checkpoint(path: Path, identity: Mapping[str, Json] | None = None) -> C
     """Read and verify; with ``identity``, also that it belongs to that run.
 
     Raises:
-        TrainingError: the file is missing, truncated, was changed or is of another run.
+        TrainingError: the file is missing, truncated, was changed, is no checkpoint of graphrec or
+            is of another run.
     """
-    remedy = "Delete it and start again without --resume."
     try:
         tensors = load_file(path)
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+        digest = _digest(tensors, metadata.get("state", ""))
     except FileNotFoundError as error:
         raise TrainingError(f"No checkpoint at {path}. Start without --resume.") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise TrainingError(f"Checkpoint {path} is damaged ({error}). {remedy}") from error
-    state = metadata.get("state", "")
-    if metadata.get("sha256") != _digest(tensors, state):
-        raise TrainingError(f"Checkpoint {path} was changed after it was written. {remedy}")
-    checkpoint = Checkpoint(tensors, json.loads(state))
+    except (safetensors.SafetensorError, OSError, TypeError, ValueError, MemoryError) as error:
+        raise damaged(path, error) from error
+    if metadata.get("sha256") != digest:
+        raise TrainingError(f"Checkpoint {path} was changed after it was written. {REMEDY}")
+    try:
+        state = json.loads(metadata["state"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(state, dict):
+        raise damaged(path, "its state is no table")
+    checkpoint = Checkpoint(tensors, state)
     if identity is not None:
         _require_identity(path, checkpoint.state.get("identity"), identity)
     return checkpoint
 
 
+def damaged(path: Path, why: object) -> TrainingError:
+    """The error for a file that does not hold what a checkpoint holds."""
+    return TrainingError(f"Checkpoint {path} is damaged ({why}). {REMEDY}")
+
+
+def restore_weights(model: Model, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Give a model the weights of a checkpoint.
+
+    Raises:
+        TrainingError: they are not the weights of such a model.
+    """
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise damaged(path, f"its weights are not those of the model: {first}") from error
+
+
 def _require_identity(path: Path, saved: Json, wanted: Mapping[str, Json]) -> None:
     known = saved if isinstance(saved, dict) else {}
-    different = [key for key, value in wanted.items() if known.get(key) != value]
+    # A checkpoint that names its backend is of schema version 1, whose hash of the configuration
+    # was one of paths and machine too; the configuration beside it is what is compared.
+    compared = {k: v for k, v in wanted.items() if k != "config" or "backend" not in known}
+    different = [key for key, value in compared.items() if known.get(key) != value]
     if different:
         raise TrainingError(
             f"Checkpoint {path} belongs to another run: {', '.join(different)} differ. Use it with "

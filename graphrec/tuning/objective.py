@@ -4,12 +4,11 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import optuna
 
-from graphrec.config import RunConfig
+from graphrec.config import RunConfig, TrainingConfig
 from graphrec.errors import ConfigError, GraphRecError
 from graphrec.evaluation import METRICS, parse_metric
 from graphrec.run import Prepared, build, fit_model, measure_valid, with_settings
@@ -77,14 +76,12 @@ class Objective:
         self._log.event(
             "trial", f"Trial {trial.number}: {shown(values)}", {"number": trial.number, **values}
         )
-        config = self._space.config(values)
-        prepared = self._with_content(config)
-        found = []
+        config, found = self._space.config(values), []
         for index in range(self._prepared.config.tune.trial_seeds):
             run = config.run.model_copy(update={"seed": config.run.seed + index})
-            seeded = replace(prepared, config=config.model_copy(update={"run": run}))
-            watch = self._watcher(trial, deadline, pruning=index == 0)
-            found.append(self._train(trial, seeded, watch))
+            seeded = config.model_copy(update={"run": run})
+            watch = self._watcher(trial, deadline, seeded.training, pruning=index == 0)
+            found.append(self._train(trial, self._with_content(seeded), watch))
         trial.set_user_attr("by_seed", found)
         return [statistics.fmean(column) for column in zip(*found, strict=True)]
 
@@ -111,19 +108,18 @@ class Objective:
         return [found[name] for name in self.names]
 
     def _watcher(
-        self, trial: optuna.Trial, deadline: float, *, pruning: bool
+        self, trial: optuna.Trial, deadline: float, training: TrainingConfig, *, pruning: bool
     ) -> Callable[[float], None]:
-        """Report the validation curve; stop what the pruner or the clock gives up."""
-        every = self._prepared.config.training.eval_every
-        seen = 0
+        """Report the validation curve by epochs; stop what the pruner or the clock gives up."""
+        epoch = 0
 
         def watch(score: float) -> None:
-            nonlocal seen
-            seen += 1
+            nonlocal epoch
+            epoch = min(epoch + training.eval_every, training.max_epochs)
             if pruning and self._on_curve:
-                trial.report(score, seen * every)
+                trial.report(score, epoch)
                 if trial.should_prune():
-                    trial.set_user_attr("epochs", seen * every)
+                    trial.set_user_attr("epochs", epoch)
                     raise optuna.TrialPruned
             if time.monotonic() > deadline:
                 trial.set_user_attr("stopped", "tune.seconds are used up")

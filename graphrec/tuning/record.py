@@ -1,6 +1,5 @@
 """What a study leaves: a table of trials, ``study.json``, and the winner's configuration."""
 
-import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,9 @@ from graphrec.config import Json, RunConfig
 from graphrec.errors import DataError
 from graphrec.files import write_bytes, write_json, write_parquet
 from graphrec.identity import experiment_identity
-from graphrec.report import RUN_KEY, append_records, identity_columns
-from graphrec.result import Result
+from graphrec.report import RUN_KEY, append_records, identity_columns, table_csv
+from graphrec.result import Result, openings_of
+from graphrec.shapes import misfit, read_object
 from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
 SCHEMA_VERSION = 1
@@ -133,10 +133,8 @@ def _worker(trial: FrozenTrial) -> str:
 def write_trials(out: Path, study: optuna.Study) -> None:
     """Write ``trials.parquet`` and ``trials.csv``."""
     table = trial_table(study)
-    buffer = io.BytesIO()
-    table.write_csv(buffer)
     write_parquet(out / "trials.parquet", table)
-    write_bytes(out / "trials.csv", buffer.getvalue())
+    write_bytes(out / "trials.csv", table_csv(table))
 
 
 def summarise(
@@ -174,7 +172,7 @@ def summarise(
         seeds=[result.seed for result in some],
         valid={name: spread(results, "valid") for name, results in finals.items() if results},
         test={name: spread(results, "test") for name, results in finals.items() if results},
-        test_openings=some[0].test_openings if some else [],
+        test_openings=openings_of(finals.values()),
         config_hash=experiment_identity(config, searched=True),
     )
 
@@ -256,11 +254,12 @@ def read_study(folder: Path) -> StudyResult:
     """
     path = folder / "study.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"its schema version is not {SCHEMA_VERSION}")
-        return StudyResult(**content)
+        content = read_object(path, "Tune again in another folder.")
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no finished study: there is no study.json.") from error
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a study: {error}.") from error
+    wrong = misfit(content, StudyResult)
+    if content.get("schema_version") != SCHEMA_VERSION:
+        wrong = f"its schema version is not {SCHEMA_VERSION}"
+    if wrong or not content["objectives"]:
+        raise DataError(f"{path} cannot be read as a study: {wrong or 'it has no objective'}.")
+    return StudyResult(**content)  # type: ignore[arg-type]

@@ -12,8 +12,9 @@ from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as draw
 
-from graphrec.drawing import as_svg
+from graphrec.drawing import as_svg, literal_text
 from graphrec.files import write_bytes
+from graphrec.names import quantity
 from graphrec.page import html_table, inlined, paragraphs, write_page
 from graphrec.report import spread
 from graphrec.tuning.record import StudyResult, trial_table
@@ -70,7 +71,8 @@ def _plots(study: optuna.Study, result: StudyResult) -> dict[str, Plot]:
 def _svg(plot: Plot) -> str:
     """Draw on a figure that belongs to nobody else."""
     try:
-        axes: list[Axes] = list(np.atleast_1d(np.asarray(plot(), dtype=object)))
+        with literal_text():
+            axes: list[Axes] = list(np.atleast_1d(np.asarray(plot(), dtype=object)))
         figure = axes[0].get_figure(root=True)
         assert figure is not None
         figure.set_size_inches(max(8.0, 2.4 * len(axes)), 4.5)
@@ -88,7 +90,7 @@ def _facts(result: StudyResult) -> str:
     lines = [
         f"Model {result.model} on {result.dataset}: {goals}.",
         f"Sampler {result.sampler}, pruner {result.pruner}; {counts}; "
-        f"{result.seconds:,.0f} s of trials by {result.workers} worker(s).",
+        f"{result.seconds:,.0f} s of trials by {quantity(result.workers, 'worker')}.",
         f"Best: trial {result.best_trial}, "
         + ", ".join(f"{name} = {value}" for name, value in result.best_params.items()),
         f"Test part opened: {'; '.join(result.test_openings) or 'never'}.",
@@ -107,4 +109,5 @@ def _finals(result: StudyResult) -> str:
         for setting, metrics in found.items():
             figures = [spread(metrics[name], len(result.seeds)) for name in names]
             rows.append([f"{setting}, {label}", *figures])
-    return f"<h2>Trained with {len(result.seeds)} fresh seeds</h2>" + html_table(["", *names], rows)
+    seeds = quantity(len(result.seeds), "fresh seed")
+    return f"<h2>Trained with {seeds}</h2>" + html_table(["setting", *names], rows)

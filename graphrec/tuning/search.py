@@ -9,13 +9,14 @@ import polars as pl
 from optuna.trial import FrozenTrial, TrialState
 
 from graphrec.checks import require_no_teacher
+from graphrec.claim import claimed
 from graphrec.config import RunConfig
-from graphrec.config_file import differing_settings
-from graphrec.errors import ConfigError, DataError
-from graphrec.files import write_json
+from graphrec.errors import ConfigError
+from graphrec.files import read_parquet, write_json
+from graphrec.identity import require_same, stored_config
 from graphrec.lab.series import train_series
-from graphrec.models import MODELS
-from graphrec.names import resolve
+from graphrec.models import model_of
+from graphrec.names import quantity
 from graphrec.processes import stoppable
 from graphrec.progress import step, track
 from graphrec.result import environment
@@ -34,7 +35,14 @@ from graphrec.tuning.record import (
 )
 from graphrec.tuning.report import write_report
 from graphrec.tuning.space import Space, Values
-from graphrec.tuning.study import BUDGET, connect, enqueue, is_ready, name_of, study_of
+from graphrec.tuning.study import (
+    connect,
+    enqueue,
+    is_ready,
+    name_of,
+    storage_errors,
+    study_of,
+)
 from graphrec.tuning.trials import counted
 from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
 
@@ -51,11 +59,13 @@ def start(
     """Search, and write the study folder; see ``graphrec.tune``."""
     log, started_in = RunLog(), environment()
     storage = storage or f"sqlite:///{(out / 'study.db').absolute()}"
-    with quiet(), stoppable():
+    with quiet(), stoppable(), claimed(out):
         objective, space, fingerprints = _prepare(config, log)
-        _require_same(config, out)
+        require_same(out, config, "study", searched=True)
+        config = _under_its_name(config, out)
         study = study_of(storage, config, objective.names, fingerprints)
-        _fill_queue(study, config, space, objective)
+        with storage_errors(storage):
+            _fill_queue(study, config, space, objective)
         write_json(out / "config.json", config.model_dump(mode="json"))
         log.write_to(out / "log.jsonl")
         _announce(study, config, log)
@@ -65,8 +75,9 @@ def start(
                 work(study, objective, config.tune, storage, told)
             else:
                 work_with(workers, out, storage, study, told)
-        write_trials(out, study)
-        settings = _write_winners(out, study, space, log)
+        with storage_errors(storage):
+            write_trials(out, study)
+            settings = _write_winners(out, study, space, log)
         finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log)
         result = summarise(study, config, fingerprints, finals, started_in)
         write_study(out / "study.json", result)
@@ -124,7 +135,7 @@ def space_of(config: RunConfig) -> Space:
     """
     if config.search:
         return Space(config, config.search)
-    space = Space.default(config, resolve(config.model.name, MODELS, "model").search)
+    space = Space.default(config, model_of(config.model.name).search)
     if not space.ranges:
         raise ConfigError(
             f"Model {config.model.name!r} has no default search space. Add a table [search], as "
@@ -133,18 +144,12 @@ def space_of(config: RunConfig) -> Space:
     return space
 
 
-def _require_same(config: RunConfig, out: Path) -> None:
-    """Refuse the folder of another study; a larger budget is no other study."""
-    stored = out / "config.json"
-    if not stored.exists():
-        return
-    changeable = {f"tune.{name}" for name in BUDGET} | {"run.device"}
-    different = [key for key in differing_settings(stored, config) if key not in changeable]
-    if different:
-        raise ConfigError(
-            f"{out} holds a study of another configuration: {', '.join(different)} differ. Go on "
-            f"with {stored}, or choose another --out."
-        )
+def _under_its_name(config: RunConfig, out: Path) -> RunConfig:
+    """The configuration with the label of the study in a folder, which names it in its storage."""
+    if not (out / "config.json").exists():
+        return config
+    label = name_of(stored_config(out))
+    return config.model_copy(update={"run": config.run.model_copy(update={"name": label})})
 
 
 def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:
@@ -155,7 +160,7 @@ def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:
     log.event(
         "study",
         f"Study {study.study_name}: {goals}; {config.tune.sampler}, pruner {config.tune.pruner}, "
-        f"{config.tune.trials} trials{limit}; {len(counted(study))} done",
+        f"{quantity(config.tune.trials, 'trial')}{limit}; {len(counted(study))} done",
         {"objectives": names, "directions": list(ways), "trials": config.tune.trials},
     )
 
@@ -192,12 +197,8 @@ def _best_of_earlier(folder: Path, space: Space, count: int) -> list[Values]:
         DataError: the folder holds no finished study.
     """
     name, way = next(iter(read_study(folder).objectives.items()))
-    try:
-        table = pl.read_parquet(folder / "trials.parquet")
-    except OSError as error:
-        raise DataError(
-            f"tune.warm_start: {folder}/trials.parquet cannot be read: {error}."
-        ) from error
+    remedy = f"Take {folder} out of tune.warm_start."
+    table = read_parquet(folder / "trials.parquet", ["state", name], remedy)
     complete = table.filter(pl.col("state") == "complete")
     rows = complete.sort(name, descending=way == "maximize").head(count).rows(named=True)
     return [space.nearest_to(row) for row in rows]

@@ -1,12 +1,12 @@
 """The study in its storage: made or joined, its trials counted, lost ones put back."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from traceback import walk_tb
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from graphrec.config import Json, RunConfig
 from graphrec.config_file import differing_keys
 from graphrec.errors import ConfigError, DataError
+from graphrec.identity import experiment_settings
+from graphrec.processes import is_alive, is_here, this_process
 from graphrec.tuning.objective import direction
 from graphrec.tuning.samplers import pruner_of, sampler_of
 from graphrec.tuning.space import Values
@@ -30,14 +32,25 @@ LOCK_SECONDS = 60
 OPENINGS = 20
 """A new database is opened so often while other processes make its tables."""
 
+GRACE_SECONDS = 4 * HEARTBEAT_SECONDS
+"""A worker that gave no sign for so long is gone."""
+
+HERE = this_process()
+"""This process, as an attribute of its trials."""
+
 ATTEMPTS = 3
 """A trial whose worker died so often is not tried again."""
 
-BUDGET = ("trials", "seconds", "final_seeds")
-"""Settings of [tune] that may change when a study goes on."""
-
-HERE = {"host": socket.gethostname(), "pid": os.getpid()}
-"""This process, as an attribute of its trials."""
+NOTES: Mapping[str, type[int] | type[str]] = {
+    "attempt": int,
+    "epochs": int,
+    "best_epoch": int,
+    "parameters": int,
+    "why": str,
+    "error": str,
+    "stopped": str,
+}
+"""Attributes of trials that graphrec writes, and their types."""
 
 
 def connect(storage: str) -> BaseStorage:
@@ -66,7 +79,7 @@ def _database(url: str) -> RDBStorage:
                 url,
                 engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}} if is_file else None,
                 heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=4 * HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
                 heartbeat_stale_trial_callback=try_again,
             )
         except DBAPIError as error:
@@ -92,17 +105,23 @@ def storage_errors(storage: str) -> Iterator[None]:
         cause = _storage_cause(error)
         if cause is None:
             raise
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise DataError(
-            f"The storage of the study, {storage}, cannot be used: {str(cause).splitlines()[0]}. "
-            f"Make sure that it is there, writable and not locked; the same command goes on."
+            f"The storage of the study, {storage}, cannot be used: {reason}. Make sure that it is "
+            f"there, whole, writable and not locked; the same command goes on."
         ) from error
 
 
 def _storage_cause(error: BaseException | None) -> BaseException | None:
-    """The innermost error of the storage among an error and what led to it."""
+    """The innermost error of the storage among an error and what led to it.
+
+    A damaged file makes optuna's storages raise any kind of error.
+    """
     found = None
     while error is not None:
-        if isinstance(error, SQLAlchemyError | OSError):
+        frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+        in_storage = any(name.startswith("optuna.storages") for name in frames)
+        if isinstance(error, SQLAlchemyError | OSError) or in_storage:
             found = error
         error = error.__cause__ or error.__context__
     return found
@@ -128,14 +147,16 @@ def study_of(
             pruner=pruner_of(config.tune),
             load_if_exists=True,
         )
-        identity = {"config": _identity(config), "fingerprints": dict(fingerprints)}
+        settings = experiment_settings(config, searched=True)
+        identity = {"config": settings, "fingerprints": dict(fingerprints)}
         known = study.user_attrs.get("identity")
         if known is None:
             study.set_user_attr("identity", identity)
             study.set_user_attr("objectives", list(objectives))
             study.set_metric_names(list(objectives))
             return study
-    different = differing_keys(known, json.loads(json.dumps(identity)))
+        _require_sound(study, objectives, storage)
+    different = differing_keys(known, _as_known(json.loads(json.dumps(identity)), known))
     if different:
         raise ConfigError(
             f"The study {name!r} in {storage} was made with another configuration or other data: "
@@ -145,22 +166,46 @@ def study_of(
     return study
 
 
-def _identity(config: RunConfig) -> Json:
-    """The settings that all workers must share; data are compared by fingerprint, not by path.
+def _require_sound(study: optuna.Study, objectives: Sequence[str], storage: str) -> None:
+    """Refuse a study whose notes are not those that graphrec writes.
 
-    Without defaults, so that a setting that a later version adds makes no other study.
+    Raises:
+        DataError: its objectives or the workers of its trials are damaged.
     """
-    return config.model_dump(
-        mode="json",
-        exclude_defaults=True,
-        exclude={
-            "data": True,
-            "features": True,
-            "user_features": True,
-            "tune": set(BUDGET),
-            "run": {"device"},
-        },
+    trials = study.get_trials(deepcopy=False)
+    workers = [each.user_attrs.get("worker", HERE) for each in trials]
+    sound = all(
+        isinstance(each, dict)
+        and isinstance(each.get("host"), str)
+        and isinstance(each.get("pid"), int)
+        for each in workers
     )
+    sound = sound and all(
+        isinstance(each.user_attrs.get(name, kind()), kind)
+        for each in trials
+        for name, kind in NOTES.items()
+    )
+    sound = sound and all(isinstance(name, str) for each in trials for name in each.params)
+    if not sound or study.user_attrs.get("objectives") != list(objectives):
+        raise DataError(
+            f"The storage of the study, {storage}, is damaged: what is noted beside its trials is "
+            f"not what graphrec writes. Choose another --out or --storage."
+        )
+
+
+def _as_known(identity: dict[str, Json], known: Mapping[str, Json]) -> Json:
+    """The identity in the form of the study that is joined.
+
+    Before schema version 2 it had no [data] and features, and it had the label of the run.
+    """
+    old, new = known["config"], identity["config"]
+    if not isinstance(old, dict) or not isinstance(new, dict) or "data" in old:
+        return identity
+    own = {key: new.get(key, value) for key, value in old.items()}
+    run, old_run = new.get("run", {}), old.get("run", {})
+    if isinstance(run, dict) and isinstance(old_run, dict) and "name" in old_run:
+        own["run"] = run | {"name": old_run["name"]}
+    return identity | {"config": own}
 
 
 def name_of(config: RunConfig) -> str:
@@ -212,8 +257,7 @@ def reclaim(study: optuna.Study) -> None:
     """
     optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        process = trial.user_attrs.get("worker")
-        if process is None or process["host"] != HERE["host"] or _alive(process["pid"]):
+        if not _is_gone(trial):
             continue
         try:
             study.tell(trial.number, state=TrialState.FAIL)
@@ -222,11 +266,13 @@ def reclaim(study: optuna.Study) -> None:
         try_again(study, trial)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # there is one, of another user
-        return True
-    return True
+def _is_gone(trial: FrozenTrial) -> bool:
+    """Whether the worker of a running trial is known to have ended.
+
+    One that did not even sign its trial was killed as soon as it had it.
+    """
+    process = trial.user_attrs.get("worker")
+    if process is not None:
+        return is_here(process) and not is_alive(process)
+    started = trial.datetime_start
+    return started is not None and (datetime.now() - started).total_seconds() > GRACE_SECONDS

@@ -1,4 +1,5 @@
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import polars as pl
 import pytest
 
 from graphrec.config import DataConfig
+from graphrec.datasets.load import load
 from graphrec.datasets.readers import detect_format, read_interactions, read_item_table
 from graphrec.errors import DataError
 
@@ -161,10 +163,10 @@ def test_unknown_endings_missing_and_broken_files(tmp_path: Path) -> None:
         roles(write(tmp_path / "a.csv.gz", "user,item\n"))
 
 
-def test_item_table_has_types_but_text_ids(tmp_path: Path) -> None:
-    path = write(tmp_path / "items.csv", "id,price,name\n01,2.5,x\n02,3,y\n")
+def test_fields_of_an_item_table_stay_text_as_01_and_1_are_two_categories(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.csv", "id,price,zip\n01,2.50,01\n02,3,1\n")
     table = read_item_table(path, "id")
-    assert table.rows() == [("01", 2.5, "x"), ("02", 3.0, "y")]
+    assert table.rows() == [("01", "2.50", "01"), ("02", "3", "1")]
     with pytest.raises(DataError, match=r"no column 'item', which data\.items_id asks for"):
         read_item_table(path, "item")
 
@@ -181,3 +183,183 @@ def test_the_line_that_is_not_utf_8_is_named(tmp_path):
         DataError, match=r"items\.csv .*line 3 is not UTF-8: b'2,caf.*Save the file"
     ):
         read_item_table(path, "item", None)
+
+
+@pytest.mark.parametrize("name", ["r[1].csv", "r*.csv", "r?.csv", "r[1].csv.gz", "r[1].tsv"])
+@pytest.mark.parametrize("folder", ["plain", "v[2]", "all*"])
+def test_a_path_is_one_file_and_no_pattern(tmp_path: Path, folder: str, name: str) -> None:
+    """A file beside it that the name as a pattern would match must not be read instead."""
+    (tmp_path / folder).mkdir()
+    text = "user,item\n1,2\n".replace(",", "\t" if ".tsv" in name else ",")
+    other = (tmp_path / folder / name).with_name(name.translate(str.maketrans("*?", "11", "[]")))
+    for path, content in ((other, text.replace("1", "9")), (tmp_path / folder / name, text)):
+        path.write_bytes(gzip.compress(content.encode()) if "gz" in name else content.encode())
+    assert roles(tmp_path / folder / name) == [("1", "2")]
+    assert read_item_table(tmp_path / folder / name, "item").rows() == [("1", "2")]
+
+
+@pytest.mark.parametrize("name", ["r[1].parquet", "r*.parquet"])
+def test_the_path_of_a_parquet_file_is_no_pattern(tmp_path: Path, name: str) -> None:
+    pl.DataFrame({"user": [9], "item": [9]}).write_parquet(tmp_path / "r1.parquet")
+    pl.DataFrame({"user": [1], "item": [2]}).write_parquet(tmp_path / "new")
+    (tmp_path / "new").rename(tmp_path / name)
+    assert roles(tmp_path / name) == [("1", "2")]
+    assert read_item_table(tmp_path / name, "item").rows() == [(1, 2)]
+
+
+def test_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(DataError, match=r"a\.csv is a folder\. Give the path of one file"):
+        roles(tmp_path / "a.csv")
+    os.mkfifo(tmp_path / "b.csv")
+    with pytest.raises(DataError, match=r"b\.csv.* is no regular file"):
+        roles(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize("name", ["A.CSV", "A.Csv.GZ", "a.csv"])
+def test_the_ending_may_be_in_capitals_and_gzip_is_found_by_content(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"user,item\n1,2\n") if name != "A.CSV" else b"user,item\n1,2\n")
+    assert roles(path) == [("1", "2")]
+
+
+def test_an_unknown_ending_names_the_setting_of_its_own_file(tmp_path: Path) -> None:
+    """data.format says nothing about the item table."""
+    path = write(tmp_path / "movies.dat", "item::title\n1::x\n")
+    with pytest.raises(DataError, match=r"Set data\.items_format, or use one of"):
+        read_item_table(path, "item")
+    table = read_item_table(path, "item", "::", configured="csv")
+    assert table.to_dicts() == [{"item": "1", "title": "x"}]
+    with pytest.raises(DataError, match=r"not adjacency\. Set data\.items_format to one of csv"):
+        read_item_table(write(tmp_path / "movies.txt", "1 2\n"), "item")
+
+
+def test_settings_of_the_item_table_are_its_own_or_those_of_the_interactions(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "r.dat", "user::item\n1::a\n1::b\n2::a\n")
+    (tmp_path / "i.dat").write_bytes("item|title\na|'caf\xe9|bar'\n".encode("latin-1"))
+    settings = {
+        "path": tmp_path / "r.dat",
+        "format": "csv",
+        "separator": "::",
+        "items": tmp_path / "i.dat",
+        "items_format": "csv",
+        "items_separator": "|",
+        "items_quote": "'",
+        "items_encoding": "latin-1",
+    }
+    dataset = load(DataConfig.model_validate(settings))
+    assert dataset.item_table is not None
+    assert dataset.item_table["title"].to_list() == ["caf\xe9|bar", None]
+    for name, culprit in (
+        ("items_format", r"Set data\.items_format"),
+        ("items_separator", r"its first line is the one field 'item\|title'"),
+        ("items_encoding", r"line 2 is not UTF-8.*data\.items_encoding"),
+        ("items_quote", r"line 2: .* has 3 fields.*data\.items_quote"),
+    ):
+        fewer = {key: value for key, value in settings.items() if key != name}
+        with pytest.raises(DataError, match=culprit):
+            load(DataConfig.model_validate(fewer))
+    (tmp_path / "i.dat").write_text("item::title\na::x\n")
+    shared = {key: value for key, value in settings.items() if not key.startswith("items_")}
+    dataset = load(DataConfig.model_validate(shared | {"items_format": "csv"}))
+    assert dataset.item_table is not None
+    assert dataset.item_table["title"].to_list() == ["x", None]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float",
+        "user_id\titem_id\trating\ttimestamp",
+    ],
+)
+@pytest.mark.parametrize("ending", [".inter", ".inter.gz"])
+def test_recbole_files_are_read_by_their_path_alone(
+    tmp_path: Path, header: str, ending: str
+) -> None:
+    path = tmp_path / f"x{ending}"
+    content = f"{header}\n1\t2\t4\t99\n".encode()
+    path.write_bytes(gzip.compress(content) if "gz" in ending else content)
+    assert roles(path) == [("1", "2", 99, 4.0)]
+
+
+def test_recbole_and_mmrec_files_with_fewer_columns_are_read(tmp_path: Path) -> None:
+    assert roles(write(tmp_path / "a.inter", "user_id\titem_id\n1\t2\n")) == [("1", "2")]
+    assert roles(write(tmp_path / "b.inter", "userID\titemID\n1\t2\n")) == [("1", "2")]
+    assert roles(write(tmp_path / "c.inter", "user\titem\n1\t2\n")) == [("1", "2")]
+    items = read_item_table(write(tmp_path / "a.item", "item_id:token\tt:token\n1\t01\n"), "item")
+    assert items.to_dicts() == [{"item": "1", "t": "01"}]
+    with pytest.raises(DataError, match=r"no column 'user'.*Columns: u, i"):
+        roles(write(tmp_path / "d.inter", "u\ti\n1\t2\n"))
+
+
+CONTENTS = {
+    "csv": b"user,item\n1,2\n2,3\n",
+    "tsv": b"user\titem\n1\t2\n2\t3\n",
+    "inter": b"user_id\titem_id\n1\t2\n2\t3\n",
+    "jsonl": b'{"user": 1, "item": 2}\n{"user": 2, "item": 3}\n',
+    "json": b'[{"user": 1, "item": 2}, {"user": 2, "item": 3}]',
+    "txt": b"1 2\n2 3\n",
+}
+
+
+@pytest.mark.parametrize("ending", [*CONTENTS, "parquet", "npz", "npy"])
+def test_a_damaged_gzip_file_of_any_format_is_a_data_error(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}.gz"
+    whole = gzip.compress(content_of(tmp_path, ending))
+    path.write_bytes(whole)
+    assert roles(path) == [("1", "2"), ("2", "3")]
+    middle = len(whole) // 2
+    for damaged in (whole[:-9], whole[:12], b"us" + whole, flip(whole, middle), flip(whole, 3)):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a\.\w+\.gz"):
+            roles(path)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz", "npy"])
+def test_a_damaged_binary_file_is_a_data_error(tmp_path: Path, ending: str) -> None:
+    """Every single byte is spoilt in turn: what is still read must be a table."""
+    whole = content_of(tmp_path, ending)
+    path = tmp_path / f"b.{ending}"
+    refused = 0
+    for position in range(0, len(whole), 7):
+        path.write_bytes(flip(whole, position))
+        try:
+            roles(path)
+        except DataError:
+            refused += 1
+        path.write_bytes(whole[:position])
+        with pytest.raises(DataError):
+            roles(path)
+    assert refused
+
+
+def test_an_array_that_claims_terabytes_is_a_data_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([[1, 2, 3], [4, 5, 6]]))
+    path.write_bytes(path.read_bytes().replace(b"(2, 3), }      ", b"(2, 3000000000)"))
+    with pytest.raises(DataError, match=r"a\.npy cannot be read as npy"):
+        roles(path)
+
+
+def flip(content: bytes, position: int) -> bytes:
+    return content[:position] + bytes([content[position] ^ 0xFF]) + content[position + 1 :]
+
+
+def content_of(folder: Path, ending: str) -> bytes:
+    path = folder / f"whole.{ending}"
+    users, items = np.array([1, 2]), np.array([2, 3])
+    match ending:
+        case "parquet":
+            pl.DataFrame({"user": users, "item": items}).write_parquet(path)
+        case "npz":
+            np.savez(path, user=users, item=items)
+        case "npy":
+            np.save(path, np.stack([users, items]))
+        case _:
+            return CONTENTS[ending]
+    return path.read_bytes()

@@ -104,3 +104,9 @@ OWN = Protocol(name="own", mask_at_test=())
 def test_bad_setting_names_the_culprit(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         protocol_of(EvaluationConfig.model_validate(settings))
+
+
+def test_a_protocol_of_your_own_needs_no_name() -> None:
+    own = Protocol()
+    assert own.name == "custom"
+    assert own.fingerprint == PRESETS["graphrec"].fingerprint

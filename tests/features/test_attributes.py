@@ -259,3 +259,46 @@ def test_errors_of_prices_and_dates_name_column_and_item():
     assert encode({"cost": ["$1", "1,299"]}, prices=("cost",), decimal=",").values.shape == (2, 1)
     with pytest.raises(DataError, match=r"column 'day', item 'i0': '01/02/2024' is not a date"):
         encode({"day": ["01/02/2024"]}, dates=("day",))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [[["x", "y"], ["z"]], [["y"]], None],
+        ["[['x', 'y'], ['z']]", "[['y']]", None],
+        ["['x', 'y', 'z']", '["y"]', ""],
+    ],
+)
+def test_lists_of_lists_and_lists_in_text_are_flat_tags(tags):
+    result = encode({"tags": tags}, multi=("tags",))
+    assert result.values.tolist() == [[1, 1, 1], [0, 1, 0], [0, 0, 0]]
+
+
+def test_lists_in_text_of_different_types_are_refused():
+    with pytest.raises(DataError, match=r"lists in column 'tags' hold entries of different types"):
+        encode({"tags": ["[['x', 'y'], ['z']]", "['y']"]}, multi=("tags",))
+    with pytest.raises(DataError, match=r"lists in column 'tags' hold entries of different types"):
+        encode({"tags": ["['x', 1]", "['y']"]}, multi=("tags",))
+
+
+def test_lists_of_objects_are_refused_with_column_and_fields():
+    with pytest.raises(DataError, match=r"'tags' holds lists of objects with the fields name"):
+        encode({"tags": [[{"name": "x"}], []]}, multi=("tags",))
+
+
+def test_text_of_true_and_false_is_a_number():
+    """Text files bring every field as text; these columns were read as numbers before."""
+    result = encode({"sale": ["true", "False", None]}, numeric=("sale",))
+    assert result.values.tolist() == [[1], [-1], [0]]
+
+
+@pytest.mark.parametrize("value", ["1e39", 1e39, -1e300])
+def test_a_number_beyond_float32_is_refused_by_item(value):
+    with pytest.raises(DataError, match=r"'price', item 'i1': .* is not a finite number"):
+        encode({"price": [type(value)(1), value]}, numeric=("price",))
+
+
+@pytest.mark.parametrize("value", [b"\xff", [1], {"a": 1}])
+def test_a_value_that_is_no_category_is_refused_with_its_type(value):
+    with pytest.raises(DataError, match=r"'kind' holds \w+.*not a category"):
+        encode({"kind": [value, value]}, categorical=("kind",))

@@ -229,3 +229,14 @@ def test_a_file_that_changed_since_it_was_hashed_is_refused(tmp_path):
     path = tiny.video(tmp_path / "a.mp4", [0])
     with pytest.raises(UnreadableError, match="changed while it was encoded"):
         read_frames(str(path), "0" * 64, 2, LIMIT)
+
+
+@pytest.mark.parametrize("error", [SystemError("x"), MemoryError(), ValueError("x")])
+def test_whatever_a_decoder_raises_is_damage_of_that_file(tmp_path, monkeypatch, error):
+    def broken(*_: object) -> None:
+        raise error
+
+    (tmp_path / "a.mp4").write_bytes(b"ftyp")
+    monkeypatch.setattr(clips, "_packets_of", broken)
+    with pytest.raises(UnreadableError, match="damaged"):
+        read(tmp_path / "a.mp4", 2)

@@ -34,6 +34,13 @@ def test_text_columns_are_joined_and_hashed():
     assert found["reason"].to_list() == [None, None, "no text"]
 
 
+def test_texts_that_differ_in_case_only_have_keys_of_their_own():
+    """Many networks tell cases apart: one row for both would be the row of the other text."""
+    table = pl.DataFrame({"title": ["Apple", "apple", "APPLE"]})
+    found = text_content(table, IDS, ("title",)).table
+    assert found["key"].to_list() == [sha(b"Apple"), sha(b"apple"), sha(b"APPLE")]
+
+
 def test_an_absent_text_column_is_named():
     with pytest.raises(DataError, match=r"no column 'titel'.*'title'"):
         text_content(pl.DataFrame({"title": ["x"] * 3}), IDS, ("titel",))
@@ -89,6 +96,58 @@ def test_an_absent_path_column_is_named(folder):
         file_content(pl.DataFrame({"poster": ["x"] * 3}), IDS, f"{folder}/{{postr}}")
 
 
+def reasons_of(pattern: str, ids: list[str], items: pl.DataFrame | None = None) -> list[str | None]:
+    return file_content(items, pl.Series(ids, dtype=pl.String), pattern).table["reason"].to_list()
+
+
+def test_no_item_id_leads_out_of_the_folder(folder, monkeypatch):
+    """Ids come with the data: one that climbs would feed any file of the machine to an encoder."""
+    posters, secret = folder / "posters", folder / "secret.jpg"
+    (posters / "sub").mkdir(parents=True)
+    secret.write_bytes(b"secret")
+    (posters / "in.jpg").write_bytes(b"one")
+    (posters / "sub" / "in.jpg").write_bytes(b"two")
+    (posters / "link.jpg").symlink_to(secret)
+    (posters / "door").symlink_to(folder)
+    (posters / "near.jpg").symlink_to(posters / "in.jpg")
+    out = f"its path leads out of the folder {posters}"
+    ids = ["in", "sub/in", "sub/../in", "near", "../secret", "sub/../../secret", "link"]
+    ids += ["door/secret", "..\\secret", str(secret.with_suffix("")), "x\0y"]
+    found = reasons_of(f"{posters}/{{item}}.jpg", ids)
+    assert found == [None] * 4 + [out] * 5 + ["no file", "unreadable file: embedded null byte"]
+    monkeypatch.chdir(posters)
+    found = reasons_of("{item}.jpg", ["in", "../secret", str(secret.with_suffix("")), "link"])
+    assert found == [None] + ["its path leads out of the folder ."] * 3
+
+
+def test_no_column_leads_out_of_the_folder_that_stands_before_it(folder):
+    (folder / "posters").mkdir()
+    items = pl.DataFrame({"poster": ["../a.jpg", "a.jpg"]})
+    found = reasons_of(f"{folder}/posters/{{poster}}", ["a", "b"], items)
+    assert found == [f"its path leads out of the folder {folder}/posters", "no file"]
+
+
+def test_an_item_id_stays_in_the_folder_that_a_column_names(folder):
+    (folder / "posters").mkdir()
+    items = pl.DataFrame({"where": [str(folder), str(folder / "posters"), str(folder)]})
+    found = reasons_of("{where}/{item}.jpg", ["a", "../a", "c"], items)
+    assert found == [None, f"its path leads out of the folder {folder}/posters", None]
+
+
+def test_a_pipe_is_no_file_to_wait_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    assert reasons_of(f"{tmp_path}/{{item}}.jpg", ["a"]) == ["unreadable file: a pipe or device"]
+
+
+def test_a_text_file_that_goes_away_is_missing(folder, monkeypatch):
+    def gone(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    found = text_file_content(None, pl.Series(["a"]), f"{folder}/{{item}}.jpg").table
+    assert found["reason"].to_list() == ["unreadable file: Permission denied"]
+
+
 @pytest.mark.data
 def test_real_posters_lack_19_films():
     folder = os.environ.get("GRAPHREC_DATA")
@@ -98,3 +157,17 @@ def test_real_posters_lack_19_films():
     content = file_content(None, ids, f"{folder}/ml-100k/posters/{{item}}.jpg")
     assert content.table["reason"].value_counts(sort=True).rows() == [(None, 1663), ("no file", 19)]
     assert content.unused == 0
+
+
+def test_lists_of_lists_are_joined_and_objects_and_bytes_are_no_text():
+    nested = pl.DataFrame({"c": [[["red", "blue"], ["green"]], [[]], None]})
+    assert text_content(nested, IDS, ("c",)).table["source"].to_list() == ["red blue green", "", ""]
+    for value in ({"x": 1}, [{"x": 1}], b"\xff"):
+        with pytest.raises(DataError, match="column 'c' holds"):
+            text_content(pl.DataFrame({"c": [value] * 3}), IDS, ("c",))
+
+
+def test_the_byte_order_mark_of_a_text_file_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfplot")
+    found = text_file_content(None, pl.Series(["a"]), f"{tmp_path}/{{item}}.txt")
+    assert found.table["source"].to_list() == ["plot"]

@@ -285,3 +285,69 @@ def test_real_tiktok_rows_cover_every_item():
     assert result.values.shape == (6710, 128)
     lengths = np.linalg.norm(result.values, axis=1)
     np.testing.assert_allclose(lengths[lengths > 0], 1, rtol=1e-5)
+
+
+# --- what damaged and unusual files do ---
+
+
+def flip(content: bytes, position: int) -> bytes:
+    return content[:position] + bytes([content[position] ^ 0xFF]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "safetensors", "parquet"])
+def test_a_damaged_file_of_any_format_is_a_data_error(tmp_path: Path, ending: str) -> None:
+    """numpy raises TokenError and NotImplementedError for some of them, zlib its own error."""
+    path = tmp_path / f"rows.{ending}"
+    match ending:
+        case "npy":
+            np.save(path, ROWS)
+        case "npz":
+            np.savez_compressed(path, rows=ROWS)
+        case "safetensors":
+            save_file({"rows": torch.from_numpy(ROWS)}, path)
+        case "parquet":
+            frame = pl.DataFrame({"id": ["0", "1", "2"], "a": [1.0, 2, 3], "b": [1.0, 2, 3]})
+            frame.write_parquet(path)
+    whole = path.read_bytes()
+    refused = 0
+    for position in range(0, len(whole), 5):
+        path.write_bytes(flip(whole, position))
+        try:
+            encode(path, ["0", "1", "2"], nan="missing")
+        except DataError as error:
+            refused += 1
+            assert path.name in str(error)
+        path.write_bytes(whole[:position])
+        with pytest.raises(DataError, match=r"rows\.\w+"):
+            encode(path, ["0", "1", "2"])
+    assert refused
+
+
+@pytest.mark.parametrize("header", [b"{'descr': (", b"{'descr': '<f4', 'x': ", b"((((((("])
+def test_a_header_that_numpy_cannot_parse_is_a_data_error(npy, header) -> None:
+    path = npy(ROWS)
+    content = path.read_bytes()
+    path.write_bytes(content[:10] + header + content[10 + len(header) :])
+    with pytest.raises(DataError, match=r"Cannot read .*rows\.npy"):
+        encode(path, ["0"])
+
+
+def test_a_shape_of_terabytes_is_a_data_error(npy) -> None:
+    path = npy(ROWS)
+    path.write_bytes(path.read_bytes().replace(b"(3, 2), }         ", b"(3000000000000, 2)"))
+    with pytest.raises(DataError, match=r"Cannot read .*rows\.npy"):
+        encode(path, ["0"])
+
+
+@pytest.mark.parametrize("name", ["rows[1].parquet", "rows*.parquet"])
+def test_the_path_of_a_table_is_no_pattern(tmp_path: Path, name: str) -> None:
+    pl.DataFrame({"id": ["a"], "x": [9.0]}).write_parquet(tmp_path / "rows1.parquet")
+    pl.DataFrame({"id": ["a"], "x": [1.0]}).write_parquet(tmp_path / "new")
+    (tmp_path / "new").rename(tmp_path / name)
+    assert encode(tmp_path / name, ["a"]).values.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("ids", [pl.Series([b"01"]), pl.Series(["01"], dtype=pl.Categorical)])
+def test_ids_of_a_table_may_be_bytes_or_categories(tmp_path: Path, ids: pl.Series) -> None:
+    pl.DataFrame({"id": ids, "x": [1.0]}).write_parquet(tmp_path / "rows.parquet")
+    assert encode(tmp_path / "rows.parquet", ["01"]).present.tolist() == [True]

@@ -153,6 +153,16 @@ def test_without_network_the_error_says_which_file_to_put_where(posters, monkeyp
     monkeypatch.setenv("TORCH_HOME", str(posters.parent))
     expected = r"checkpoints/resnet18-f37072fd\.pth does not exist .*no network.* Fetch https://"
     with pytest.raises(DataError, match=expected):
+        encode(posters, encoder="torchvision:resnet18", allow_download=True)
+
+
+def test_published_weights_are_never_downloaded_unless_that_is_allowed(posters, monkeypatch):
+    def download(*_: object, **__: object) -> None:
+        raise AssertionError("downloaded")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setenv("TORCH_HOME", str(posters.parent))
+    with pytest.raises(ConfigError, match=r"resnet18-f37072fd\.pth.*allow_download = true"):
         encode(posters, encoder="torchvision:resnet18")
 
 
@@ -235,6 +245,17 @@ def test_bad_pictures_are_missing_each_with_its_reason(posters):
     tiny.picture(posters / "i0.png")
     with pytest.raises(DataError, match=r"1 of 4 items have no image \('i1': not a picture"):
         encode(posters, **SMALL, strict=True)
+
+
+def test_a_store_that_cannot_be_written_is_named_before_anything_is_encoded(posters, monkeypatch):
+    (posters.parent / "file").write_text("")
+
+    def work(*_: object) -> None:
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr(ImageEncoder, "network", work)
+    with pytest.raises(DataError, match=r"Cannot write the store \S*/file/.* Set store"):
+        encode(posters, store=posters.parent / "file", **SMALL)
 
 
 def test_the_same_picture_twice_is_encoded_once(posters):

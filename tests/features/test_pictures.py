@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 
 pytest.importorskip("PIL", reason="needs graphrec[encoders]")
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from graphrec.features.networks import UnreadableError
 from graphrec.features.pictures import read_picture
@@ -125,3 +127,47 @@ def test_a_file_that_changed_since_it_was_hashed_is_refused(tmp_path):
     flat((0, 0, 0), "RGB").save(tmp_path / "a.png")
     with pytest.raises(UnreadableError, match="changed while it was encoded"):
         read_picture(str(tmp_path / "a.png"), "0" * 64, LIMIT)
+
+
+RAISED = [
+    RuntimeError("Conversion from YUV failed"),
+    SystemError("error return without exception set"),
+    MemoryError(),
+    NotImplementedError("Unimplemented DXGI format"),
+    struct.error("unpack requires a buffer of 4 bytes"),
+    UserWarning("Corrupt EXIF data"),
+    Image.DecompressionBombWarning("Image size exceeds limit"),
+    KeyError("ImageWidth"),
+]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_a_decoder_raises_is_damage_of_that_file(tmp_path, monkeypatch, error):
+    """One AVIF whose decoder raised RuntimeError ended an encoding of all items."""
+    flat((0, 0, 0), "RGB").save(tmp_path / "a.png")
+
+    def broken(_: Image.Image) -> None:
+        raise error
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", broken)
+    with pytest.raises(UnreadableError, match=r"damaged|too large"):
+        read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["avif", "dds", "tiff", "gif", "webp", "jp2", "bmp", "ico"])
+def test_a_file_damaged_in_any_place_is_read_or_unreadable(tmp_path, suffix):
+    noise = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    try:
+        Image.fromarray(noise).save(path)
+    except (KeyError, ValueError, OSError):
+        pytest.skip(f"this Pillow writes no {suffix}")
+    content = path.read_bytes()
+    rng = np.random.default_rng(2)
+    for trial in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(0, min(len(content), 400), 1 + trial % 4):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged[: len(damaged) - trial % 5 * len(damaged) // 6])
+        with contextlib.suppress(UnreadableError):
+            read(path)

@@ -11,6 +11,7 @@ pytest.importorskip("soundfile", reason="needs graphrec[encoders]")
 
 import soundfile
 
+from graphrec.features import sounds
 from graphrec.features.networks import UnreadableError
 from graphrec.features.sounds import read_sound
 
@@ -242,3 +243,14 @@ def test_a_file_that_changed_since_it_was_hashed_is_refused(tmp_path):
 def test_a_file_that_vanished_since_it_was_hashed_is_refused(tmp_path):
     with pytest.raises(UnreadableError, match="unreadable file: No such file"):
         read_sound(str(tmp_path / "a.wav"), "0" * 64, RATE, 30.0)
+
+
+@pytest.mark.parametrize("error", [SystemError("x"), MemoryError(), UserWarning("x")])
+def test_whatever_a_decoder_raises_is_damage_of_that_file(tmp_path, monkeypatch, error):
+    def broken(*_: object) -> None:
+        raise error
+
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    monkeypatch.setattr(sounds, "_decoded", broken)
+    with pytest.raises(UnreadableError, match="damaged"):
+        read(tmp_path / "a.wav")

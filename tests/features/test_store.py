@@ -8,11 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save
 
+from graphrec.datasets.dataset import digest
 from graphrec.errors import DataError
 from graphrec.features import store as store_module
 from graphrec.features.store import Shelf, Store
 
+F32 = np.float32
 IDENTITY = {"encoder": "hf:tiny", "layer": -1}
 
 
@@ -143,6 +146,37 @@ def test_a_damaged_shard_is_named_and_its_rows_are_new_again(tmp_path, caplog, d
     assert f"{path} is damaged and ignored" in caplog.text
     with pytest.raises(DataError, match=rf"{path.name} is damaged.*Delete it"):
         open_shelf(tmp_path, strict=True)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        np.array(1.0, F32),
+        np.ones(2, F32),
+        np.ones((2, 3), F32),
+        np.ones((2, 2)),
+        np.ones((1, 2), F32),
+    ],
+    ids=["scalar", "vector", "wider", "float64", "fewer"],
+)
+def test_a_shard_of_other_rows_is_damaged_though_its_checksum_is_right(tmp_path, caplog, strange):
+    folder = filled(tmp_path).folder
+    header = {"keys": " ".join(keys("x", "y")), "sha256": digest(strange)}
+    (folder / "zz.safetensors").write_bytes(save({"rows": strange}, metadata=header))
+    with caplog.at_level(logging.WARNING):
+        assert open_shelf(tmp_path).new(keys("x", "y")).all()
+    assert "zz.safetensors is damaged and ignored" in caplog.text
+
+
+def test_a_store_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        DataError, match=r"Cannot write the store .*/file/text/\w+: .* Set store in"
+    ):
+        open_shelf(tmp_path / "file").require_writable()
+    shelf = open_shelf(tmp_path / "new")
+    shelf.require_writable()
+    assert list(shelf.folder.iterdir()) == []
 
 
 def test_a_full_disk_is_a_data_error_and_keeps_the_shards_before_it(tmp_path, monkeypatch):

@@ -232,7 +232,7 @@ def test_without_network_the_error_says_which_files_to_put_where(tmp_path, monke
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(DataError) as error:
-        encode(tmp_path, TEXTS, "hf:some/model")
+        encode(tmp_path, TEXTS, "hf:some/model", allow_download=True)
     message = str(error.value)
     assert str(tmp_path / "hub" / "models--some--model") in message
     for word in ("hf download some/model", "tokenizer.json", "model.safetensors", "local:DIR"):
@@ -252,6 +252,29 @@ def test_a_cached_hub_model_needs_no_network(tmp_path, bert, monkeypatch):
     (cached / "snapshots" / commit).symlink_to(bert)
     found = encode(tmp_path, TEXTS, "hf:some/model")
     assert (found.values == encode(tmp_path, TEXTS, bert).values).all()
+
+
+def test_weights_are_never_downloaded_unless_that_is_allowed(tmp_path, monkeypatch):
+    """A run with hf: weights must not fetch gigabytes of a stranger's file unasked."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    def snapshot(name, *, local_files_only=False, **_):
+        if local_files_only:
+            raise OSError("not cached")
+        raise AssertionError("downloaded")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(ConfigError, match=r"models--some--model.*allow_download = true"):
+        encode(tmp_path, TEXTS, "hf:some/model")
+    with pytest.raises(AssertionError, match="downloaded"):
+        encode(tmp_path, TEXTS, "hf:some/model", allow_download=True)
+
+
+def test_permission_to_download_what_is_here_is_refused(bert):
+    with pytest.raises(ValueError, match="allow_download has no effect on encoder = 'local:"):
+        TextConfig(encoder=f"local:{bert}", text="t", allow_download=True)
 
 
 def test_a_malformed_hub_id_is_a_config_error(tmp_path):

@@ -281,7 +281,7 @@ def test_without_network_the_error_says_which_file_to_put_where(clips, monkeypat
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setenv("TORCH_HOME", str(clips.parent))
     with pytest.raises(DataError, match=r"checkpoints/r3d_18-\w+\.pth does not exist .*Fetch http"):
-        encode(clips, encoder="torchvision:r3d_18")
+        encode(clips, encoder="torchvision:r3d_18", allow_download=True)
 
 
 # --- content ---

@@ -2,6 +2,8 @@
 
 import io
 import os
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +118,31 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes | N
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match=r"Cannot read .*knn\.npz"):
+        read_neighbours(path, "text", IDS)
+
+
+HUGE = b"{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999, 2), }"
+CUT = b"{'descr': '<i8', 'fortran_order': False, 'shape': (4, 2), "
+NOT_SO_LARGE = b"{'descr': '<i8', 'fortran_order': False, 'shape': (10**99, 2), }"
+
+
+@pytest.mark.parametrize(
+    "member",
+    [b"\x93NUMPY\x01\x00\x48\x00" + each.ljust(71) + b"\n" for each in (HUGE, CUT, NOT_SO_LARGE)]
+    + [b"no array", b""],
+    ids=["huge", "cut", "no shape", "text", "empty"],
+)
+def test_a_damaged_array_is_refused_whatever_its_parser_raises(
+    tmp_path: Path, member: bytes
+) -> None:
+    """MemoryError, TokenError, AttributeError and others were not."""
+    path = write(tmp_path / "knn.npz")
+    with zipfile.ZipFile(path) as whole:
+        other = whole.read("text_cos.npy")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("text_nbr.npy", member)
+        archive.writestr("text_cos.npy", other)
+    with pytest.raises(DataError, match=r"knn\.npz"):
         read_neighbours(path, "text", IDS)
 
 
@@ -262,10 +289,14 @@ def test_a_file_under_the_name_of_other_features_is_not_used(
     assert "damaged or of other features" in caplog.text
 
 
-def test_a_folder_that_cannot_be_written_is_named(modality: Modality, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_a_warning(
+    modality: Modality, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cache only spares work: a full disk there ended runs that had all they needed."""
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(DataError, match=r"file/.*\.npz"):
-        cached_neighbours(modality, 3, tmp_path / "file")
+    found = cached_neighbours(modality, 3, tmp_path / "file")
+    assert same(found, nearest_items(modality.values, modality.present, 3))
+    assert re.search(r"Cannot write \S*/file/\w+\.npz", caplog.text)
 
 
 # Real lists.

@@ -206,6 +206,16 @@ def test_the_matrix_is_directed() -> None:
     ])  # fmt: skip
 
 
+def test_a_negative_cosine_weighs_nothing() -> None:
+    """Counted as it is, it would turn messages round and could make a degree 0 or negative."""
+    items = np.array([[1, 2], [2, 0], [0, 1]], dtype=np.int32)
+    cosines = np.array([[0.75, -0.25], [-0.5, -0.75], [0.5, 0.25]], dtype=np.float32)
+    rule = Rule(edges="cosine", normalise="row", self_loops=False)
+    graph = similarity_graph({"text": Neighbours(items, cosines)}, rule=rule)
+    expected = [[0, 1, 0], [0, 0, 0], [2 / 3, 1 / 3, 0]]
+    np.testing.assert_allclose(operator_of(graph), expected, rtol=1e-6)
+
+
 def test_modalities_are_mixed_over_those_that_an_item_has() -> None:
     """Shares 3 to 1; item 2 has no image, item 1 no text, item 3 neither."""
     image = Neighbours(np.array([[1], [0], [-1], [-1]], dtype=np.int32), np.ones((4, 1), "f4"))

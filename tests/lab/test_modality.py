@@ -17,9 +17,11 @@ from graphrec import ConfigError, DataError, build_config, load_config, read_res
 from graphrec.evaluation.significance import compare, holm
 from graphrec.identity import experiment_identity
 from graphrec.lab import study_modalities
-from graphrec.lab.modality import judged
+from graphrec.lab.modality import JUDGES, judged, judged_on
 from graphrec.lab.record import LabResult, Row, append_rows
 from graphrec.lab.study import metric_of
+from graphrec.lab.variants import FULL, ID_ONLY
+from graphrec.lab.warmth import groups_of
 from graphrec.report import FINGERPRINTS, group
 from tests import flow
 from tests.lab import worlds
@@ -39,10 +41,77 @@ def rows() -> dict[str, Row]:
 
 
 def test_the_planted_modality_helps_and_junk_does_not() -> None:
-    verdicts = {each.modality: each for each in finished()[1].verdicts}
-    assert verdicts["image"].verdict == "helps"
-    assert verdicts["junk"].verdict != "helps"
-    assert re.search(r"ndcg@20 is lower without it, by -0\.\d{4} \[", verdicts["image"].sentence)
+    verdicts = {(each.modality, each.items): each for each in finished()[1].verdicts}
+    assert verdicts.keys() == {(m, i) for m in ("image", "junk") for i in ("warm", "cold")}
+    image = verdicts["image", "warm"]
+    assert image.verdict == "helps"
+    assert all(verdicts["junk", items].verdict != "helps" for items in ("warm", "cold"))
+    assert re.search(r"ndcg@20 is lower without it, by -0\.\d{4} \[", image.sentence)
+
+
+def test_warm_and_cold_items_are_compared_apart() -> None:
+    """Ids score cold items 0 by construction: a gain there is none on the items that ids know."""
+    folder, result = finished()
+    assert result.groups.keys() == {"warm", "cold"}
+    for name, each in result.groups.items():
+        for row in each.rows:
+            runs = [read_result(folder / f"{row.folder}-seed{seed}") for seed in (1, 2)]
+            measured = [run.metrics[f"test_{name}"]["ndcg@20"] for run in runs]
+            assert row.values == pytest.approx(measured)
+            assert each.users == runs[0].num_users[f"test_{name}"]
+    cold = {row.label: row for row in result.groups["cold"].rows}
+    assert cold["id only"].mean == 0
+    families = [each.rows for each in result.groups.values()]
+    distinct = [{row.folder: row.p for row in rows if row.p is not None} for rows in families]
+    assert sum(map(len, distinct)) == 14
+
+
+def whole_gain_is_cold(out: Path, with_columns: bool = True) -> LabResult:
+    """A study whose image changes nothing on warm items, and all on cold ones."""
+    rng = np.random.default_rng(0)
+    warm = rng.random(40)
+    changes = {"full": FULL, "without image": "without", "shuffled image": "shuffled"}
+    rows = []
+    for label, change in {**changes, "id only": ID_ONLY}.items():
+        folder = "without-image" if label == "id only" else label.replace(" ", "-")
+        cold = rng.random(40) * (0.5 if label == "full" else 0.0)
+        values = {"ndcg@20": (warm + cold) / 2}
+        if with_columns:
+            values |= {"ndcg@20 warm": warm + 1e-9 * rng.random(40), "ndcg@20 cold": cold}
+        path = out / f"{folder}-seed1/per_user.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame({"user": [str(n) for n in range(40)]} | values).write_parquet(path)
+        against = None if label == "full" else "full"
+        facets = {"modality": "image" if change in JUDGES else None, "change": change}
+        rows.append(Row(label, facets, folder, [0.5], 0.5, 0.0, against, -0.1, -0.2, -0.1, 0.001))
+    return LabResult("modality", "toy", "m", "d", "ndcg@20", [1], 40, rows, {}, {})
+
+
+def test_a_gain_on_cold_items_alone_is_not_told_as_one_on_warm_items(tmp_path: Path) -> None:
+    groups = groups_of(whole_gain_is_cold(tmp_path), tmp_path)
+    found = {name: judged_on(name, "image", "ndcg@20", each.rows) for name, each in groups.items()}
+    assert {name: each.verdict for name, each in found.items()} == {
+        "warm": "does not help",
+        "cold": "helps",
+    }
+    assert found["warm"].sentence.startswith("image does not help on warm items: ndcg@20")
+    assert found["cold"].sentence.endswith(". Without it nothing is known of cold items.")
+
+
+def test_runs_that_do_not_tell_cold_items_apart_are_not_mixed_with_others(tmp_path: Path) -> None:
+    result = whole_gain_is_cold(tmp_path, with_columns=False)
+    assert groups_of(result, tmp_path) == {}
+    whole_gain_is_cold(tmp_path)
+    path = tmp_path / "full-seed1/per_user.parquet"
+    pl.read_parquet(path).select("user", "ndcg@20").write_parquet(path)
+    with pytest.raises(DataError, match=r"full-seed1/per_user\.parquet does not tell cold items"):
+        groups_of(result, tmp_path)
+
+
+def test_a_group_without_users_is_not_judged() -> None:
+    verdict = judged_on("warm", "image", "ndcg@20", [])
+    assert (verdict.verdict, verdict.items) == ("not judged", "warm")
+    assert "fewer than two users" in verdict.sentence
 
 
 def test_content_at_random_is_worth_less_than_the_true_one() -> None:
@@ -96,14 +165,17 @@ def test_all_files_are_there_and_say_the_same() -> None:
     assert [row["label"] for row in record["rows"]] == [row.label for row in result.rows]
     with (folder / "modality.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert [line["label"] for line in lines] == [row.label for row in result.rows]
+    labels = [row.label for row in result.rows]
+    assert [line["label"] for line in lines] == 3 * labels
+    assert [line["items"] for line in lines[:: len(labels)]] == ["all", "warm", "cold"]
+    assert [verdict["items"] for verdict in record["verdicts"]] == ["warm", "cold"] * 2
     assert float(lines[1]["difference"]) == pytest.approx(result.rows[1].difference)
     svg = folder / "modality.svg"
     assert ET.parse(svg).getroot().tag.endswith("svg")
     page = (folder / "report.html").read_text()
     assert page.count("<svg") == 1
     assert not re.search(r"(src|href)=['\"](?!#|data:)", page)
-    for label in (*rows(), "image helps", "Holm"):
+    for label in (*rows(), "image helps on warm items", "Holm", "warm items, 149 users"):
         assert label in page
     assert "without image" in svg.read_text()
 
@@ -183,8 +255,10 @@ def test_without_ids_a_modality_is_judged_by_shuffling_alone(tmp_path: Path) -> 
     result = study_modalities(config, tmp_path, seeds=1)
     skipped = {row.label for row in result.rows if row.skipped}
     assert skipped == {"without image", "id only"}
-    (verdict,) = result.verdicts
-    assert "Not tried without it: model.use_id = false leaves nothing" in verdict.sentence
+    assert [verdict.items for verdict in result.verdicts] == ["warm", "cold"]
+    for verdict in result.verdicts:
+        assert "Not tried without it: model.use_id = false leaves nothing" in verdict.sentence
+        assert "nothing is known" not in verdict.sentence
 
 
 def row(low: float, high: float, p: float = 0.01) -> Row:

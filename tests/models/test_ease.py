@@ -1,8 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from graphrec.datasets.interactions import Interactions
+from graphrec.errors import ConfigError
+from graphrec.models import ease
 from graphrec.models.base import Inputs
 from graphrec.models.ease import EASE, EASEConfig
 from tests.models.cases import random_interactions
@@ -71,3 +75,40 @@ def test_a_user_or_item_without_interactions_scores_zero() -> None:
         )
         assert (scores[-1].abs() < 1e-6).all()
         assert (scores[:, -1].abs() < 1e-6).all()
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (200, 300)])
+def test_many_blocks_give_the_scores_of_one(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = random_interactions(*shape, share=0.1, seed=6)
+    whole = solved(train).score(torch.arange(shape[0]))
+    monkeypatch.setattr(ease, "BLOCK_ROWS", 7)
+    blocks = solved(train).score(torch.arange(shape[0]))
+    torch.testing.assert_close(blocks, whole, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(blocks.numpy(), by_inverse(train), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(700, 600), (600, 700)])
+def test_the_matrix_is_held_once(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Factor and inverse each had a matrix of their own: 4.6 GB where the matrix has 2.1 GB."""
+    monkeypatch.setattr(ease, "BLOCK_ROWS", 4)
+    train = random_interactions(*shape, share=0.01, seed=7)
+    model = EASE(EASEConfig(name="ease", reg=REG), Inputs(train, torch.Generator()))
+    tracemalloc.start()
+    try:
+        model.fit_exact()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert model.weights.nbytes == 4 * 600**2
+    assert peak < 1.3 * model.weights.nbytes
+
+
+def test_a_penalty_too_small_for_float32_is_named() -> None:
+    train = Interactions(
+        np.repeat(np.arange(40, dtype=np.int32), 2), np.tile([0, 1], 40).astype(np.int32), 40, 3
+    )
+    model = EASE(EASEConfig(name="ease", reg=1e-30), Inputs(train, torch.Generator()))
+    with pytest.raises(ConfigError, match=r"model\.reg = 1e-30 is too small.*Raise it"):
+        model.fit_exact()

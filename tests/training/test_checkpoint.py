@@ -7,10 +7,13 @@ import struct
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from graphrec import DataError, TrainingError
-from graphrec.training import Checkpoint, read_checkpoint, write_checkpoint
+from graphrec.models import Model
+from graphrec.training import Checkpoint, read_checkpoint, restore_weights, write_checkpoint
+from graphrec.training.checkpoint import _digest
 
 TENSORS = {
     "model.w": torch.arange(6, dtype=torch.float32).reshape(2, 3),
@@ -163,3 +166,53 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(
             write_checkpoint(path, Checkpoint({"model.w": torch.zeros(9)}, {}))
     assert [entry.name for entry in path.parent.iterdir()] == ["c.safetensors"]
     assert path.read_bytes() == before
+
+
+def write_with_state(path: Path, state: str) -> None:
+    """A file whose hash is right, whatever its state is."""
+    tensors = {"model.x": torch.ones(2)}
+    metadata = {"state": state, "sha256": _digest(tensors, state)}
+    path.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
+
+
+@pytest.mark.parametrize(
+    "state", ["", "{not json", "[" * 5000, '{"a":' * 3000, "[]", "null", "1", '"x"', "\x00"]
+)
+def test_a_state_that_is_no_table_is_damaged_though_its_hash_is_right(
+    state: str, tmp_path: Path
+) -> None:
+    write_with_state(tmp_path / "c", state)
+    with pytest.raises(TrainingError, match=r"c is damaged .*Delete it"):
+        read_checkpoint(tmp_path / "c")
+
+
+def test_types_that_numpy_does_not_know_are_damage(tmp_path: Path) -> None:
+    """bfloat16 is never written, and the hash of its bytes cannot be computed by numpy."""
+    tensors = {"x": torch.ones(2, dtype=torch.bfloat16)}
+    content = safetensors.torch.save(tensors, metadata={"state": "{}", "sha256": "x"})
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(TrainingError, match="is damaged"):
+        read_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize("length", [2**63 - 1, 2**40, 0])
+def test_a_header_of_impossible_length_is_damaged(length: int, tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(struct.pack("<Q", length) + b"{}")
+    with pytest.raises(TrainingError, match="is damaged"):
+        read_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize("weights", [{}, {"other": torch.ones(2)}, {"w": torch.ones(3)}])
+def test_weights_of_another_model_are_refused(
+    weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    class Small(Model):
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+            self.w = torch.nn.Parameter(torch.zeros(2))
+
+        def scorer(self):  # type: ignore[no-untyped-def]
+            raise NotImplementedError
+
+    with pytest.raises(TrainingError, match="its weights are not those of the model"):
+        restore_weights(Small(), weights, tmp_path / "c")

@@ -354,3 +354,25 @@ def test_best_weights_are_those_of_a_fit_that_ended_there(name: str) -> None:
     assert result.best_epoch == 2
     ended = short.state_dict()
     assert all(torch.equal(tensor, ended[key]) for key, tensor in long.state_dict().items())
+
+
+def test_a_device_may_be_given_by_name() -> None:
+    by_name, by_device = (
+        fit(Descent(), PAIRS, TrainingConfig(max_epochs=2), seed=0, device=device)
+        for device in ("cpu", CPU)
+    )
+    assert [each["loss/fall"] for each in by_name.history] == [
+        each["loss/fall"] for each in by_device.history
+    ]
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu:0", ""])
+def test_what_is_no_device_is_named(device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device = {device!r} is no device. Use cpu"):
+        fit(Descent(), PAIRS, TrainingConfig(max_epochs=2), seed=0, device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="device = 'cuda', but this torch sees no CUDA"):
+        fit(Descent(), PAIRS, TrainingConfig(max_epochs=2), seed=0, device="cuda")

@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, DataError, Model, build_config, read_result, run, tune
+from graphrec import content as content_module
 from graphrec.datasets import SealedTest
 from graphrec.features import Features
 from graphrec.models import MF
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
+from graphrec.tuning import work as work_module
 from graphrec.tuning.record import read_study
 from graphrec.tuning.work import withhold_test
 from tests import flow
@@ -257,11 +259,26 @@ def test_a_study_starts_from_the_best_of_earlier_ones(tmp_path: Path) -> None:
         tune(small.config_of(f'tune.warm_start=["{tmp_path}/nowhere"]'), tmp_path / "other")
 
 
-def test_seconds_end_a_study(tmp_path: Path) -> None:
-    config = small.config_of("tune.trials=1000", "tune.final_seeds=0", "tune.seconds=2")
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    config = small.config_of("tune.trials=1")
+    left = [tmp_path / ".config.json.7.part", tmp_path / "final/best-seed1/.result.json.7.part"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{")
     result = tune(config, tmp_path)
-    assert 1 < sum(result.trials.values()) < 1000
-    assert result.budget == {"trials": 1000, "seconds": 2.0}
+    assert list(result.test) == ["best"]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_seconds_end_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock in which every trial takes a second, however busy the machine is."""
+    monkeypatch.setattr(
+        work_module, "seconds_left", lambda study, budget: budget - len(study.trials)
+    )
+    config = small.config_of("tune.trials=1000", "tune.final_seeds=0", "tune.seconds=3")
+    result = tune(config, tmp_path)
+    assert sum(result.trials.values()) == 3
+    assert result.budget == {"trials": 1000, "seconds": 3.0}
 
 
 def test_a_trial_stops_when_the_seconds_are_used_up(tmp_path: Path) -> None:
@@ -279,14 +296,14 @@ def test_features_can_be_searched_and_are_encoded_when_they_change(
     table = small.table_of("modality_attention_gcn", trials=4, final_seeds=0, sampler="grid")
     table["search"] = {"features.text.dim": [2, 4], "training.lr": [0.01, 0.02]}
     widths = []
-    real = run_module.encode
+    real = content_module.encode
 
     def spy(*given: object, **more: object) -> Features:
         features: Features = real(*given, **more)
         widths.extend(features["text"].values.shape[1] for name in features if name == "text")
         return features
 
-    monkeypatch.setattr(run_module, "encode", spy)
+    monkeypatch.setattr(content_module, "encode", spy)
     result = tune(build_config(table), tmp_path)
     assert result.trials["complete"] == 4
     assert {2, 4} <= set(widths)

@@ -11,6 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from graphrec import ConfigError, DataError
+from graphrec.tuning import study as study_module
 from graphrec.tuning.samplers import pruner_of, sampler_of
 from graphrec.tuning.study import ATTEMPTS, HERE, connect, enqueue, reclaim, study_of, try_again
 from graphrec.tuning.trials import counted, is_lost, seconds_left, seconds_of
@@ -105,6 +106,55 @@ def test_a_trial_whose_process_is_gone_is_tried_again(storage: str) -> None:
     assert again.user_attrs["attempt"] == 2
     assert [each.number for each in counted(study)] == [alive.number, far.number]
     assert is_lost(study.trials[lost.number])
+
+
+@pytest.mark.parametrize("changes", [{"ticks": 1}, {"boot": "before"}])
+def test_a_process_with_the_number_of_a_dead_worker_is_not_that_worker(
+    changes: dict[str, object], storage: str
+) -> None:
+    """In a container every process has the number of the one before, and the study waited on."""
+    study = made(storage)
+    trial = running(study, os.getpid())
+    trial.set_user_attr("worker", HERE | changes)
+    with quiet():
+        reclaim(study)
+    assert is_lost(study.trials[0])
+    assert study.trials[1].state == TrialState.WAITING
+
+
+def test_a_trial_that_nobody_signed_is_lost_after_a_while(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker was killed as soon as it had it; a study in a journal waited forever."""
+    study = made(storage)
+    study.ask().suggest_float("x", 0, 1)
+    with quiet():
+        reclaim(study)
+    assert study.trials[0].state == TrialState.RUNNING
+    monkeypatch.setattr(study_module, "GRACE_SECONDS", -1)
+    with quiet():
+        reclaim(study)
+    assert is_lost(study.trials[0])
+    assert counted(study) == []
+
+
+def test_a_study_of_an_earlier_version_is_joined(storage: str) -> None:
+    """Its identity has no data and features, and it has the label."""
+    study = made(storage)
+    first = study.user_attrs["identity"]["config"]
+    old = {key: value for key, value in first.items() if key not in ("data", "features")}
+    old["run"] = {"name": "mf", "recommend_k": 5}
+    study.set_user_attr("identity", {"config": old, "fingerprints": PRINTS})
+    made(storage)
+    with pytest.raises(ConfigError, match=r"config\.model\.reg differ"):
+        made(storage, "model.reg=0.5")
+
+
+def test_settings_of_features_are_part_of_a_study_and_places_are_not(storage: str) -> None:
+    study = made(storage)
+    identity = study.user_attrs["identity"]["config"]
+    assert identity["data"]["path"] == "(path)"
+    assert "name" not in identity["run"]
 
 
 def test_settings_that_kill_every_worker_are_given_up(storage: str) -> None:
@@ -232,3 +282,25 @@ def test_lost_trials_do_not_change_what_is_proposed() -> None:
         return [each.params["x"] for each in study.trials if each.values]
 
     assert values(lose=True) == values(lose=False)
+
+
+@pytest.mark.parametrize("name", ["study.db", "study.journal"])
+@pytest.mark.parametrize("damage", ["cut", "noise"])
+def test_a_damaged_storage_is_one_sentence(name: str, damage: str, tmp_path: Path) -> None:
+    """A journal with a damaged line raised whatever optuna's parser met: KeyError, JSON errors."""
+    path = tmp_path / name
+    storage = f"sqlite:///{path}" if name.endswith("db") else str(path)
+    made(storage)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    changed = {"cut": content[:middle], "noise": b"{not a study" + content[12:]}[damage]
+    path.write_bytes(changed + b"\n{broken\n" if name.endswith("journal") else changed)
+    with pytest.raises(DataError, match=r"cannot be used: .*the same command goes on"):
+        made(storage)
+
+
+def test_damaged_notes_beside_a_trial_are_one_sentence(storage: str) -> None:
+    study = made(storage)
+    study.enqueue_trial({}, user_attrs={"worker": {"host": 1}})
+    with pytest.raises(DataError, match="is damaged: what is noted beside its trials"):
+        made(storage)

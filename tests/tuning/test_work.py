@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from unittest.mock import Mock
@@ -31,8 +30,10 @@ SETTINGS = ["training.lr", "model.dim"]
 SLOW = ["training.max_epochs=100", "training.patience=100", "tune.pruner=none"]
 
 
-def command(folder: Path, *arguments: str, trials: int = 4) -> list[str]:
-    config = small.config_of(*SLOW, f"tune.trials={trials}", "tune.final_seeds=0")
+def command(
+    folder: Path, *arguments: str, trials: int = 4, settings: Sequence[str] = SLOW
+) -> list[str]:
+    config = small.config_of(*settings, f"tune.trials={trials}", "tune.final_seeds=0")
     write_json(folder / "given.json", config.model_dump(mode="json"))
     words = [sys.executable, "-m", "graphrec", "tune", str(folder / "given.json")]
     return [*words, "--out", str(folder), *arguments]
@@ -60,17 +61,14 @@ def opened(folder: Path) -> optuna.Study:
     return optuna.load_study(study_name="mf", storage=f"sqlite:///{folder}/mf/study.db")
 
 
-def running_pids(folder: Path, within: timedelta = timedelta.max) -> set[int]:
-    """Processes whose trial has begun within this time, and has its settings."""
+def running_pids(folder: Path) -> set[int]:
+    """Processes whose trial has begun, and has its settings."""
     study = study_in(folder)
     trials = study.get_trials(states=(optuna.trial.TrialState.RUNNING,)) if study else []
     return {
         each.user_attrs["worker"]["pid"]
         for each in trials
-        if "worker" in each.user_attrs
-        and each.params.keys() >= set(SETTINGS)
-        and each.datetime_start is not None
-        and datetime.now() - each.datetime_start < within
+        if "worker" in each.user_attrs and each.params.keys() >= set(SETTINGS)
     }
 
 
@@ -84,17 +82,37 @@ def finished_count(folder: Path) -> int:
     return sum(each.state.is_finished() for each in counted(study)) if study else 0
 
 
+ONE_WORKER_DIES = """
+import os, signal, sys
+if "--join" in sys.orig_argv:
+    from graphrec.tuning import objective
+    real, calls = objective.fit_model, 0
+    def fit_model(*given, **more):
+        global calls
+        calls += 1
+        if calls == 2:
+            try:
+                os.mkdir({mark!r})  # one worker can, and no other
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return real(*given, **more)
+    objective.fit_model = fit_model
+"""
+"""Read by every Python process: the first worker that trains a second model kills itself there."""
+
+
 def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
-    words = command(tmp_path, "--workers", "2", trials=6)
-    whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-
-    def early_in_its_trial() -> set[int]:
-        ready = finished_count(tmp_path) and both_run(tmp_path)
-        return running_pids(tmp_path, timedelta(seconds=2)) if ready else set()
-
-    os.kill(min(wait_for(early_in_its_trial, whole)), signal.SIGKILL)
-    _, told = whole.communicate(timeout=240)
+    script = ONE_WORKER_DIES.format(mark=str(tmp_path / "killed"))
+    (tmp_path / "sitecustomize.py").write_text(script)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    words = command(tmp_path, "--workers", "2", trials=6, settings=["tune.pruner=none"])
+    environment = {**os.environ, "PYTHONPATH": path}
+    whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
+    _, told = whole.communicate()
     assert whole.returncode == 0, told
+    assert (tmp_path / "killed").exists()
     result = read_study(tmp_path / "mf")
     assert result.trials == {"complete": 6, "pruned": 0, "failed": 0, "lost": 1}
     table = pl.read_parquet(tmp_path / "mf/trials.parquet")

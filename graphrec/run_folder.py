@@ -1,0 +1,87 @@
+"""What a run folder holds already: whose run it is, whether it is finished, and on which data."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from graphrec.config import RunConfig
+from graphrec.config_file import read_table, validate
+from graphrec.errors import ConfigError, DataError
+from graphrec.identity import (
+    differing_settings,
+    moved,
+    other_settings,
+    places,
+    require_same_run,
+    stored_config,
+)
+from graphrec.result import Result, read_result
+from graphrec.run_log import read_events
+
+logger = logging.getLogger(__name__)
+
+
+def finished_result(config: RunConfig, out: Path, resume: bool) -> Result | None:
+    """Return the result of this very run, if it is finished and its data lie where they did.
+
+    Raises:
+        ConfigError: the folder holds another run, or one that was not asked to be resumed.
+    """
+    if not (out / "config.json").exists():
+        return None
+    if not resume:
+        raise ConfigError(
+            f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
+        )
+    require_same_run(out, config)
+    at_home = places(stored_config(out)) == places(config)
+    return read_result(out) if at_home and holds_result_of(config, out) else None
+
+
+def can_go_on(folder: Path, config: RunConfig) -> bool:
+    """Whether ``--resume`` of a configuration may take this folder.
+
+    It is one of the same run, on the same files or on such as are gone from where they were. A
+    folder that cannot be read, as one of another version, is named and left out.
+    """
+    try:
+        model = read_table(folder / "config.json").get("model")
+        if not isinstance(model, dict) or model.get("name") != config.model.name:
+            return False  # before a model of somebody else is imported
+        stored = stored_config(folder)
+    except ConfigError as error:
+        logger.warning("%s is left out: %s", folder, error)
+        return False
+    at_home = places(stored) == places(config)
+    return not other_settings(stored, config) and (at_home or moved(stored, config))
+
+
+def holds_result_of(config: RunConfig, out: Path) -> bool:
+    """Whether a folder holds the result of these settings, limits of training included."""
+    if not (out / "result.json").exists():
+        return False
+    return not differing_settings(validate(read_result(out).config), config)
+
+
+def fingerprints_in(log: Path | None) -> dict[str, str]:
+    """Return the fingerprints of data set and split with which a run was started last."""
+    found: dict[str, str] = {}
+    for event in read_events(log):
+        prints = event.get("fingerprints")
+        if event.get("event") == "split" and isinstance(prints, dict):
+            found = {name: str(value) for name, value in prints.items()}
+    return found
+
+
+def require_same_data(out: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse data that are not those of the run in a folder.
+
+    Raises:
+        DataError: fingerprints differ; what they belong to is named.
+    """
+    different = [name for name in now if name in before and before[name] != now[name]]
+    if different:
+        raise DataError(
+            f"{out} holds a run on other data: {', '.join(different)} differ. Restore the files, "
+            f"or choose another --out."
+        )
