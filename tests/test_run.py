@@ -53,8 +53,8 @@ def test_result_keys_are_the_stable_surface(folder: Path) -> None:
         "backend", "baselines", "best_epoch", "better_baselines", "config", "config_hash",
         "continued", "dataset", "device", "environment", "epochs", "examples", "fingerprints",
         "history", "metrics", "model", "name", "num_parameters", "num_users", "peak_bytes",
-        "protocol", "schema_version", "seconds", "seed", "selection", "statistics", "steps", "stopped",
-        "test_openings", "users_left_out", "verdicts",
+        "protocol", "schema_version", "seconds", "seed", "selection", "statistics", "steps",
+        "stopped", "test_openings", "users_left_out", "verdicts",
     ]  # fmt: skip
     assert sorted(content["metrics"]) == ["test", "test_cold", "test_warm", "valid"]
     assert sorted(content["fingerprints"]) == ["dataset", "features", "protocol", "split"]

@@ -135,7 +135,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     training_defaults: ClassVar[Mapping[str, Json]] = {
         "lr": 5e-3,
         "batch_size": 4096,
-        "num_negatives": 16,
+        "num_negatives": 64,
         "patience": 5,
     }
     search = {
