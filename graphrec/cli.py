@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, count
@@ -12,10 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from graphrec import cli_distill, cli_embed, cli_fusion, cli_lab, cli_tune
+from graphrec import cli_check, cli_distill, cli_embed, cli_fusion, cli_lab, cli_tune
 from graphrec import console as show
 from graphrec import report as reports
-from graphrec.check_files import check_files
 from graphrec.cite import citable, citation
 from graphrec.cli_data import JsonFlag, Moved, data_app
 from graphrec.cli_explain import print_explained
@@ -32,7 +30,7 @@ from graphrec.features.pretrained import DOWNLOADED, EncodedModality
 from graphrec.fusion import FUSIONS
 from graphrec.identity import experiment_identity
 from graphrec.models import MODELS
-from graphrec.names import folder_name, quantity, without_imports
+from graphrec.names import folder_name, quantity
 from graphrec.recommend import recommend as recommend_from
 from graphrec.result import Result, read_result
 from graphrec.run import run as run_config
@@ -45,6 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.command("check")(cli_check.command)
 app.command("tune")(cli_tune.command)
 app.command("distill")(cli_distill.command)
 app.command("embed")(cli_embed.command)
@@ -351,44 +350,6 @@ def report(
         count = reports.append_csv(append, results)
         added = f"{count} of {quantity(len(results), 'run')} added to {append}"
         show.stderr().print(added, soft_wrap=True)
-
-
-@app.command()
-def check(
-    configs: Annotated[list[Path], typer.Argument(help="Configuration files.")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
-    ] = None,
-    no_data: Annotated[bool, typer.Option("--no-data", help="Do not open the files.")] = False,
-    imports: Annotated[
-        bool,
-        typer.Option("--import", help="Also check classes of your own; this runs their code."),
-    ] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Validate configurations and open the files they name, without running them.
-
-    Example: graphrec check paper_configs/quickstart.toml
-    """
-    checked: dict[str, str | None] = {}
-    for path in configs:
-        trusted = nullcontext[list[str]]([]) if imports else without_imports()
-        with show.showing(show.stderr()), trusted as skipped:
-            config = load_config(path, overrides or [])
-            if not (no_data or skipped):
-                check_files(config)
-        checked[str(path)] = None if skipped else experiment_identity(config)
-        for name in dict.fromkeys(skipped):
-            show.stderr().print(
-                f"{path}: {name} was not imported, so its settings and files are not checked. Add "
-                f"--import to check them, if you trust its code.",
-                soft_wrap=True,
-            )
-    if as_json:
-        print(json.dumps(checked))  # noqa: T201
-        return
-    rows = [[path, digest[:16] if digest else "-"] for path, digest in checked.items()]
-    show.print_table("valid", ["configuration", "hash"], rows)
 
 
 @app.command()

@@ -6,7 +6,8 @@ from graphrec.training.checkpoint import (
     restore_weights,
     write_checkpoint,
 )
-from graphrec.training.fit import CheckpointPolicy, FitResult, fit, require_resumable
+from graphrec.training.fit import fit
+from graphrec.training.resume import CheckpointPolicy, FitResult, require_resumable
 
 __all__ = [
     "Checkpoint",

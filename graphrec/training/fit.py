@@ -4,28 +4,28 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from graphrec.config import Json, TrainingConfig
+from graphrec.config import TrainingConfig
 from graphrec.datasets.interactions import Interactions
 from graphrec.datasets.sampling import SAMPLING, NegativeSampler
 from graphrec.errors import ConfigError, TrainingError
 from graphrec.models.base import Batch, Model
 from graphrec.progress import EPOCHS, step
 from graphrec.rng import stream_seed, torch_stream
-from graphrec.shapes import misfit
-from graphrec.training.checkpoint import (
-    Checkpoint,
-    damaged,
-    read_checkpoint,
-    restore_weights,
-    write_checkpoint,
-)
 from graphrec.training.memory import keep_freed_memory
+from graphrec.training.resume import (
+    CheckpointPolicy,
+    FitResult,
+    best_weights,
+    is_exhausted,
+    keep_last,
+    restore,
+    save_state,
+)
 
 Validate = Callable[[Model], Mapping[str, float]]
 
@@ -35,47 +35,6 @@ Told = Callable[[str, Mapping[str, float]], None]
 
 def _silent(line: str, record: Mapping[str, float]) -> None:
     """Say nothing: a library is quiet."""
-
-
-MOMENTS = frozenset(("step", "exp_avg", "exp_avg_sq"))
-"""State of Adam for each parameter."""
-
-
-@dataclass
-class FitResult:
-    """What happened in training.
-
-    Attributes:
-        best_epoch: the epoch whose weights the model holds now, counted from 1.
-        history: per epoch the learning rate, the mean of each loss term and the metrics.
-        stopped: why training ended: ``patience``, ``max_epochs`` or ``closed_form``; empty while it
-            goes on.
-        continued: what was changed where training went on, as ``epoch 4: training.max_epochs 4 ->
-            8``, in order.
-    """
-
-    best_epoch: int = 0
-    best_score: float | None = None
-    bad_evaluations: int = 0
-    stopped: str = ""
-    history: list[dict[str, float]] = field(default_factory=list)
-    continued: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class CheckpointPolicy:
-    """Where checkpoints go, what they must belong to, and whether to start from one.
-
-    Attributes:
-        circumstances: what may change where training goes on; a change is noted in the result.
-        last: file for the state after the last epoch, from which a finished training can go on.
-    """
-
-    path: Path
-    identity: Mapping[str, Json]
-    resume: bool = False
-    circumstances: Mapping[str, Json] = field(default_factory=dict)
-    last: Path | None = None
 
 
 def learning_rate(config: TrainingConfig, epoch: int) -> float:
@@ -121,36 +80,36 @@ def fit(
     model.to(device)
     groups = [{"params": weights, "scale": scale} for weights, scale in model.learning_rates()]
     optimizer = torch.optim.Adam(groups, lr=config.lr, fused=True)
-    best = _weights(model)
+    best = best_weights(model)
     result = FitResult()
     if checkpoint is not None and checkpoint.resume:
-        result, best = _restore(checkpoint, model, optimizer, config)
+        result, best = restore(checkpoint, model, optimizer, config)
     if result.stopped:
         return _finish(model, best, result)
     sampler = NegativeSampler(train, config.negatives, device)
     epochs_done = len(result.history)
     with step(EPOCHS, config.max_epochs, epochs_done) as progress:
         for epoch in range(epochs_done + 1, config.max_epochs + 1):
-            if _exhausted(result, config):
+            if is_exhausted(result, config):
                 break
             record = _train_epoch(model, train, sampler, optimizer, config, seed, device, epoch)
             if validate is None:
-                result.best_epoch, best = epoch, _weights(model)
+                result.best_epoch, best = epoch, best_weights(model)
             elif epoch % config.eval_every == 0 or epoch == config.max_epochs:
                 if epoch % config.eval_every:  # with more epochs this one would not be judged
                     ahead = replace(result, history=[*result.history, dict(record)])
-                    _keep_last(checkpoint, model, best, optimizer, ahead)
+                    keep_last(checkpoint, model, best, optimizer, ahead)
                 best = _judge(model, validate, f"{part}/{metric}", record, result, best)
             result.history.append(record)
             if epoch % config.checkpoint_every == 0:
-                _save(checkpoint, model, best, optimizer, result)
+                save_state(checkpoint, model, best, optimizer, result)
             note = _note(record, f"{part}/{metric}", result)
             told(f"epoch {epoch} of {config.max_epochs}: {note}", record)
             progress.advance(note=note)
     if validate is None or len(result.history) % config.eval_every == 0:
-        _keep_last(checkpoint, model, best, optimizer, result)
-    result.stopped = "patience" if _exhausted(result, config) else "max_epochs"
-    _save(checkpoint, model, best, optimizer, result)
+        keep_last(checkpoint, model, best, optimizer, result)
+    result.stopped = "patience" if is_exhausted(result, config) else "max_epochs"
+    save_state(checkpoint, model, best, optimizer, result)
     return _finish(model, best, result)
 
 
@@ -177,10 +136,6 @@ def _finish(model: Model, best: Mapping[str, Tensor], result: FitResult) -> FitR
     model.lasting().load_state_dict(best)
     model.eval()
     return result
-
-
-def _exhausted(result: FitResult, config: TrainingConfig) -> bool:
-    return result.bad_evaluations >= config.patience
 
 
 def _train_epoch(
@@ -263,7 +218,7 @@ def _judge(
     if result.best_score is None or score > result.best_score:
         result.best_score, result.bad_evaluations = score, 0
         result.best_epoch = int(record["epoch"])
-        return _weights(model)
+        return best_weights(model)
     result.bad_evaluations += 1
     return best
 
@@ -275,139 +230,3 @@ def _note(record: Mapping[str, float], key: str, result: FitResult) -> str:
         shown = key.replace("/", " ")
         note += f"  {shown} {record[key]:.4f} (best epoch {result.best_epoch})"
     return note
-
-
-def _weights(model: Model) -> dict[str, Tensor]:
-    state = model.lasting().state_dict()
-    return {name: tensor.detach().clone() for name, tensor in state.items()}
-
-
-def _save(
-    checkpoint: CheckpointPolicy | None,
-    model: Model,
-    best: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    result: FitResult,
-) -> None:
-    if checkpoint is None:
-        return
-    tensors = {f"best.{name}": tensor for name, tensor in best.items()}
-    if not result.stopped:  # afterwards the best weights are all that is needed
-        tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        for index, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-    state: dict[str, Json] = {
-        "identity": dict(checkpoint.identity),
-        "circumstances": dict(checkpoint.circumstances),
-        "result": dict(vars(result)),
-    }
-    write_checkpoint(checkpoint.path, Checkpoint(tensors, state))
-
-
-def _keep_last(
-    checkpoint: CheckpointPolicy | None,
-    model: Model,
-    best: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    result: FitResult,
-) -> None:
-    """Keep what a finished training needs to go on as if its limits had been higher from the start.
-
-    The checkpoint itself holds the best weights alone from then on.
-    """
-    if checkpoint is not None and checkpoint.last is not None:
-        _save(replace(checkpoint, path=checkpoint.last), model, best, optimizer, result)
-
-
-def _restore(
-    checkpoint: CheckpointPolicy,
-    model: Model,
-    optimizer: torch.optim.Optimizer,
-    config: TrainingConfig,
-) -> tuple[FitResult, dict[str, Tensor]]:
-    """Load where training stands; a finished one goes on if its limits have been raised."""
-    saved, path = read_checkpoint(checkpoint.path, checkpoint.identity), checkpoint.path
-    result = _result_in(saved, path)
-    if result.stopped:
-        saved = _where_to_go_on(checkpoint, saved, config)
-        result = _result_in(saved, path)
-    best = saved.group("best")
-    restore_weights(model.lasting(), best, path)  # finds what is damaged before any training
-    if not result.stopped:
-        restore_weights(model, saved.group("model"), path)
-        _restore_moments(optimizer, saved.group("optimizer"), path)
-        result.continued += _changes(saved, checkpoint.circumstances, len(result.history))
-    device = next(model.parameters()).device
-    return result, {name: tensor.to(device) for name, tensor in best.items()}
-
-
-def _result_in(saved: Checkpoint, path: Path) -> FitResult:
-    fields = saved.state.get("result")
-    wrong = misfit(fields, FitResult)
-    if wrong or not isinstance(fields, dict):
-        raise damaged(path, f"the state of the training: {wrong}")
-    return FitResult(**fields)  # type: ignore[arg-type]
-
-
-def require_resumable(checkpoint: CheckpointPolicy, config: TrainingConfig) -> None:
-    """Find out before anything is written that training cannot go on from a checkpoint.
-
-    Raises:
-        TrainingError: it is damaged or of another run, or the state to go on from was not kept.
-    """
-    if checkpoint.resume:
-        saved = read_checkpoint(checkpoint.path, checkpoint.identity)
-        if _result_in(saved, checkpoint.path).stopped:
-            _where_to_go_on(checkpoint, saved, config)
-
-
-def _where_to_go_on(
-    checkpoint: CheckpointPolicy, finished: Checkpoint, config: TrainingConfig
-) -> Checkpoint:
-    """The state after the last epoch if more are to be trained, else the finished one.
-
-    Raises:
-        TrainingError: more are to be trained, and that state was not kept.
-    """
-    if checkpoint.last is None or not checkpoint.last.exists():
-        result = _result_in(finished, checkpoint.path)
-        if len(result.history) < config.max_epochs and not _exhausted(result, config):
-            raise TrainingError(
-                f"Checkpoint {checkpoint.path} holds the best weights of a finished training, and "
-                f"not the state from which it could go on for more epochs. Start again in another "
-                f"folder."
-            )
-        return finished
-    last = read_checkpoint(checkpoint.last, checkpoint.identity)
-    result = _result_in(last, checkpoint.last)
-    over = len(result.history) >= config.max_epochs or _exhausted(result, config)
-    return finished if over else last
-
-
-def _changes(saved: Checkpoint, now: Mapping[str, Json], epoch: int) -> list[str]:
-    """What has changed since a checkpoint was written."""
-    before = saved.state.get("circumstances", {})
-    assert isinstance(before, dict)
-    return [
-        f"epoch {epoch}: {name} {before[name]} -> {value}"
-        for name, value in now.items()
-        if name in before and before[name] != value
-    ]
-
-
-def _restore_moments(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], path: Path
-) -> None:
-    """Give the optimizer its moments, which must be those of its parameters."""
-    parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, moment = name.partition(".")
-        known = index.isdecimal() and int(index) < len(parameters) and moment in MOMENTS
-        if not known or tensor.shape not in ((), parameters[int(index)].shape):
-            raise damaged(path, f"{name!r} is no state of its optimizer")
-        moments.setdefault(int(index), {})[moment] = tensor
-    if any(found.keys() != MOMENTS for found in moments.values()):
-        raise damaged(path, "a part of the state of its optimizer is missing")
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
