@@ -344,7 +344,7 @@ def fit_model(
         metric=protocol.valid_metric,
         part="test" if protocol.selection == "best_test_epoch" else "valid",
         checkpoint=checkpoint,
-        told=partial(_log_epoch, log, prepared.config.model.name if name is None else name),
+        report=partial(_log_epoch, log, prepared.config.model.name if name is None else name),
     )
 
 
