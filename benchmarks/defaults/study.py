@@ -14,39 +14,62 @@ import os
 import sys
 import time
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 from graphrec import load_config
-from graphrec.config import Json
-from graphrec.run import Prepared, build, fit_model, measure_valid, prepare
+from graphrec.config import Json, ModelConfig
+from graphrec.identity import experiment_identity
+from graphrec.models import model_of
+from graphrec.report import FINGERPRINTS, identity_columns
+from graphrec.run import Prepared, build, fit_model, measure_valid, prepare, with_settings
 from graphrec.run_log import RunLog
 
 HERE = Path(__file__).resolve().parent
 SUITE = HERE.parent / "suites" / "defaults"
 RESULTS = HERE / "valid.csv"
 METRICS = ("recall@20", "ndcg@20")
-HEADER = ("candidate", "data", "seed", *METRICS, "best_epoch", "epochs", "seconds", "settings")
-
-
+MODEL = "model.name"
+HEADER = (
+    *("candidate", "data", "seed", *METRICS, "best_epoch", "epochs", "seconds", "settings"),
+    *("config_hash", *(f"{name}_fingerprint" for name in FINGERPRINTS)),
+)
 Settings = dict[str, Json]
+
+
+def prepared_for(
+    name: str, settings: Settings, seed: int, known: dict[str, Prepared]
+) -> tuple[Prepared, ModelConfig]:
+    """Load a data set once; return it under the settings, and the settings of the model."""
+    changes = [f"{key}={json.dumps(value)}" for key, value in settings.items() if key != MODEL]
+    config = load_config(SUITE / f"{name}.toml", [*changes, f"run.seed={seed}"])
+    log = RunLog()
+    before = known.get(name)
+    known[name] = prepare(config, log) if before is None else with_settings(before, config, log)
+    model = settings.get(MODEL)
+    if model is None:
+        return known[name], config.model
+    assert isinstance(model, str)
+    return known[name], model_of(model).Config(name=model)  # a baseline, at its defaults
+
+
+def identity_of(prepared: Prepared, model: ModelConfig) -> list[str]:
+    """Hash of the settings, and fingerprints of data, split, features and protocol."""
+    experiment = experiment_identity(prepared.config.model_copy(update={"model": model}))
+    return list(identity_columns(experiment, [prepared.fingerprints]).values())
 
 
 def measure(name: str, settings: Settings, seed: int, known: dict[str, Prepared]) -> list[str]:
     """Train one candidate on one data set; the columns of HEADER from the metrics on."""
-    overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    config = load_config(SUITE / f"{name}.toml", [*overrides, f"run.seed={seed}"])
-    log, started = RunLog(), time.perf_counter()
-    if name not in known:
-        known[name] = prepare(config, log)
-    prepared = replace(known[name], config=config)
-    model = build(config.model, prepared)
-    fitted = fit_model(model, prepared, log)
+    prepared, config = prepared_for(name, settings, seed, known)
+    started = time.perf_counter()
+    model = build(config, prepared)
+    fitted = fit_model(model, prepared, RunLog())
     valid = measure_valid(model, prepared, METRICS)
     assert valid is not None, f"{name} has no validation part"
     figures = [f"{valid.metrics[metric]:.4f}" for metric in METRICS]
     figures += [str(fitted.best_epoch), str(len(fitted.history))]
-    return [*figures, f"{time.perf_counter() - started:.0f}", json.dumps(settings)]
+    figures += [f"{time.perf_counter() - started:.0f}", json.dumps(settings)]
+    return [*figures, *identity_of(prepared, config)]
 
 
 def main(chosen: list[str]) -> None:
