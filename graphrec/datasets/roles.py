@@ -34,7 +34,7 @@ ROW: Final = "@row"
 """Number of the row in its file, from 1 on, for messages."""
 
 REPAIR = "Repair or remove them"
-SET_FORMAT = "Set data.time_format if all dates have another form, like '%m/%d/%Y'"
+SET_FORMAT = "Repair it, or set data.time_format if all dates have another form, like '%m/%d/%Y'"
 
 
 def require_column(frame: pl.DataFrame, column: str, path: Path | str, setting: str) -> None:
@@ -158,7 +158,7 @@ def _from_numbers(frame: pl.DataFrame, column: str, path: Path, config: DataConf
         row, value, count = _first(frame, column, trouble.bad)
         raise DataError(
             f"{path}, row {row}: column {column!r} holds {value!r}, which {trouble.what} "
-            f"({count} such rows; the header is not quantity). {remedy}."
+            f"({count} such rows; the header is not counted). {remedy}."
         )
     if config.time_unit == "seconds" and looks_like_calendar_days(values):
         logger.warning(
@@ -230,5 +230,5 @@ def _require(
         row, value, count = _first(frame, column, ~good)
         raise DataError(
             f"{source}, row {row}: column {column!r} holds {value!r}, which is not {wanted} "
-            f"({count} such rows; the header is not quantity). {remedy}."
+            f"({count} such rows; the header is not counted). {remedy}."
         )
