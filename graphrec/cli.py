@@ -144,7 +144,8 @@ def _takes(table: FeatureConfig, key: str) -> bool:
 def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
-        for path in sorted(OUT_ROOT.glob("*/config.json"), reverse=True):
+        stored = OUT_ROOT.glob("*/config.json")
+        for path in sorted(stored, key=lambda each: (each.stat().st_mtime, each), reverse=True):
             if can_go_on(path.parent, config):
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")

@@ -40,7 +40,7 @@ from graphrec.run_folder import (
     holds_result_of,
     require_same_data,
 )
-from graphrec.run_log import EPOCH, RunLog, openings_in
+from graphrec.run_log import RunLog, openings_in
 from graphrec.training import CheckpointPolicy, FitResult, fit, require_resumable
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -344,12 +344,8 @@ def fit_model(
         metric=protocol.valid_metric,
         part="test" if protocol.selection == "best_test_epoch" else "valid",
         checkpoint=checkpoint,
-        report=partial(_log_epoch, log, prepared.config.model.name if name is None else name),
+        report=partial(log.epoch, prepared.config.model.name if name is None else name),
     )
-
-
-def _log_epoch(log: RunLog, model: str, line: str, record: Mapping[str, float]) -> None:
-    log.event(EPOCH, f"{model}, {line}", {"model": model, **record})
 
 
 def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:

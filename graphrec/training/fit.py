@@ -101,10 +101,10 @@ def fit(
                     keep_last(checkpoint, model, best, optimizer, ahead)
                 best = _judge(model, validate, f"{part}/{metric}", record, result, best)
             result.history.append(record)
-            if epoch % config.checkpoint_every == 0:
-                save_state(checkpoint, model, best, optimizer, result)
             note = _note(record, f"{part}/{metric}", result)
             report(f"epoch {epoch} of {config.max_epochs}: {note}", record)
+            if epoch % config.checkpoint_every == 0:  # last: what a kill leaves out comes again
+                save_state(checkpoint, model, best, optimizer, result)
             progress.advance(note=note)
     if validate is None or len(result.history) % config.eval_every == 0:
         keep_last(checkpoint, model, best, optimizer, result)
