@@ -34,7 +34,7 @@ from graphrec.names import folder_name, quantity
 from graphrec.recommend import recommend as recommend_from
 from graphrec.result import Result, read_result
 from graphrec.run import run as run_config
-from graphrec.run_folder import can_go_on
+from graphrec.run_folder import STAMP, can_go_on, started
 
 app = typer.Typer(
     help="Multimodal recommendation with graph neural networks.",
@@ -144,11 +144,11 @@ def _takes(table: FeatureConfig, key: str) -> bool:
 def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
-        stored = OUT_ROOT.glob("*/config.json")
-        for path in sorted(stored, key=lambda each: (each.stat().st_mtime, each), reverse=True):
-            if can_go_on(path.parent, config):
-                return path.parent
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        found = (path.parent for path in OUT_ROOT.glob("*/config.json"))
+        for folder in sorted(found, key=started, reverse=True):
+            if can_go_on(folder, config):
+                return folder
+    stamp = datetime.now().strftime(STAMP)
     label, identity = folder_name(config.run.name), experiment_identity(config)
     first = OUT_ROOT / f"{stamp}-{label}-{identity[:8]}"
     others = (first.with_name(f"{first.name}-{number}") for number in count(2))

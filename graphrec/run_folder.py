@@ -1,7 +1,9 @@
 """What a run folder holds already: whose run it is, whether it is finished, and on which data."""
 
 import logging
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from graphrec.config import RunConfig
@@ -20,6 +22,9 @@ from graphrec.result import Result, read_result
 from graphrec.run_log import read_events
 
 logger = logging.getLogger(__name__)
+
+STAMP = "%Y%m%d-%H%M%S"
+"""Start of the names of run folders for which no ``--out`` was given."""
 
 
 def finished_result(config: RunConfig, out: Path, resume: bool) -> Result | None:
@@ -57,6 +62,13 @@ def can_go_on(folder: Path, config: RunConfig) -> bool:
         return False
     at_home = places(stored) == places(config)
     return not other_settings(stored, config) and (at_home or moved(stored, config))
+
+
+def started(folder: Path) -> str:
+    """When a run began, as ``STAMP``: by the name graphrec gave it, else by its configuration."""
+    if re.match(r"\d{8}-\d{6}-", folder.name):
+        return folder.name
+    return datetime.fromtimestamp((folder / "config.json").stat().st_mtime).strftime(STAMP)
 
 
 def holds_result_of(config: RunConfig, out: Path) -> bool:

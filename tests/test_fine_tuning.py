@@ -10,12 +10,15 @@ import torch
 from graphrec import ConfigError, build_config, read_result, recommend, run
 from graphrec.config import Json
 from graphrec.datasets.planted_media import planted_pictures
+from graphrec.models import MODELS
 from graphrec.run_log import RunLog
 from graphrec.training import read_checkpoint
 from tests.features import tiny
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
 RUN = sys.modules[run.__module__]
+PLAIN: dict[str, Json] = {"temperature": 1.0, "normalize": False, "init_std": 0.1}
+"""Inner products: compared is content that learns with content that does not, not defaults."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
             "num_layers": 0,
             "dim": 16,
             "loss": "softmax",
+            **PLAIN,
         },
         "training": {"lr": 0.02, "batch_size": 256, "num_negatives": 8, "max_epochs": 12},
         "evaluation": {"valid_metric": "ndcg@20"},
@@ -110,7 +114,8 @@ def test_a_network_over_spectrograms_learns_from_tones(tmp_path: Path) -> None:
         "split": {"kind": "random"},
         "features": {"sound": sound},
         "model": {"name": "modality_attention_gcn", "use_id": False, "num_layers": 0, "dim": 8}
-        | {"loss": "softmax"},
+        | {"loss": "softmax"}
+        | PLAIN,
         "training": {"lr": 0.02, "batch_size": 256, "num_negatives": 8, "max_epochs": 10},
         "run": {"device": "cpu"},
     }
@@ -147,6 +152,6 @@ def test_a_stopped_and_resumed_run_equals_a_whole_one(
 
 
 def test_a_model_that_trains_no_encoder_refuses_one(table: dict[str, Json], monkeypatch) -> None:
-    monkeypatch.setattr(RUN.MODELS["modality_attention_gcn"], "trains_encoders", False)
+    monkeypatch.setattr(MODELS["modality_attention_gcn"], "trains_encoders", False)
     with pytest.raises(ConfigError, match=r"\[features.looks\] fine_tune: model .* does not train"):
         RUN.prepare(build_config(table, TUNED), RunLog())

@@ -12,6 +12,7 @@ from graphrec import ConfigError, build_config, read_result, recommend, run
 from graphrec.config import MissingConfig
 from graphrec.identity import experiment_identity
 from graphrec.missing import STRATEGIES
+from graphrec.models import MODELS
 from graphrec.run import prepare
 from graphrec.run_log import RunLog
 from graphrec.training import read_checkpoint
@@ -200,7 +201,7 @@ def test_a_model_or_baseline_that_takes_rows_as_they_are_refuses_a_token(
     baseline = ["evaluation.baselines=['modality_attention_gcn', 'mf']"]
     config = flow.config_of(flow.data(), MODEL, settings("token", *baseline))
     prepare(config, RunLog())
-    monkeypatch.setattr(RUN.MODELS[MODEL], "trains_encoders", False)
+    monkeypatch.setattr(MODELS[MODEL], "trains_encoders", False)
     with pytest.raises(ConfigError, match=f"'token' is a row that learns, and model '{MODEL}'"):
         prepare(config, RunLog())
     prepare(flow.config_of(flow.data(), MODEL, settings("mean")), RunLog())

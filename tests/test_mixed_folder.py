@@ -71,7 +71,7 @@ def test_resume_takes_the_newest_run_whatever_its_folder_is_called(
     flow.write_data(tmp_path)
     config = flow.write_config(tmp_path, "popular")
     assert flow.graphrec("run", config, "--out", "runs/first").code == 0
-    stopped = tmp_path / "runs" / "20260101-000000-popular"
+    stopped = tmp_path / "runs" / "20990101-000000-popular"
     stopped.mkdir()
     (stopped / "config.json").write_text((tmp_path / "runs/first/config.json").read_text())
     answer = flow.graphrec("run", config, "--resume", "--json")
