@@ -64,11 +64,11 @@ def can_go_on(folder: Path, config: RunConfig) -> bool:
     return not other_settings(stored, config) and (at_home or moved(stored, config))
 
 
-def started(folder: Path) -> str:
-    """When a run began, as ``STAMP``: by the name graphrec gave it, else by its configuration."""
-    if re.match(r"\d{8}-\d{6}-", folder.name):
-        return folder.name
-    return datetime.fromtimestamp((folder / "config.json").stat().st_mtime).strftime(STAMP)
+def started(folder: Path) -> tuple[str, float]:
+    """When a run began: the second in a name that graphrec gave it, and when it was written."""
+    written = (folder / "config.json").stat().st_mtime
+    named = re.match(r"\d{8}-\d{6}(?=-)", folder.name)
+    return named[0] if named else datetime.fromtimestamp(written).strftime(STAMP), written
 
 
 def holds_result_of(config: RunConfig, out: Path) -> bool:
