@@ -107,7 +107,9 @@ def run(
     with show.interruptible(again):
         result = run_config(settings, folder, resume=resume)
     if as_json:
-        print(json.dumps({"run_dir": str(folder), "metrics": result.metrics}))  # noqa: T201
+        better = [asdict(baseline) for baseline in result.better_baselines]
+        found = {"run_dir": str(folder), "metrics": result.metrics, "better_baselines": better}
+        print(json.dumps(found))  # noqa: T201
     else:
         _print_result(result, folder)
     if any(verdict.verdict == "below" for verdict in result.verdicts):
@@ -142,7 +144,8 @@ def _takes(table: FeatureConfig, key: str) -> bool:
 def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
-        for path in sorted(OUT_ROOT.glob("*/config.json"), reverse=True):
+        stored = OUT_ROOT.glob("*/config.json")
+        for path in sorted(stored, key=lambda each: (each.stat().st_mtime, each), reverse=True):
             if can_go_on(path.parent, config):
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -165,6 +168,8 @@ def _print_result(result: Result, folder: Path) -> None:
     show.print_table(title, ["model", *metrics], rows)
     if result.selection == "best_test_epoch":
         show.say("* The epoch was chosen on the test part: an optimistic number.")
+    for better in result.better_baselines:
+        show.say(f"{better}.")
     if result.verdicts:
         lines = [
             [v.metric, f"{v.published:.4f}", f"{v.ours:.4f}", f"{v.tolerance:.4f}", v.verdict]
@@ -370,7 +375,7 @@ def _citable(names: Sequence[str]) -> list[str]:
             continue
         config = load_config(name)
         used = [config.paper.key if config.paper else None, config.data.name]
-        used += [config.model.name, *config.evaluation.baselines]
+        used += [config.model.name, *(config.evaluation.baselines or ())]
         found += ["graphrec", *(each for each in used if each is not None and citable(each))]
     return found
 

@@ -127,7 +127,10 @@ class ModelConfig(Config):
 
 
 class TrainingConfig(Config):
-    """The optimisation loop. Closed-form models have none and ignore this table by design."""
+    """The optimisation loop. Closed-form models have none and ignore this table by design.
+
+    A model may have defaults of its own here: ``Model.training_defaults``.
+    """
 
     incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
@@ -186,10 +189,18 @@ class EvaluationConfig(Config):
         "popularity",
     )
     """Names of ``METRICS``; ``auc`` is available and needs one more pass over the scores."""
-    baselines: tuple[str, ...] = ()
-    """Models run beside this one, with their default settings, on the same split."""
+    baselines: tuple[str, ...] | None = None
+    """Models run beside this one, with their default settings, on the same split; [] runs none. By
+    default popular, itemknn and ease, as far as their memory and time are small on the data."""
     memory_mb: PositiveInt = 512
     """Memory for one block of scores; changes speed, never a result."""
+
+    def identity(self) -> dict[str, Json]:
+        """Return the settings that make the experiment; the usual baselines or none are alike."""
+        settings = super().identity()
+        if not self.baselines:
+            settings.pop("baselines", None)
+        return settings
 
     @field_validator("top_k")
     @classmethod
@@ -324,6 +335,19 @@ class RunConfig(Config):
         from graphrec.models import model_of
 
         return _typed(value, "name", lambda name: model_of(name).Config, "model", ModelConfig)
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _training_defaults(cls, value: object, info: ValidationInfo) -> object:
+        """Settings that are not given are those of the model, where it has its own."""
+        from graphrec.models import model_of
+
+        model = info.data.get("model")  # None where it is not valid
+        if isinstance(value, TrainingConfig):
+            value = value.model_dump(exclude_unset=True)
+        if not isinstance(model, ModelConfig) or not isinstance(value, Mapping):
+            return value
+        return {**model_of(model.name).training_defaults, **value}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

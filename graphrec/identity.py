@@ -20,6 +20,17 @@ LOCAL = "local:"
 LIMITS = ("max_epochs", "patience")
 """Settings of [training] that may be raised where a run goes on."""
 
+LEFT_BY = {
+    "result.json": "run",
+    "checkpoint.safetensors": "run",
+    "study.json": "tune",
+    "study.db": "tune",
+    "modality.json": "modality",
+    "missing.json": "missing",
+    "fusion.json": "fusion",
+}
+"""Files that only one command writes into its folder."""
+
 
 def experiment_settings(config: RunConfig, *, searched: bool = False) -> dict[str, Json]:
     """Return the settings that make an experiment, without those at their first default.
@@ -71,27 +82,44 @@ def differing_settings(
     return differing_keys(one, other)
 
 
-def require_same(folder: Path, config: RunConfig, what: str, *, searched: bool = False) -> None:
-    """Refuse the folder of a study of another experiment.
+def require_same(folder: Path, config: RunConfig, command: str, *, searched: bool = False) -> None:
+    """Refuse the folder of a study of another experiment or by another command.
 
     Args:
-        what: the name of the study in the message.
+        command: the one that makes the study.
 
     Raises:
-        ConfigError: the folder holds another experiment; the keys that differ are named.
+        ConfigError: the folder holds another study; the keys that differ are named.
     """
+    _require_own(folder, command)
     if (folder / "config.json").exists():
         different = differing_settings(stored_config(folder), config, searched=searched)
-        _refuse(folder, what, different)
+        _refuse(folder, "study", different)
 
 
 def require_same_run(folder: Path, config: RunConfig) -> None:
-    """Refuse the folder of another run; the limits of its training may be raised.
+    """Refuse the folder of another run or of a study; the limits of training may be raised.
 
     Raises:
-        ConfigError: the folder holds another run; the keys that differ are named.
+        ConfigError: the folder holds something else; the keys that differ are named.
     """
+    _require_own(folder, "run")
     _refuse(folder, "run", other_settings(stored_config(folder), config))
+
+
+def left_by_another(folder: Path, command: str) -> str | None:
+    """Return the name of a file in a folder that another command has written, if there is one."""
+    others = (name for name, writer in LEFT_BY.items() if writer != command)
+    return next((name for name in others if (folder / name).exists()), None)
+
+
+def _require_own(folder: Path, command: str) -> None:
+    name = left_by_another(folder, command)
+    if name is not None:
+        raise ConfigError(
+            f"{folder} holds {name} of graphrec {LEFT_BY[name]}, and graphrec {command} would "
+            f"overwrite files beside it. Choose another --out."
+        )
 
 
 def other_settings(stored: RunConfig, config: RunConfig) -> list[str]:

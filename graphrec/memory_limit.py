@@ -50,8 +50,8 @@ def require_memory(needs: Iterable[Need], memory_mb: int | None = None) -> None:
             source = "half of the free memory" if memory_mb is None else "run.memory_mb"
             enough = -(-need.num_bytes // MEBIBYTE)
             raise ConfigError(
-                f"{need.what} needs about {_gibibytes(need.num_bytes)} of memory; the limit is "
-                f"{_gibibytes(limit)} ({source}). {need.remedy} Where the memory is there, set "
+                f"{need.what} needs about {_size(need.num_bytes)} of memory; the limit is "
+                f"{_size(limit)} ({source}). {need.remedy} Where the memory is there, set "
                 f"run.memory_mb = {enough} to allow it."
             )
 
@@ -112,5 +112,7 @@ def _number(path: Path) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _gibibytes(num_bytes: int) -> str:
+def _size(num_bytes: int) -> str:
+    if num_bytes < 2**30:  # 0.0 GiB would tell nothing
+        return f"{num_bytes / MEBIBYTE:.1f} MiB"
     return f"{num_bytes / 2**30:.1f} GiB"

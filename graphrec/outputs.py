@@ -19,7 +19,7 @@ from graphrec.files import write_parquet
 from graphrec.identity import experiment_identity
 from graphrec.measurable import left_out
 from graphrec.models import Model
-from graphrec.result import Example, Result, compare
+from graphrec.result import BetterBaseline, Example, Result, compare
 from graphrec.run_log import RunLog
 from graphrec.training import FitResult
 
@@ -173,6 +173,7 @@ def summarise(
     truth: Interactions,
     lists: Ranking,
     baselines: dict[str, Evaluation],
+    better: list[BetterBaseline],
     log: RunLog,
 ) -> Result:
     """Gather the record of the run."""
@@ -212,6 +213,7 @@ def summarise(
         peak_bytes=_peak_bytes(prepared.device),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         baselines={name: evaluation.metrics for name, evaluation in baselines.items()},
+        better_baselines=better,
         verdicts=compare(config.published, config.tolerance, test.metrics),
         examples=examples(prepared, test, lists),
         environment=prepared.environment,

@@ -1,6 +1,6 @@
 """Recommendations from a finished run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -106,13 +106,18 @@ def recommend(
 
     Raises:
         DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
-        ConfigError: ``k`` is larger than the catalogue, a user is no text, or the model cannot be
-            explained.
+        ConfigError: ``k`` is below 1 or larger than the catalogue, a user is no text, or the model
+            cannot be explained.
     """
-    users = [users] if isinstance(users, str) else list(users)
-    _require_text(users)
+    users = _as_list(users)
     _require_known(Path(run_dir), users, overrides)
     prepared, model = load_run(Path(run_dir), overrides)
+    num_items = len(prepared.dataset.item_ids)
+    if not 1 <= k <= num_items:
+        raise ConfigError(
+            f"k = {k}, but nobody can get the best {k} items: the catalogue has {num_items}. Use k "
+            f"from 1 to {num_items}."
+        )
     if explain:
         require_attribution(model)
     known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}
@@ -132,14 +137,23 @@ def recommend(
     return table.with_columns(pl.col("because").list.eval(named).alias("because_titles"))
 
 
-def _require_text(users: Sequence[object]) -> None:
-    """Raise ConfigError for a user that is a number, say, as ids are text."""
+def _as_list(users: object) -> list[str]:
+    """Return the users as a list; raise ConfigError for one that is a number, say: ids are text."""
+    if isinstance(users, str):
+        return [users]
+    if isinstance(users, bytes) or not isinstance(users, Iterable):
+        raise ConfigError(
+            f"users is {users!r}. Users are given by their ids as text, as in 'u1' or ['u1', 'u2']."
+        )
+    found = []
     for user in users:
         if not isinstance(user, str):
             raise ConfigError(
                 f"users holds {user!r}, which is {type(user).__name__}. Users are given by their "
                 f"id as text: {str(user)!r}."
             )
+        found.append(user)
+    return found
 
 
 def _require_known(run_dir: Path, users: Sequence[str], overrides: Sequence[str]) -> None:

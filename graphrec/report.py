@@ -12,10 +12,10 @@ from pathlib import Path
 import polars as pl
 
 from graphrec.config_file import build_config
-from graphrec.errors import DataError
+from graphrec.errors import ConfigError, DataError
 from graphrec.escaping import csv_cell, latex, markdown
 from graphrec.files import write_bytes
-from graphrec.identity import experiment_identity
+from graphrec.identity import experiment_identity, places
 from graphrec.result import Result
 
 COMPARABLE = ("dataset", "split", "protocol")
@@ -78,12 +78,12 @@ def group(
     Raises:
         DataError: a metric is missing from a result.
     """
-    groups: dict[str, list[Result]] = {}
-    places: dict[str, list[str]] = {}
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    given: dict[tuple[str, ...], list[str]] = {}
     for result, folder in zip_longest(results, folders):
         key = _without_seed(result)
         groups.setdefault(key, []).append(result)
-        places.setdefault(key, []).extend([folder] if folder else [])
+        given.setdefault(key, []).extend([folder] if folder else [])
     rows = []
     for key, members in groups.items():
         values = {name: [_test_metric(member, name) for member in members] for name in metrics}
@@ -97,19 +97,27 @@ def group(
                     for name, found in values.items()
                 },
                 model=members[0].model,
-                folders=places[key],
+                folders=given[key],
             )
         )
     return rows
 
 
-def _without_seed(result: Result) -> str:
-    config = dict(result.config)
-    section = config["run"]
-    if not isinstance(section, dict):
-        raise DataError(f"The result of {label(result)} is malformed: config.run is no table.")
-    config["run"] = {key: value for key, value in section.items() if key != "seed"}
-    return json.dumps([config, result.fingerprints], sort_keys=True)
+def _without_seed(result: Result) -> tuple[str, ...]:
+    """What the runs of a row share: label, settings and data, wherever each of them was run.
+
+    A control draws other content for each seed, so that the files of the content stand for it.
+    """
+    prints = dict(result.fingerprints)
+    try:
+        config = build_config(result.config)
+    except ConfigError:  # of another version, or with a class that is not installed here
+        return label(result), json.dumps([result.config | {"run": None}, prints], sort_keys=True)
+    run = config.run.model_copy(update={"seed": 0})
+    identity = experiment_identity(config.model_copy(update={"run": run}))
+    if config.controls:
+        prints["features"] = str(places(config))
+    return label(result), identity, json.dumps(prints, sort_keys=True)
 
 
 def _test_metric(result: Result, name: str) -> float:

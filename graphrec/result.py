@@ -35,6 +35,30 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class BetterBaseline:
+    """A baseline that is better than the model.
+
+    Attributes:
+        part: what both were measured on: ``valid``, or ``test`` where there is no validation part.
+        metric: the metric by which the protocol chooses.
+        value: that of the baseline.
+        model: that of the model.
+    """
+
+    name: str
+    part: str
+    metric: str
+    value: float
+    model: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} is better than the model: {self.metric} {self.value:.4f} against "
+            f"{self.model:.4f} on {self.part}"
+        )
+
+
+@dataclass(frozen=True)
 class Example:
     """A user's training history and recommendations, by item title where there is one."""
 
@@ -59,6 +83,8 @@ class Result:
         continued: each change of limits or machine with which training went on, in order.
         test_openings: every reason for which the sealed test part was opened, in order.
         baselines: test metrics of the models run beside this one.
+        better_baselines: those of them that are better than the model on the metric by which the
+            protocol chooses, the best one first.
     """
 
     name: str
@@ -85,6 +111,7 @@ class Result:
     peak_bytes: int
     num_parameters: int
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    better_baselines: list[BetterBaseline] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     users_left_out: dict[str, int] = field(default_factory=dict)
@@ -153,6 +180,10 @@ def read_result(run_dir: Path | str) -> Result:
     result = Result(**content)  # type: ignore[arg-type]
     return replace(
         result,
+        better_baselines=[
+            BetterBaseline(**baseline)  # type: ignore[arg-type]
+            for baseline in result.better_baselines
+        ],
         verdicts=[Verdict(**verdict) for verdict in result.verdicts],  # type: ignore[arg-type]
         examples=[Example(**example) for example in result.examples],  # type: ignore[arg-type]
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from graphrec import checks
+from graphrec.baselines import better_baselines, chosen_baselines
 from graphrec.claim import claimed
 from graphrec.config import Json, ModelConfig, RunConfig
 from graphrec.content import Encoded, change_content, encode_items, encode_users
@@ -30,7 +32,7 @@ from graphrec.memory_limit import require_memory
 from graphrec.models import Inputs, Model, model_of
 from graphrec.outputs import recommended, summarise, write_tables
 from graphrec.progress import step
-from graphrec.result import Result, environment, read_result, write_result
+from graphrec.result import BetterBaseline, Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
 from graphrec.run_folder import (
     fingerprints_in,
@@ -38,7 +40,7 @@ from graphrec.run_folder import (
     holds_result_of,
     require_same_data,
 )
-from graphrec.run_log import EPOCH, RunLog, openings_in
+from graphrec.run_log import RunLog, openings_in
 from graphrec.training import CheckpointPolicy, FitResult, fit, require_resumable
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -116,17 +118,44 @@ def conclude(
     baselines: Mapping[str, Model],
     log: RunLog,
 ) -> Result:
-    """Measure a fitted model on valid and on the opened test part; write tables and record."""
+    """Measure a fitted model on valid and on the opened test part; write tables and record.
+
+    The baselines are measured beside it, and the log says which of them are better.
+    """
     with log.stage("evaluate"):
         beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
+        better = _better(model, baselines, prepared, truth, log) if baselines else []
     with log.stage("tables"):
         lists = recommended(model, prepared, test)
         write_tables(out, prepared, model, test, truth, lists)
-    result = summarise(prepared, model, fitted, valid, test, truth, lists, beside, log)
+    result = summarise(prepared, model, fitted, valid, test, truth, lists, beside, better, log)
     write_result(out / "result.json", result)
     return result
+
+
+def _better(
+    model: Model,
+    baselines: Mapping[str, Model],
+    prepared: "Prepared",
+    truth: Interactions,
+    log: RunLog,
+) -> list[BetterBaseline]:
+    """The baselines that are better than the model by the metric that chooses epochs.
+
+    Both are measured on valid, or on the opened test part where there is no validation part.
+    """
+    metric, parts = prepared.protocol.valid_metric, prepared.split
+    part: Literal["valid", "test"] = "valid" if len(parts.valid) else "test"
+    chosen = parts.valid if part == "valid" else truth
+    masked = prepared.protocol.masks(part, parts.train, parts.valid)
+
+    def value(own: Model) -> float:
+        return _evaluate(own, prepared, chosen, masked, (metric,)).metrics[metric]
+
+    values = {name: value(other) for name, other in baselines.items()}
+    return better_baselines(metric, part, value(model), values, log)
 
 
 @dataclass(frozen=True)
@@ -209,7 +238,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
     started_in = environment()
     device = checks.device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
-    names = (config.model.name, *config.evaluation.baselines)
+    names = (config.model.name, *(config.evaluation.baselines or ()))
     models = {name: model_of(name) for name in names}
     checks.require_readers(config, models[config.model.name])
     checks.require_token_readers(config, models)
@@ -315,18 +344,14 @@ def fit_model(
         metric=protocol.valid_metric,
         part="test" if protocol.selection == "best_test_epoch" else "valid",
         checkpoint=checkpoint,
-        told=partial(_log_epoch, log, prepared.config.model.name if name is None else name),
+        report=partial(log.epoch, prepared.config.model.name if name is None else name),
     )
-
-
-def _log_epoch(log: RunLog, model: str, line: str, record: Mapping[str, float]) -> None:
-    log.event(EPOCH, f"{model}, {line}", {"model": model, **record})
 
 
 def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
     """Fit the baselines, with their default settings, on the same split."""
     models = {}
-    for name in prepared.config.evaluation.baselines:
+    for name in chosen_baselines(prepared.config, prepared.split.train, log):
         model = build(model_of(name).Config(name=name), prepared)
         fit_model(model, prepared, log, name=name)
         models[name] = model

@@ -9,6 +9,7 @@ from graphrec.config_file import read_table, validate
 from graphrec.errors import ConfigError, DataError
 from graphrec.identity import (
     differing_settings,
+    left_by_another,
     moved,
     other_settings,
     places,
@@ -29,7 +30,7 @@ def finished_result(config: RunConfig, out: Path, resume: bool) -> Result | None
     """
     if not (out / "config.json").exists():
         return None
-    if not resume:
+    if not resume and left_by_another(out, "run") is None:
         raise ConfigError(
             f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
         )
@@ -44,6 +45,8 @@ def can_go_on(folder: Path, config: RunConfig) -> bool:
     It is one of the same run, on the same files or on such as are gone from where they were. A
     folder that cannot be read, as one of another version, is named and left out.
     """
+    if left_by_another(folder, "run") is not None:
+        return False
     try:
         model = read_table(folder / "config.json").get("model")
         if not isinstance(model, dict) or model.get("name") != config.model.name:

@@ -51,16 +51,22 @@ class RunLog:
 
     def __init__(self) -> None:
         self.path: Path | None = None
+        self._epochs: set[tuple[Json, Json]] = set()
         self._kept = ""
         self.seconds: dict[str, float] = {}
 
     def write_to(self, path: Path) -> None:
         """Append the events so far, and from now on each new one, to ``path``.
 
+        An epoch that stands there already, and was trained after the last checkpoint before a
+        kill, is not recorded again.
+
         Raises:
             DataError: the log cannot be written.
         """
         self.path = path
+        epochs = (each for each in read_events(path) if each.get("event") == EPOCH)
+        self._epochs |= {_model_and_epoch(each) for each in epochs}
         before = path.read_bytes() if path.exists() else b""
         if before and not before.endswith(b"\n"):
             self._kept = "\n" + self._kept  # a kill has cut the last line
@@ -107,6 +113,18 @@ class RunLog:
             }
             self.event("clean", message + note, details)
 
+    def epoch(self, model: str, line: str, record: Mapping[str, float]) -> None:
+        """Tell people that an epoch has ended, and record it once.
+
+        Raises:
+            DataError: the log cannot be written.
+        """
+        details: dict[str, Json] = {"model": model, **record}
+        if _model_and_epoch(details) in self._epochs:
+            logger.info(f"{model}, {line}", extra={"event": EPOCH})
+        else:
+            self.event(EPOCH, f"{model}, {line}", details)
+
     def weights(self, dataset: Dataset, config: ModelConfig) -> None:
         """Record what the model makes of the weights of the interactions, if there are any."""
         if dataset.interactions.weights is None:
@@ -140,6 +158,10 @@ class RunLog:
         elapsed = time.perf_counter() - started
         self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
         self.event("stage", f"{name} done in {elapsed:.1f} s", {"stage": name, "seconds": elapsed})
+
+
+def _model_and_epoch(event: Mapping[str, Json]) -> tuple[Json, Json]:
+    return event.get("model"), event.get("epoch")
 
 
 class _Warnings(logging.Handler):

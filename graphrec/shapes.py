@@ -23,6 +23,8 @@ def read_object(path: Path, remedy: str) -> dict[str, Json]:
         raise
     except RecursionError as error:
         raise DataError(f"{path} is malformed: it is nested too deeply. {remedy}") from error
+    except NotADirectoryError as error:
+        raise DataError(f"{path.parent} is no run folder but a file. {remedy}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. {remedy}") from error
     except ValueError as error:

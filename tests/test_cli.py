@@ -103,6 +103,7 @@ def test_the_last_line_of_run_json_is_one_object(tmp_path: Path) -> None:
     assert last == {
         "run_dir": str(tmp_path / "run"),
         "metrics": read_result(tmp_path / "run").metrics,
+        "better_baselines": [],
     }
 
 

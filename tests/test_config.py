@@ -1,15 +1,18 @@
 """Configurations: files, overrides, defaults of the catalog, and the hash."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
 
 from graphrec import ConfigError, RunConfig, build_config, load_config
-from graphrec.config import SearchRange
+from graphrec.config import Json, SearchRange, TrainingConfig
 from graphrec.config_file import apply_overrides, differing_keys, parse_override, read_table
 from graphrec.identity import experiment_identity
+from graphrec.models import Popular
 from tests import flow
 
 
@@ -238,3 +241,53 @@ def test_a_setting_that_the_format_of_the_file_makes_idle_is_refused(
 )
 def test_a_setting_that_one_of_the_files_needs_is_accepted(data: flow.Table) -> None:
     assert build_config({"data": data, "model": {"name": "popular"}})
+
+
+class Taught(Popular):
+    """A model with a learning rate of its own."""
+
+    training_defaults: ClassVar[Mapping[str, Json]] = {"lr": 0.25, "num_negatives": 3}
+
+
+TAUGHT = [f'model.name="{__name__}:Taught"']
+
+
+def test_a_model_has_training_defaults_of_its_own(tmp_path: Path) -> None:
+    table = flow.table_of(Path(), "popular") | {"training": {"num_negatives": 5}}
+    own, other = build_config(table, TAUGHT).training, build_config(table).training
+    assert (own.lr, own.num_negatives) == (0.25, 5)
+    assert own.batch_size == other.batch_size
+    assert other.lr == TrainingConfig().lr
+    without = {key: value for key, value in table.items() if key != "training"}
+    assert build_config(without, TAUGHT).training.num_negatives == 3
+
+
+def test_training_defaults_of_a_model_stand_in_the_record_and_in_the_hash(tmp_path: Path) -> None:
+    table = {key: value for key, value in flow.table_of(Path(), "popular").items()}
+    del table["training"]
+    config = build_config(table, TAUGHT)
+    path = tmp_path / "config.json"
+    path.write_text(config.model_dump_json(), encoding="utf-8")
+    assert read_table(path)["training"]["lr"] == 0.25  # type: ignore[index, call-overload]
+    again = load_config(path, ["run.name=popular"])
+    assert again == config
+    assert experiment_identity(again) == experiment_identity(config)
+    explicit = build_config(table, [*TAUGHT, "training.lr=1e-3"])
+    assert explicit.training.lr == 1e-3
+    assert experiment_identity(explicit) != experiment_identity(config)
+
+
+def test_a_training_table_of_python_keeps_what_it_was_given() -> None:
+    config = build_config(flow.table_of(Path(), "popular"), TAUGHT)
+    given = {name: getattr(config, name) for name in ("data", "model")}
+    assert RunConfig(**given, training=TrainingConfig(lr=0.5)).training.lr == 0.5
+    assert RunConfig(**given, training=TrainingConfig(lr=0.5)).training.num_negatives == 3
+    assert RunConfig(**given).training.lr == 0.25
+
+
+def test_wrong_settings_of_training_are_named_for_such_a_model_too() -> None:
+    for override, named in (("training.lrr=1", "lrr"), ("training.lr=-1", "training.lr")):
+        with pytest.raises(ConfigError, match=named):
+            build_config(flow.table_of(Path(), "popular"), [*TAUGHT, override])
+    with pytest.raises(ConfigError, match="training"):
+        build_config(flow.table_of(Path(), "popular") | {"training": 3}, TAUGHT)

@@ -44,6 +44,8 @@ def fields_of(table: type[BaseModel]) -> dict[str, Json]:
 def surface() -> dict[str, Json]:
     tables: dict[str, Json] = {name: fields_of(table) for name, table in TABLES.items()}
     tables |= {f"model {name}": fields_of(model.Config) for name, model in MODELS.items()}
+    own = {name: model.training_defaults for name, model in MODELS.items()}
+    tables |= {f"training of {name}": dict(values) for name, values in own.items() if values}
     tables |= {f"encoder {name}": fields_of(encoder.Config) for name, encoder in ENCODERS.items()}
     tables |= {f"content {name}": fields_of(kind.Config) for name, kind in CONTENTS.items()}
     tables |= {f"protocol {name}": p.model_dump(mode="json") for name, p in PRESETS.items()}

@@ -156,7 +156,7 @@ def test_the_script_for_job_arrays_runs_with_two_workers(shop: Path) -> None:
         for task in range(2)
     ]
     assert [task.wait(300) for task in tasks] == [0, 0]
-    assert "maximize" in (shop / "array/mf/study.json").read_text()
+    assert "maximize" in (shop / "array/study.json").read_text()
 
 
 @pytest.mark.parametrize("block", blocks(DISTILLATION, "toml"))

@@ -11,11 +11,11 @@ from graphrec import ConfigError, build_config, read_result, recommend, run
 from graphrec.config import Json
 from graphrec.datasets.planted_media import planted_pictures
 from graphrec.run_log import RunLog
-from graphrec.training import fit, read_checkpoint
+from graphrec.training import read_checkpoint
 from tests.features import tiny
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
-RUN, FIT = sys.modules[run.__module__], sys.modules[fit.__module__]
+RUN = sys.modules[run.__module__]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,9 @@ def test_a_stopped_and_resumed_run_equals_a_whole_one(
     config = build_config(table, few)
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(FIT, "write_checkpoint", stop_at_checkpoint(2, after=True))
+        patch.setattr(
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, after=True)
+        )
         with pytest.raises(Killed):
             run(config, tmp_path / "stopped")
     run(config, tmp_path / "stopped", resume=True)

@@ -108,3 +108,10 @@ def test_a_graph_of_similar_items_is_estimated_from_its_features() -> None:
     assert need.num_bytes > 8 * values.size
     config = MODELS["modality_attention_gcn"].Config(name="modality_attention_gcn")
     assert not list(MODELS["modality_attention_gcn"].needs(config, inputs))
+
+
+def test_small_sizes_are_not_told_as_nothing() -> None:
+    """Data of a guide under a small limit needed "about 0.0 GiB; the limit is 0.0 GiB"."""
+    need = Need("Work", 30 * 2**20, "Do less.")
+    with pytest.raises(ConfigError, match=r"about 30\.0 MiB .*limit is 10\.0 MiB"):
+        require_memory([need], 10)

@@ -14,11 +14,11 @@ from graphrec.identity import experiment_identity
 from graphrec.missing import STRATEGIES
 from graphrec.run import prepare
 from graphrec.run_log import RunLog
-from graphrec.training import fit, read_checkpoint
+from graphrec.training import read_checkpoint
 from tests import flow
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
-RUN, FIT = sys.modules[run.__module__], sys.modules[fit.__module__]
+RUN = sys.modules[run.__module__]
 MODEL = "modality_attention_gcn"
 TITLES = (
     "features.title.encoder=bow",
@@ -107,7 +107,9 @@ def test_a_stopped_run_with_a_token_equals_a_whole_one(
     whole = flow.finished(MODEL, *settings("token"))
     config = flow.config_of(flow.data(), MODEL, settings("token"))
     with monkeypatch.context() as patch:
-        patch.setattr(FIT, "write_checkpoint", stop_at_checkpoint(number, after=True))
+        patch.setattr(
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(number, after=True)
+        )
         with pytest.raises(Killed):
             run(config, tmp_path)
     saved = read_checkpoint(tmp_path / "checkpoint.safetensors").group("model")

@@ -11,11 +11,8 @@ import pytest
 
 from graphrec import ConfigError, DataError, item_embeddings, read_result, recommend, run
 from graphrec.config import Json
-from graphrec.training import fit
 from tests import flow
 from tests.test_resume import Killed, same, stop_at_checkpoint
-
-FIT = sys.modules[fit.__module__]
 
 
 def finished(folder: Path, model: str = "mf") -> Path:
@@ -60,7 +57,7 @@ def test_resume_takes_the_new_place(
     module = sys.modules[run.__module__]
     with monkeypatch.context() as patch:
         if model == "mf":
-            patch.setattr(FIT, "write_checkpoint", stop_at_checkpoint(2, True))
+            patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         else:
             patch.setattr(module, "write_tables", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):

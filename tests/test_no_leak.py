@@ -142,7 +142,7 @@ def test_there_is_no_parameter_for_other_parts() -> None:
     assert typed == {"train"}
     assert set(inspect.signature(fit).parameters) == {
         "model", "train", "config", "seed", "device", "validate", "metric", "part",
-        "checkpoint",
+        "checkpoint", "report",
     }  # fmt: skip
 
 

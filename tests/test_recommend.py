@@ -58,6 +58,20 @@ def test_a_user_that_is_a_number_is_told_how_to_write_it() -> None:
         recommend(flow.finished(), [1], 3)  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("users", [None, 1, b"u01"])
+def test_users_that_are_neither_text_nor_several_are_told_how_to_write_them(users: object) -> None:
+    with pytest.raises(ConfigError, match=rf"users is {users!r}.*as text, as in 'u1' or \['u1'"):
+        recommend(flow.finished(), users, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("k", [0, 19])
+def test_the_length_of_a_list_is_refused_by_its_own_name(k: int) -> None:
+    """The message named evaluation.top_k and run.recommend_k, which have nothing to do with it."""
+    with pytest.raises(ConfigError, match=rf"k = {k}, .*from 1 to 18") as error:
+        recommend(flow.finished("popular"), "u01", k)
+    assert "evaluation" not in str(error.value)
+
+
 def test_an_unknown_user_is_refused_before_features_and_model_are_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -54,6 +54,35 @@ def test_seeds_are_averaged_and_configurations_kept_apart() -> None:
     assert rows[1].deviation == {"recall@5": 0.0, "ndcg@5": 0.0}
 
 
+def test_seeds_are_averaged_wherever_each_was_run() -> None:
+    """Seeds run on two machines, or from a folder that moved, were rows of their own."""
+    elsewhere: dict[str, Json] = {"name": "a", "seed": 1, "device": "cuda", "memory_mb": 9}
+    data = A1.config["data"]
+    assert isinstance(data, dict)
+    config = A1.config | {"run": elsewhere, "data": data | {"path": "/elsewhere/pairs.csv"}}
+    (row,) = group([A0, replace(A1, config=config)], NAMES)
+    assert row.seeds == 2
+
+
+def test_seeds_of_a_control_are_averaged_although_each_draws_its_own_content() -> None:
+    first = read_result(flow.finished())
+    config = first.config | {"controls": {"text": "noise"}}
+    run = config["run"]
+    assert isinstance(run, dict)
+    other = replace(
+        first,
+        seed=1,
+        config=config | {"run": run | {"seed": 1}},
+        fingerprints=first.fingerprints | {"features": "f" * 64},
+    )
+    (row,) = group([replace(first, config=config), other], NAMES)
+    assert row.seeds == 2
+
+
+def test_labels_that_differ_are_rows_of_their_own() -> None:
+    assert [row.name for row in group([A0, replace(A0, name="again")], NAMES)] == ["a", "again"]
+
+
 def test_cells_show_a_deviation_only_where_there_are_seeds() -> None:
     header, body = cells(group([A0, A1, B0], NAMES), NAMES)
     assert header == ["model", "seeds", "recall@5", "ndcg@5"]

@@ -50,11 +50,11 @@ def test_a_closed_form_run_has_no_checkpoint() -> None:
 def test_result_keys_are_the_stable_surface(folder: Path) -> None:
     content = json.loads((folder / "result.json").read_text())
     assert sorted(content) == [
-        "backend", "baselines", "best_epoch", "config", "config_hash", "continued", "dataset",
-        "device", "environment", "epochs", "examples", "fingerprints", "history", "metrics",
-        "model", "name", "num_parameters", "num_users", "peak_bytes", "protocol",
-        "schema_version", "seconds", "seed", "selection", "statistics", "steps", "stopped",
-        "test_openings", "users_left_out", "verdicts",
+        "backend", "baselines", "best_epoch", "better_baselines", "config", "config_hash",
+        "continued", "dataset", "device", "environment", "epochs", "examples", "fingerprints",
+        "history", "metrics", "model", "name", "num_parameters", "num_users", "peak_bytes",
+        "protocol", "schema_version", "seconds", "seed", "selection", "statistics", "steps",
+        "stopped", "test_openings", "users_left_out", "verdicts",
     ]  # fmt: skip
     assert sorted(content["metrics"]) == ["test", "test_cold", "test_warm", "valid"]
     assert sorted(content["fingerprints"]) == ["dataset", "features", "protocol", "split"]

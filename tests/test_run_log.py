@@ -1,13 +1,18 @@
 """What a run says of its data: warnings and weights stand in log.jsonl, not on the screen only."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from graphrec import build_config
 from graphrec.run import run
+from graphrec.run_log import read_events
+from graphrec.training import fit
 from tests import flow
+
+FIT = sys.modules[fit.__module__]
 
 
 def events(folder: Path, rows: list[str], model: dict[str, object]) -> list[dict[str, object]]:
@@ -47,3 +52,30 @@ def test_the_log_says_what_becomes_of_weights(
     (event,) = (each for each in events(tmp_path, rows("1"), model) if each["event"] == "weights")
     assert said in str(event["message"])
     assert event["used"] is bool(model.get("use_weights"))
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("place", ["save_state", "_train_epoch"])
+def test_each_epoch_is_one_event_although_a_kill_lost_some(
+    every: int, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs after the last checkpoint are trained again, and stood twice in the log."""
+    config = flow.config_of(flow.data(), "mf", [f"training.checkpoint_every={every}"])
+    real, calls = getattr(FIT, place), 0
+
+    def killed(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if place == "_train_epoch" and calls == 3:
+            raise KeyboardInterrupt
+        found = real(*arguments)
+        if place == "save_state":  # after it, as a kill between checkpoint and log would be
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FIT, place, killed)
+        run(config, tmp_path / "run")
+    run(config, tmp_path / "run", resume=True)
+    epochs = [each for each in read_events(tmp_path / "run/log.jsonl") if each["event"] == "epoch"]
+    assert [each["epoch"] for each in epochs] == [1, 2, 3, 4]

@@ -35,7 +35,7 @@ ROW: Final = "@row"
 """Number of the row in its file, from 1 on, for messages."""
 
 REPAIR = "Repair or remove them"
-SET_FORMAT = "Set data.time_format if all dates have another form, like '%m/%d/%Y'"
+SET_FORMAT = "Repair it, or set data.time_format if all dates have another form, like '%m/%d/%Y'"
 
 
 def require_column(frame: pl.DataFrame, column: str, path: Path | str, setting: str) -> None:

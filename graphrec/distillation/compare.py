@@ -85,9 +85,10 @@ class Comparison:
 def distill(config: RunConfig, out: Path | str) -> Comparison:
     """Train the student of ``config`` with its teacher and without, and compare the three.
 
-    Both students have the same seed: the same first weights, order and negatives. Writes the run
-    folders ``out/taught`` and ``out/alone`` and the record ``out/distill.json``. The same call goes
-    on with what was interrupted.
+    Both students have the same seed: the same first weights, order and negatives. They are
+    compared with each other: baselines are fitted only if the configuration names them. Writes the
+    run folders ``out/taught`` and ``out/alone`` and the record ``out/distill.json``. The same call
+    goes on with what was interrupted.
 
     Raises:
         ConfigError: ``config`` has no teacher, its model cannot be taught, or ``out`` holds
@@ -97,6 +98,9 @@ def distill(config: RunConfig, out: Path | str) -> Comparison:
     out, teacher = Path(out), config.distill.teacher
     if teacher is None:
         raise ConfigError("There is no teacher. Set distill.teacher to the folder of a run.")
+    if config.evaluation.baselines is None:
+        evaluation = config.evaluation.model_copy(update={"baselines": ()})
+        config = config.model_copy(update={"evaluation": evaluation})
     with claimed(out):
         return _distill(config, out, teacher)
 

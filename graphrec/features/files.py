@@ -189,11 +189,15 @@ def _read_array(path: Path, array: str | None) -> npt.NDArray[np.generic]:
         result: npt.NDArray[np.generic] = tensor.float().numpy()
         return result
     loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
     if path.suffix == ".npy":
-        result = loaded
-    else:
-        with loaded:
-            result = loaded[_choose(path, array, loaded.files)]
+        raise DataError(f"{path} is an archive of arrays. Name it .npz and set array to one.")
+    with loaded:
+        name = _choose(path, array, loaded.files)
+        result = loaded[name]
+    if not isinstance(result, np.ndarray):
+        raise DataError(f"Cannot read {path}: {name} is no array. Save it with numpy.savez.")
     return result
 
 

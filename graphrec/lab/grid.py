@@ -57,7 +57,7 @@ def run_grid(
         DataError: the data are not sound, or no trial of the reference was completed.
     """
     log, started_in = RunLog(), environment()
-    require_same(out, config, "grid", searched=tuned)
+    require_same(out, config, "fusion", searched=tuned)
     plan = plan_of(config, axes, tuned=tuned)
     with stoppable(), claimed(out):
         whole = prepare(config, log)

@@ -102,7 +102,7 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
     """
     log, started_in = RunLog(), environment()
     with stoppable(), claimed(out):
-        require_same(out, plan.config, "study")
+        require_same(out, plan.config, plan.study)
         first = plan.variants[0].settings
         if first is None:
             raise ConfigError(plan.variants[0].skipped)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphrec import losses
-from graphrec.config import ModelConfig, SearchRange
+from graphrec.config import Json, ModelConfig, SearchRange
 from graphrec.datasets.interactions import Interactions
 from graphrec.features import Features
 from graphrec.memory_limit import Need
@@ -76,6 +76,9 @@ class Model(nn.Module, ABC):
     """Solved by ``fit_exact``; has no loss and nothing to train."""
     search: ClassVar[Mapping[str, SearchRange]] = {}
     """What ``graphrec tune`` searches where the configuration has no [search]."""
+    training_defaults: ClassVar[Mapping[str, Json]] = {}
+    """Values of ``[training]`` for settings that the configuration leaves out; ``config.json``
+    holds them like all others."""
 
     def __init__(self, config: ModelConfig, inputs: Inputs) -> None:
         super().__init__()

@@ -29,8 +29,8 @@ from graphrec.training.resume import (
 
 Validate = Callable[[Model], Mapping[str, float]]
 
-Told = Callable[[str, Mapping[str, float]], None]
-"""Is given the line and the figures of each epoch as it ends."""
+EpochReport = Callable[[str, Mapping[str, float]], None]
+"""Receives a line of text and the figures of each epoch as it ends."""
 
 
 def _silent(line: str, record: Mapping[str, float]) -> None:
@@ -58,7 +58,7 @@ def fit(
     metric: str = "",
     part: str = "valid",
     checkpoint: CheckpointPolicy | None = None,
-    told: Told = _silent,
+    report: EpochReport = _silent,
 ) -> FitResult:
     """Train ``model`` in place; afterwards it holds the weights of the best epoch.
 
@@ -67,7 +67,7 @@ def fit(
             the last weights.
         metric: the metric that chooses the epoch; larger is better, the first best wins.
         part: what ``validate`` measures on, as named in the history.
-        told: is given a line and the record of each epoch as it ends.
+        report: receives a line of text and the figures of each epoch as it ends.
 
     Raises:
         TrainingError: a loss term is not finite (epoch, batch and term are named), or the
@@ -101,10 +101,10 @@ def fit(
                     keep_last(checkpoint, model, best, optimizer, ahead)
                 best = _judge(model, validate, f"{part}/{metric}", record, result, best)
             result.history.append(record)
-            if epoch % config.checkpoint_every == 0:
-                save_state(checkpoint, model, best, optimizer, result)
             note = _note(record, f"{part}/{metric}", result)
-            told(f"epoch {epoch} of {config.max_epochs}: {note}", record)
+            report(f"epoch {epoch} of {config.max_epochs}: {note}", record)
+            if epoch % config.checkpoint_every == 0:  # last: what a kill leaves out comes again
+                save_state(checkpoint, model, best, optimizer, result)
             progress.advance(note=note)
     if validate is None or len(result.history) % config.eval_every == 0:
         keep_last(checkpoint, model, best, optimizer, result)

@@ -61,7 +61,7 @@ def start(
     storage = storage or f"sqlite:///{(out / 'study.db').absolute()}"
     with quiet(), stoppable(), claimed(out):
         objective, space, fingerprints = _prepare(config, log)
-        require_same(out, config, "study", searched=True)
+        require_same(out, config, "tune", searched=True)
         config = _under_its_name(config, out)
         study = study_of(storage, config, objective.names, fingerprints)
         with storage_errors(storage):

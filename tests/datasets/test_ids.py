@@ -107,7 +107,9 @@ def test_floats_that_cannot_tell_ids_apart_are_refused(tmp_path: Path) -> None:
 
 def test_ids_that_are_lists_are_refused(tmp_path: Path) -> None:
     pl.DataFrame({"user": ["a"], "item": [["x", "y"]]}).write_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"column 'item', .*holds List\(String\)"):
+    with pytest.raises(
+        DataError, match=r"column 'item', which data.item names, holds List\(String\)"
+    ):
         load(DataConfig(path=tmp_path / "a.parquet"))
 
 

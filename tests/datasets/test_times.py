@@ -85,7 +85,7 @@ def test_what_is_no_date_names_the_row_and_the_format_setting(text: str, tmp_pat
 
 @pytest.mark.parametrize("text", ["09/13/2020", "2020-09-13 12:00 CET", "1 pm"])
 def test_a_column_without_any_date_names_the_format_setting(text: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"row 1: .*\(2 such rows.*Set data\.time_format"):
+    with pytest.raises(DataError, match=r"row 1: .*\(2 such rows.*set data\.time_format"):
         read(tmp_path, [text, text])
 
 
@@ -167,7 +167,10 @@ def test_typed_columns_are_read_with_their_zone(tmp_path: Path) -> None:
     "column", [pl.Series([time(12)]), pl.Series([timedelta(1)]), pl.Series([[1]])]
 )
 def test_types_that_are_no_times_are_refused(column: pl.Series, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"column 'ts'.* holds .*(no time|data\.unroll)"):
+    with pytest.raises(
+        DataError,
+        match=r"column 'ts'(, which data.time names,)? holds .*\. (Repair|Set data.unroll)",
+    ):
         parquet(tmp_path, column)
 
 
@@ -205,7 +208,7 @@ def test_seconds_are_not_taken_for_milliseconds(tmp_path: Path) -> None:
 
 def test_a_number_beyond_every_calendar_names_its_row(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"row 2: column 'ts' holds '9{20}': .*too large for a time"
+        DataError, match=r"row 2: column 'ts' holds '9{20}': a number too large for a time"
     ):
         read(tmp_path, [NOON, "9" * 20])
     with pytest.raises(DataError, match=r"row 2: column 'ts' holds 'inf'"):

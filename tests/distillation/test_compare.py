@@ -43,6 +43,7 @@ def test_both_students_have_one_seed_and_the_same_first_weights(tmp_path: Path) 
     results = {line.role: read_result(Path(line.folder)) for line in comparison.lines}
     assert all(results[line.role].metrics["test"] == line.test for line in comparison.lines)
     assert results["alone"].seed == results["taught"].seed == comparison.seed
+    assert results["alone"].baselines == results["taught"].baselines == {}  # not fitted twice
     first, second = (
         [results[n].history[e]["loss/bpr"] for n in ("alone", "taught")] for e in (0, 1)
     )

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +21,10 @@ from graphrec.distillation.teacher import _logits
 from graphrec.models import Batch, EmbeddingModel, Model
 from graphrec.recommend import load_run
 from graphrec.run import Prepared, build
-from graphrec.training import fit
 from tests import flow
 from tests.distillation.small import prepared_with, student_of, teacher_run
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
-FIT = sys.modules[fit.__module__]
 BATCH = Batch(
     torch.tensor([3, 0, 3]), torch.tensor([1, 2, 5]), torch.tensor([[7, 9], [4, 4], [0, 7]])
 )
@@ -273,7 +270,7 @@ def test_a_student_that_was_stopped_and_resumed_equals_one_that_was_not(
     config = student_of(teacher_run(), *BOTH, *STUDENTS[model], model=model)
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(FIT, "write_checkpoint", stop_at_checkpoint(3, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(3, True))
         with pytest.raises(Killed):
             run(config, tmp_path / "stopped")
     assert "model.map" in weights_in(tmp_path / "stopped")
@@ -286,7 +283,7 @@ def test_a_student_does_not_go_on_with_another_teacher(
 ) -> None:
     config = student_of(teacher)
     with monkeypatch.context() as patch:
-        patch.setattr(FIT, "write_checkpoint", stop_at_checkpoint(1, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(1, True))
         with pytest.raises(Killed):
             run(config, tmp_path / "student")
     record = json.loads((teacher / "result.json").read_text())

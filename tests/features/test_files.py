@@ -1,5 +1,6 @@
 import logging
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -351,3 +352,17 @@ def test_the_path_of_a_table_is_no_pattern(tmp_path: Path, name: str) -> None:
 def test_ids_of_a_table_may_be_bytes_or_categories(tmp_path: Path, ids: pl.Series) -> None:
     pl.DataFrame({"id": ids, "x": [1.0]}).write_parquet(tmp_path / "rows.parquet")
     assert encode(tmp_path / "rows.parquet", ["01"]).present.tolist() == [True]
+
+
+def test_a_member_of_an_archive_that_is_no_array_is_a_data_error(tmp_path: Path) -> None:
+    """numpy hands out the bytes of a member without its magic number, and reads npz named npy."""
+    path = tmp_path / "rows.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rows.npy", b"no array at all")
+    with pytest.raises(DataError, match=r"rows\.npz: rows is no array"):
+        encode(path, ["0", "1", "2"])
+    misnamed = tmp_path / "rows.npy"
+    np.savez(tmp_path / "other.npz", rows=ROWS)
+    (tmp_path / "other.npz").rename(misnamed)
+    with pytest.raises(DataError, match=r"archive of arrays. Name it \.npz"):
+        encode(misnamed, ["0", "1", "2"])

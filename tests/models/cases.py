@@ -120,6 +120,19 @@ def path_world(length: int = 8) -> World:
     return World(train, train, train, random_features(length, seed=2))
 
 
+PLAIN: dict[str, dict[str, Json]] = {
+    "modality_attention_gcn": {
+        "loss": "bpr",
+        "temperature": 1.0,
+        "normalize": False,
+        "init_std": 0.1,
+        "reg": 1e-4,
+    }
+}
+"""Settings at the values that other models have by default, so that one case differs from another
+in its own settings only."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A model and settings that make it small."""
@@ -142,7 +155,13 @@ class Case:
         config_class = self.model_class.Config
         small: dict[str, Json] = {"dim": 8} if "dim" in config_class.model_fields else {}
         return config_class.model_validate(
-            {"name": self.name, **small, **dict(self.settings), **(more or {})}
+            {
+                "name": self.name,
+                **small,
+                **PLAIN.get(self.name, {}),
+                **dict(self.settings),
+                **(more or {}),
+            }
         )
 
     def inputs(
