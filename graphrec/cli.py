@@ -144,8 +144,7 @@ def _takes(table: FeatureConfig, key: str) -> bool:
 def _run_folder(config: RunConfig, resume: bool) -> Path:
     """A new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
-        stored = OUT_ROOT.glob("*/config.json")
-        for path in sorted(stored, key=lambda each: (each.stat().st_mtime, each), reverse=True):
+        for path in sorted(OUT_ROOT.glob("*/config.json"), key=_when_started, reverse=True):
             if can_go_on(path.parent, config):
                 return path.parent
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -153,6 +152,11 @@ def _run_folder(config: RunConfig, resume: bool) -> Path:
     first = OUT_ROOT / f"{stamp}-{label}-{identity[:8]}"
     others = (first.with_name(f"{first.name}-{number}") for number in count(2))
     return next(each for each in chain([first], others) if not each.exists())
+
+
+def _when_started(config: Path) -> tuple[str, float]:
+    """The second in the name of a run folder; within one second the file that was written first."""
+    return config.parent.name[: len("20260101-000000")], config.stat().st_mtime
 
 
 def _print_result(result: Result, folder: Path) -> None:

@@ -43,7 +43,10 @@ def data_list(as_json: JsonFlag = False) -> None:
         [name, *(f"{entry.counts[size]:,}" for size in SIZES), entry.licence]
         for name, entry in CATALOG.items()
     ]
-    show.print_table("data sets", ["name", *SIZES, "licence"], rows)
+    longest = max(map(len, CATALOG))
+    show.print_table(
+        "data sets", ["name", *SIZES, "licence"], rows, least=[longest, *(0 for _ in SIZES), 0]
+    )
 
 
 @data_app.command("info")

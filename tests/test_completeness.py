@@ -91,7 +91,8 @@ def test_a_model_is_used_by_a_shipped_configuration(name: str) -> None:
 
 def test_every_file_of_models_is_in_the_table() -> None:
     files = {path.stem for path in (ROOT / "graphrec/models").glob("*.py")}
-    assert files - {"__init__", "base"} == set(MODELS)
+    configs = {f"{name}_config" for name in MODELS}  # a long model may have its own
+    assert files - {"__init__", "base"} - configs == set(MODELS)
 
 
 # Data sets.

@@ -1,11 +1,10 @@
 """The flagship: message passing over item nodes that carry fused modalities."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, Literal, Self
+from typing import ClassVar
 
 import torch
-from pydantic import PositiveFloat, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,7 +16,7 @@ from graphrec.features import Modality
 from graphrec.fusion import FUSIONS, ProjectedSum
 from graphrec.fusion.base import without_missing
 from graphrec.fusion.content import ItemContent, require_no_learning, tell_long_mean
-from graphrec.fusion.settings import SCORED, WHOLE, FusionConfig
+from graphrec.fusion.settings import SCORED, WHOLE
 from graphrec.fusion.views import LateFusion, Views, view_losses
 from graphrec.graphs import EdgeDrop, bipartite_graph, layer_mean, learned_layers
 from graphrec.graphs.settings import GraphConfig
@@ -26,58 +25,13 @@ from graphrec.losses import Chosen
 from graphrec.memory_limit import Need
 from graphrec.models.base import (
     Batch,
-    EmbeddingConfig,
     EmbeddingModel,
     Inputs,
     embedding_table,
     rows,
 )
+from graphrec.models.modality_attention_gcn_config import ModalityAttentionGCNConfig
 from graphrec.names import nearest, resolve
-
-
-class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
-    """Settings of the flagship.
-
-    Defaults that differ from those of other models were chosen on the validation parts of six data
-    sets (``benchmarks/defaults``).
-    """
-
-    former_defaults: ClassVar[Mapping[str, object]] = {
-        "loss": "bpr",
-        "temperature": 1.0,
-        "normalize": False,
-        "init_std": 0.1,
-    }
-
-    loss: Literal["bpr", "softmax", "bce"] = "softmax"
-    """Training objective."""
-    temperature: PositiveFloat = 0.15
-    """Scores are divided by it inside the loss."""
-    normalize: bool = True
-    """Rank by cosine instead of inner product, in training and evaluation."""
-    init_std: PositiveFloat = 0.05
-    """Standard deviation of the initial embeddings."""
-
-    @model_validator(mode="after")
-    def _used(self) -> Self:
-        self.require_fitting_fusion()
-        self.require_fitting_backbone()
-        if self.where == "graph" and not self.item_layers:
-            raise ValueError("where = 'graph' needs the graph of similar items: item_layers = 1")
-        if self.dim % self.heads:
-            raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
-        self.require_effect()
-        return self
-
-    def idle(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
-        yield from self.idle_fusion()
-        yield from self.idle_graph()
-
-    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
-        """Without what needs other modalities; without any, items are free embeddings alone."""
-        left = super().reduced(matrices, lists)
-        return left if left.item_layers or left.where != "graph" else left.at_defaults(["where"])
 
 
 class ModalityAttentionGCN(EmbeddingModel):
