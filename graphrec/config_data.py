@@ -110,7 +110,7 @@ def format_of(path: Path, configured: Format) -> Format | None:
 def _encoding(name: str) -> str:
     try:
         "".encode(name)
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise ValueError(
             "must be the name of an encoding of text, as in 'utf-8', 'latin-1' or 'utf-16'"
         ) from None
@@ -119,10 +119,26 @@ def _encoding(name: str) -> str:
 
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Quote = Literal['"', "'", "none"]
-Separator = Annotated[str, Field(min_length=1)]
+
+
+def _separator(value: str) -> str:
+    if value == r"\t":
+        raise ValueError(r"""is a backslash and a t. For a tab write "\t" in double quotes""")
+    return value
+
+
+def _once(names: list[str]) -> list[str]:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"names {twice[0]!r} more than once")
+    return names
+
+
+Separator = Annotated[str, Field(min_length=1), AfterValidator(_separator)]
 Columns = Annotated[
     list[str],
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    AfterValidator(_once),
 ]
 
 

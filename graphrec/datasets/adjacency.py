@@ -3,7 +3,7 @@
 import polars as pl
 
 from graphrec.config import DataConfig
-from graphrec.datasets.sources import Source, lines_of, read_text
+from graphrec.datasets.sources import Source, lines_of, read_text, separator_setting
 from graphrec.errors import DataError
 
 DIGITS = r"^\d{1,18}$"
@@ -31,10 +31,11 @@ def read_adjacency(source: Source, config: DataConfig) -> pl.DataFrame:
     bad = tokens.filter(~pl.col("tokens").str.contains(DIGITS))
     if len(bad):
         line, token = bad.row(0)
+        setting = separator_setting(lines.filter(line=line)["text"][0], source.prefix)
         raise DataError(
             f"{source.path}, line {line}: {token!r} is not an id; an adjacency list holds integers "
-            f'from 0 on: user item item ... For a table with columns set data.format = "csv" '
-            f'(and data.separator, as in data.separator = " ").'
+            f'from 0 on: user item item ... For a table with columns set data.format = "csv"'
+            f"{f' and {setting}' if setting else ''}."
         )
     lists = lines.select(
         "line",
@@ -63,11 +64,12 @@ def _refuse_rows(lists: pl.DataFrame, source: Source) -> None:
         return
     line, text = repeated.select("line", "text").row(0)
     user = repeated["first"][0]
+    setting = separator_setting(text, source.prefix)
     raise source.error_in_line(
         line,
         text,
         f"looks like a row of a table: nearly all lines have {width[0]} numbers, and user "
-        f'{user!r} starts several. Set data.format = "csv", data.separator = " ", '
+        f'{user!r} starts several. Set data.format = "csv", {setting}, '
         f'data.user = "column_1" and data.item = "column_2"; or, if these are the items of a user '
         f'over several lines, data.line_start = "user"',
     )

@@ -50,16 +50,31 @@ def read_arrays(source: Source, config: DataConfig) -> pl.DataFrame:
                 for part, name in config.arrays.items()
             ]
             return pl.concat(parts)
-        length = len(np.atleast_1d(_member(archive, config.user, source)))
+        for name in (config.user, config.item):
+            _require_ids(source, f" {name!r}", _member(archive, name, source))
         columns = {name: archive[name] for name in archive.files}
-    table = {name: array for name, array in columns.items() if array.shape == (length,)}
-    for name in {config.user, config.item} & table.keys():
-        _require_ids(source, f" {name!r}", table[name])
-    return pl.DataFrame(table)
+    shape, other = columns[config.user].shape, columns[config.item].shape
+    if len(shape) != 1 or shape != other:
+        raise source.error(
+            f"array {config.item!r} has shape {other}, but {config.user!r} has {shape}. Both must "
+            f"have one dimension and one length"
+        )
+    return pl.DataFrame({n: _series(array) for n, array in columns.items() if array.shape == shape})
+
+
+def _series(array: Array) -> pl.Series:
+    """Return a column; dates in units that polars has not are microseconds."""
+    return pl.Series(array.astype("M8[us]") if array.dtype.kind == "M" else array)
 
 
 def _member(archive: "np.lib.npyio.NpzFile", name: str, source: Source) -> Array:
     if name not in archive.files:
+        if "indptr" in archive.files:
+            raise source.error(
+                "it is a sparse matrix of SciPy in rows or columns. Save matrix.tocoo() with "
+                'scipy.sparse.save_npz, and set data.user = "row", data.item = "col" and '
+                'data.weight = "data"'
+            )
         raise source.error(
             f"it has no array {name!r}.{nearest(name, archive.files)} "
             f"Arrays: {', '.join(archive.files)}. Set data.arrays, or data.user and data.item"

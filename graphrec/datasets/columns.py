@@ -17,10 +17,14 @@ SMALL: Final = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.U
 BRACKETS: Final = r"^\s*\[.*\]\s*$"
 SEPARATED: Final = r"\S[ |,;\t]+\S"
 """Several tokens in one text."""
+CODES: Final = r"^\s*[^\s|,;]*\d[^\s|,;]*(?:[, ]+[^\s|,;]*\d[^\s|,;]*)+\s*$"
+"""Several tokens between blanks, with a digit in each."""
 SAMPLE: Final = 20_000
 """First rows that tell whether a column holds several ids in each field."""
 MANY: Final = 0.5
 """Share of texts from which on a column is taken to hold several ids in each."""
+SOME: Final = 0.1
+"""Share of texts with several codes from which on they are taken to be ids."""
 RECUR: Final = 0.75
 """Share of distinct tokens below which tokens recur."""
 ALONE: Final = 1.1
@@ -115,10 +119,13 @@ def _refuse_sequences(column: pl.Series, other: pl.Series, role: str, source: So
     texts = pairs["text"]
     sequences = texts.str.contains(BRACKETS).sum() > MANY * len(texts)
     several = pairs.filter(texts.str.contains(SEPARATED)).unique()
+    coded = several["text"].str.contains(CODES).sum()
     distinct = several["text"].unique()
-    if len(several) > MANY * pairs.n_unique() and len(several) <= ALONE * len(distinct):
+    if len(several) <= ALONE * len(distinct):
         tokens = distinct.str.extract_all(r"[^ |,;\t]+").explode()
-        sequences |= tokens.n_unique() < RECUR * len(tokens)
+        recur = tokens.n_unique() < RECUR * len(tokens)
+        sequences |= recur and len(several) > MANY * pairs.n_unique()
+        sequences |= coded > SOME * pairs.n_unique()
     if sequences:
         raise _several(column, role, source, "seems to hold several ids in each field")
 

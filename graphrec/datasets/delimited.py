@@ -9,16 +9,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from operator import and_
 
 import polars as pl
 
-from graphrec.datasets.sources import Source, lines_of, read_text
+from graphrec.config_data import MISSING_IDS
+from graphrec.datasets.sources import Source, lines_of, read_text, separator_setting
 from graphrec.errors import DataError
+from graphrec.names import nearest
 
 SEPARATORS = {"csv": ",", "tsv": "\t", "mmrec": "\t", "recbole": "\t"}
 NUMBERED = re.compile(r"column_\d+")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-OTHER_SEPARATOR = re.compile(r"::|[,;\t|]")
+NAMES = frozenset({"user", "userid", "uid", "item", "itemid", "iid"})
+"""Names of columns of ids, in small letters and without underscores, that are no ids."""
+QUOTES = {'"': """'"'""", "'": '''"'"'''}
+"""Quotes, and each as a configuration writes it."""
 STAND_IN = "\x1f"
 """Takes the place of a separator of several characters, which the csv module does not know."""
 ROWS = 100_000
@@ -53,6 +59,8 @@ def read_delimited(source: Source, id_column: str) -> pl.DataFrame:
         table = _plain(text, source, separator)
     numbered = [f"column_{position + 1}" for position in range(table.width)]
     first = [str(field or "") for field in table.row(0)]
+    if table.width == 1:
+        _refuse_one_field(first[0], source)
     if NUMBERED.fullmatch(id_column) and first != numbered:
         _refuse_header(table, source)
         table.columns = numbered
@@ -74,20 +82,24 @@ def _plain(text: str, source: Source, separator: str) -> pl.DataFrame:
 def _split_fast(text: str, separator: str) -> pl.DataFrame | None:
     """Split with polars; None where its result would differ from that of ``_split``.
 
-    It fills short lines with nulls, refuses long ones, and reads blank lines as rows.
+    It fills short lines with nulls, refuses long ones, and reads blank lines as rows, which the
+    number of separators tells.
     """
     width = text[: text.find("\n")].count(separator) + 1
-    maybe_blank = text[0].isspace() or any(start in text for start in ("\n\n", "\n ", "\n\t"))
-    if len(separator.encode()) > 1 or width == 1 or maybe_blank:
+    if len(separator.encode()) > 1 or width == 1:
         return None
     schema = {f"field_{column}": pl.String for column in range(width)}
+    ended = text if text.endswith("\n") else text + "\n"
     try:
         table = pl.read_csv(
-            text.encode(), separator=separator, schema=schema, has_header=False, quote_char=None
+            ended.encode(), separator=separator, schema=schema, has_header=False, quote_char=None
         )
     except pl.exceptions.PolarsError:
         return None
-    return table if text.count(separator) == len(table) * (width - 1) else None
+    first = table.filter(pl.last().is_null())[:, 0]
+    maybe_blank = not first.str.contains(r"\S").fill_null(False).all()
+    fits = text.count(separator) == len(table) * (width - 1)
+    return table if fits and not maybe_blank else None
 
 
 def _split(text: str, source: Source, separator: str) -> pl.DataFrame:
@@ -158,18 +170,22 @@ def _first_fault(text: str, source: Source, separator: str, quote: str) -> DataE
             try:
                 row = next(reader)
             except csv.Error:
-                return source.error_in_line(start + 1, lines[start], _stray(source, quote))
+                return source.error_in_line(
+                    start + 1, lines[start], _stray(source, quote, lines[start])
+                )
             if len(row) > 1 or (row and row[0].strip()):
                 width = width or len(row)
                 if len(row) != width:
                     return _ragged(source, start + 1, lines[start], len(row), width)
 
 
-def _stray(source: Source, quote: str) -> str:
+def _stray(source: Source, quote: str, line: str) -> str:
+    fault = f"starts a field with the quote {quote} that is not closed before the next separator. "
+    if f"\\{quote}" in line:
+        return f"{fault}Write {2 * quote} in place of \\{quote} in the whole file"
     return (
-        f"starts a field with the quote {quote} that is not closed before the next separator. "
-        f"Double each quote inside of the field, or set {source.prefix}quote = 'none' if quotes "
-        f"are characters of this file like any other"
+        f"{fault}Double each quote inside of the field, or set {source.prefix}quote = 'none' if "
+        f"quotes are characters of this file like any other"
     )
 
 
@@ -195,7 +211,9 @@ def _refuse_two_readings(text: str, source: Source, separator: str) -> None:
 
 def _ragged(source: Source, number: int, line: str, found: int, width: int) -> DataError:
     separator = source.separator or SEPARATORS[source.kind]
-    quotes = f", or set {source.prefix}quote" if '"' in line or "'" in line else ""
+    used = source.quote or ('"' if source.kind == "csv" else "none")
+    others = [setting for mark, setting in QUOTES.items() if mark in line and mark != used]
+    quotes = f", or set {source.prefix}quote = {others[0]}" if others else ""
     return source.error_in_line(
         number,
         line,
@@ -205,29 +223,45 @@ def _ragged(source: Source, number: int, line: str, found: int, width: int) -> D
 
 
 def _refuse_header(table: pl.DataFrame, source: Source) -> None:
-    """Refuse a first line of names above columns of integers: it would become an interaction."""
-    numbers = table.select(pl.all().str.contains(r"^\d+$"))
-    if len(table) > 1 and not any(numbers.row(0)) and numbers[1:, :2].min_horizontal().all():
+    """Refuse a first line of names above rows of ids: it would become an interaction.
+
+    It holds no number, and a known name or a text above numbers only.
+    """
+    first = [str(field or "") for field in table.row(0)]
+    numbers = table.select(pl.all().str.contains(r"^-?\d+(?:\.\d+)?$"))
+    if len(table) == 1 or any(NUMBER.fullmatch(field) for field in first):
+        return
+    below = numbers[1:].select((pl.all() | pl.all().is_null()).all() & pl.all().any()).row(0)
+    named = [field not in ("", r"\N", *MISSING_IDS) for field in first]
+    known = any(field.lower().replace("_", "") in NAMES for field in first)
+    if known or any(map(and_, below, named)):
         raise source.error(
-            f"the first line, {', '.join(map(str, table.row(0)))}, looks like the names of the "
-            f"columns. Use these names, not column_1, in the configuration"
+            f"the first line, {', '.join(first)}, looks like the names of the columns. Use these "
+            f"names, not column_1, in the configuration"
+        )
+
+
+def _refuse_one_field(line: str, source: Source) -> None:
+    setting = separator_setting(line, source.prefix)
+    if setting is not None:
+        raise source.error(
+            f"its first line is the one field {line!r}. Set {setting} if that separates the fields"
         )
 
 
 def _require_header(names: list[str], id_column: str, source: Source) -> None:
-    """Refuse a first line that is cut wrongly, is no header, or names two columns alike."""
+    """Refuse a first line that is no header, or names two columns alike."""
+    if id_column not in names and (source.kind in ("csv", "tsv") or _numbers(names)):
+        role = "items_id" if source.prefix == "data.items_" else "user"
+        raise DataError(
+            f"{source.path} has no column {id_column!r}, which data.{role} asks for."
+            f"{nearest(id_column, names)} Columns: {', '.join(names)}. If this first line is no "
+            f"header, set data.{role} and the other names to column_1, column_2, ..."
+        )
     repeated = sorted(name for name in set(names) if names.count(name) > 1)
     if repeated:
         raise source.error(f"two columns are called {repeated[0]!r}. Rename one in the first line")
-    if id_column in names:
-        return
-    if len(names) == 1 and (mark := OTHER_SEPARATOR.search(names[0])):
-        raise source.error(
-            f"its first line is the one field {names[0]!r}. Set {source.prefix}separator = "
-            f"{mark[0]!r} if that separates the fields"
-        )
-    if all(NUMBER.fullmatch(name) for name in names):
-        raise source.error(
-            f"its first line, {', '.join(names)}, is no header. For a file without header name "
-            f"the columns column_1, column_2, ... in the configuration"
-        )
+
+
+def _numbers(names: list[str]) -> bool:
+    return all(NUMBER.fullmatch(name) for name in names)

@@ -116,16 +116,14 @@ def _words(counts: Mapping[str, int]) -> str:
 def _whole(ids: pl.Series, source: Path | str) -> pl.Series:
     """Return floats as integers if all of them are whole; NaN is null."""
     ids = ids.fill_nan(None)
-    if not (ids == ids.floor()).all():
-        return ids
-    too_large = (ids.abs() > (2**24 if ids.dtype == pl.Float32 else 2**53)).fill_null(False)
+    too_large = (ids.abs() >= (2**24 if ids.dtype == pl.Float32 else 2**53)).fill_null(False)
     if too_large.any():
         raise DataError(
             f"{source}: column {ids.name!r} holds the id {ids.filter(too_large)[0]!r} as "
             f"{ids.dtype}, which cannot tell such numbers apart ({int(too_large.sum())} such "
             f"rows). Save the ids as integers or text."
         )
-    return ids.cast(pl.Int64)
+    return ids.cast(pl.Int64) if (ids == ids.floor()).all() else ids
 
 
 def _warn_of_blanks(text: pl.Series, bare: pl.Series, source: Path | str) -> None:

@@ -4,7 +4,7 @@ import polars as pl
 
 from graphrec.config import DataConfig, ItemColumn
 from graphrec.datasets.dataset import Step
-from graphrec.datasets.ids import id_text, require_matching_ids
+from graphrec.datasets.ids import id_text, require_matching_ids, require_one_form
 from graphrec.datasets.readers import read_item_table
 from graphrec.datasets.roles import ITEM, TIME, numbers, require_column
 from graphrec.errors import ConfigError, DataError
@@ -49,6 +49,7 @@ def item_table(
                 f"{config.items}: item {item!r} has more than one row, and they differ in column "
                 f"{differing!r} ({len(repeated)} such rows). Keep one row per item."
             )
+        require_one_form(given[ITEM], "item", str(config.items))
         require_matching_ids(item_ids, given[ITEM], config.items, "data.items_id")
         without = len(ids.join(given, on=ITEM, how="anti"))
         unused = len(given.join(ids, on=ITEM, how="anti"))

@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -14,6 +15,9 @@ from graphrec.errors import DataError
 
 KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 """Words for the types of JSON values; all others are numbers."""
+HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escaped half of a character."""
+LAYOUT = "Write one object per line, or one array of objects"
 SCALARS = ("text", "a number")
 """Kinds that may stand in one column: numbers then become text."""
 
@@ -48,6 +52,8 @@ def read_python_lines(source: Source) -> pl.DataFrame:
             lines.append(json.dumps(ast.literal_eval(line.strip()), allow_nan=False))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
             reason = "is no dictionary of texts, numbers and lists in the syntax of Python"
+            if _reads(json.loads, line):
+                reason += f'. It is JSON: set {source.prefix}format = "jsonl"'
             raise source.error_in_line(number, line, reason) from error
     return _parsed("\n".join(lines), source)
 
@@ -55,13 +61,43 @@ def read_python_lines(source: Source) -> pl.DataFrame:
 def _parsed(text: str, source: Source) -> pl.DataFrame:
     if not text.strip():
         raise source.error("it is empty")
+    if HALF.search(text):
+        _refuse_halves(text, source)
     try:
         table = pl.read_ndjson(text.encode(), infer_schema_length=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _first_fault(text, source, str(error)) from error
     if not table.width:
         raise source.error("its objects have no keys")
-    return table
+    return table.with_columns(_lists_beside_text(column, text) for column in table.iter_columns())
+
+
+def _lists_beside_text(column: pl.Series, text: str) -> pl.Series:
+    """Return lists where the lines hold lists and texts, which polars reads as texts like '[1]'."""
+    if column.dtype != pl.String or not column.str.starts_with("[").any():
+        return column
+    lines = pl.Series([line for line in text.split("\n") if line.strip()])
+    values: list[list[str] | None] = [None if each is None else [each] for each in column]
+    found = False
+    for row in column.str.starts_with("[").fill_null(False).arg_true():
+        value = json.loads(lines[row])[column.name]
+        if isinstance(value, list):
+            found = True
+            values[row] = [each if isinstance(each, str) else json.dumps(each) for each in value]
+    return pl.Series(column.name, values, dtype=pl.List(pl.String)) if found else column
+
+
+def _refuse_halves(text: str, source: Source) -> None:
+    """Refuse half of a character of two halves (surrogates), which polars reads as NUL."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if HALF.search(line):
+            try:
+                json.dumps(json.loads(line), ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                reason = "holds half of a character (a surrogate). Remove it"
+                raise source.error_in_line(number, line, reason) from None
+            except (ValueError, RecursionError):
+                return  # no JSON, which is told with its reason later
 
 
 def _array_as_lines(text: str, source: Source) -> str:
@@ -117,8 +153,8 @@ def _fault(line: str, prefix: str) -> str | None:
     except json.JSONDecodeError as error:
         fault = f"is no JSON: {error.msg} (character {error.colno})"
         if _reads(ast.literal_eval, line):
-            fault += f'. It is a Python dictionary: set {prefix}format = "python_lines"'
-        return fault
+            return f'{fault}. It is a Python dictionary: set {prefix}format = "python_lines"'
+        return f"{fault}. {LAYOUT}"
     except ValueError as error:
         return f"holds {error}, which JSON has not. Write null for no value"
     except RecursionError:

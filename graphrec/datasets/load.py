@@ -1,5 +1,6 @@
 """``load``: files named by a ``DataConfig`` -> a clean ``Dataset``."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from graphrec.datasets.roles import ITEM, PART, TIME, USER, WEIGHT, require_colu
 from graphrec.datasets.vocabulary import encode, vocabulary
 from graphrec.errors import ConfigError, DataError
 
+PATH = re.compile(r"[/\\.]")
+"""What stands in paths and in no name of a data set."""
+
 
 def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
     """Read, clean and number the interactions; a string names a data set of the catalog.
@@ -31,6 +35,12 @@ def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
         DataError: a file or its content is not what the configuration or the catalog says.
         ConfigError: a setting is unknown or contradicts another one.
     """
+    a_file = isinstance(config, str) and ":" not in config and PATH.search(config)
+    if a_file or not isinstance(config, str | DataConfig):
+        raise ConfigError(
+            f"load takes a DataConfig or the name of a data set, not {config!r}. For a file "
+            f"write load(DataConfig(path=...))."
+        )
     if isinstance(config, str):
         config = DataConfig(name=config)
     if config.name is None:

@@ -1,6 +1,10 @@
 """Nested columns: objects become columns of their fields, lists become rows or flat lists."""
 
 import ast
+import io
+import itertools
+import re
+import tokenize
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,6 +17,9 @@ Literal: TypeAlias = "str | int | float | bytes | bool | list[Literal] | None"
 
 LIST_LITERAL = r"(?s)^\s*\[.*\]\s*$"
 """Text such as ``['a', 'b']``, as lists look in CSV files that Python wrote."""
+
+SIDE_BY_SIDE = re.compile(r"""['"]\s*['"]""")
+"""Where two texts may stand without a comma between them, as NumPy prints them."""
 
 
 def flatten_objects(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -42,8 +49,9 @@ def unroll(
 ) -> pl.DataFrame:
     """Make one row of each entry of the columns ``data.unroll``; the other columns are repeated.
 
-    Entries that stand at one position in several such columns share a row. A line without entries
-    becomes a row without values, which then counts among the rows without an id.
+    Entries that stand at one position in several such columns share a row. An empty list makes no
+    row; a null makes a row without values, which then counts among the rows without an id. Lists of
+    lists are unrolled to the last level.
 
     Args:
         separator: what stands between entries in columns of text, unless they hold literal lists.
@@ -52,9 +60,17 @@ def unroll(
         ConfigError: a column is missing, or is text and there is no separator.
         DataError: a column holds no lists, or the lists of one line have different lengths.
     """
-    lists = [_lists(frame, name, config, path, separator) for name in config.unroll]
-    frame = frame.with_columns(lists)
-    first, *others = config.unroll
+    frame = frame.with_columns(
+        [_lists(frame, name, config, path, separator) for name in config.unroll]
+    )
+    while names := [name for name in config.unroll if isinstance(frame[name].dtype, pl.List)]:
+        _require_equal_lengths(frame, names, path)
+        frame = frame.explode(names)
+    return flatten_objects(frame, path)
+
+
+def _require_equal_lengths(frame: pl.DataFrame, names: list[str], path: Path) -> None:
+    first, *others = names
     for other in others:
         unequal = frame[first].list.len().fill_null(0) != frame[other].list.len().fill_null(0)
         if unequal.any():
@@ -64,7 +80,6 @@ def unroll(
                 f"{path}, row {row + 1}: column {first!r} holds {lengths[0]} entries, but "
                 f"{other!r} holds {lengths[1]}. Repair the row, or unroll one of them."
             )
-    return flatten_objects(frame.explode(*config.unroll), path)
 
 
 def _lists(
@@ -75,9 +90,7 @@ def _lists(
             f"{path} has no column {name!r}, which data.unroll asks for. "
             f"Columns: {', '.join(frame.columns)}."
         )
-    column = frame[name]
-    if isinstance(column.dtype, pl.Array):
-        column = column.arr.to_list()
+    column = _without_arrays(frame[name])
     if isinstance(column.dtype, pl.List):
         if config.unroll_separator is not None:
             raise ConfigError(
@@ -91,8 +104,7 @@ def _lists(
             f"Take it out of data.unroll."
         )
     if separator is not None:
-        entries = column.str.split(separator)
-        return entries.list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
+        return _entries(column, separator)
     literal = literal_lists(column, path)
     if literal is None:
         raise ConfigError(
@@ -101,6 +113,31 @@ def _lists(
             f"data.unroll_separator to what stands between its entries."
         )
     return literal
+
+
+def _without_arrays(column: pl.Series) -> pl.Series:
+    """Return arrays, and arrays of arrays, as lists."""
+    kind: pl.DataType = column.dtype
+    depth = 0
+    while isinstance(kind, pl.List | pl.Array):
+        kind, depth = kind.inner, depth + 1  # type: ignore[assignment]
+    for _ in range(depth):
+        kind = pl.List(kind)
+    return column.cast(kind)
+
+
+def _entries(column: pl.Series, separator: str) -> pl.Series:
+    """Cut texts at a separator; brackets around all texts, and quotes in them, are cut off."""
+    blank = (column.str.strip_chars() == "").fill_null(True)
+    bracketed = not blank.all() and column.filter(~blank).str.contains(LIST_LITERAL).all()
+    bare = column.str.strip_chars().str.slice(1).str.head(-1) if bracketed else column
+    entry = pl.element().str.strip_chars() if bracketed else pl.element()
+    entries = bare.str.split(separator).list.eval(entry.filter(entry.str.strip_chars() != ""))
+    if bracketed:
+        quoted = pl.element().str.extract(r"""(?s)^(?:'(.*)'|".*")$""", 0)
+        inner = quoted.str.slice(1).str.head(-1)
+        entries = entries.list.eval(pl.coalesce(inner, pl.element()))
+    return entries
 
 
 def literal_lists(column: pl.Series, source: Path | str) -> pl.Series | None:
@@ -116,11 +153,12 @@ def literal_lists(column: pl.Series, source: Path | str) -> pl.Series | None:
     values: list[list[Literal] | None] = []
     for row, text in enumerate(column.set(blank, None), start=1):
         try:
-            values.append(None if text is None else ast.literal_eval(text.strip()))
+            values.append(None if text is None else _literal(text.strip()))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
             raise DataError(
                 f"{source}, row {row}: column {column.name!r} holds {text[:60]!r}, which starts "
-                f"like a list but is none. Repair it."
+                f"like a list but is none with commas between its entries. Repair it, or set "
+                f"data.unroll_separator where data.unroll names the column."
             ) from error
     try:
         return pl.Series(column.name, values)
@@ -129,6 +167,17 @@ def literal_lists(column: pl.Series, source: Path | str) -> pl.Series | None:
             f"{source}: the lists in column {column.name!r} hold entries of different types. "
             f"Repair them."
         ) from error
+
+
+def _literal(text: str) -> list[Literal]:
+    """Parse a literal list; texts side by side, which Python would join, are a ValueError."""
+    if SIDE_BY_SIDE.search(text):
+        kinds = [each.type for each in tokenize.generate_tokens(io.StringIO(text).readline)]
+        solid = [kind for kind in kinds if kind not in (tokenize.NL, tokenize.NEWLINE)]
+        if (tokenize.STRING, tokenize.STRING) in itertools.pairwise(solid):
+            raise ValueError(text)
+    parsed: list[Literal] = ast.literal_eval(text)
+    return parsed
 
 
 def flat_lists(column: pl.Series) -> pl.Series | None:

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from graphrec.config import DataConfig
+from graphrec.config_data import MISSING_IDS
 from graphrec.datasets.arrays import PART_COLUMN
 from graphrec.datasets.dataset import PARTS
 from graphrec.datasets.ids import id_text
@@ -153,7 +154,9 @@ def _from_numbers(frame: pl.DataFrame, column: str, path: Path, config: DataConf
     trouble = unit_trouble(values, config.time_unit)
     if trouble is not None:
         remedy = "Repair or remove the rows"
-        if trouble.likely is not None:
+        if looks_like_calendar_days(values // 1_000_000):
+            remedy = "These look like dates: set data.time_format = '%Y%m%d%H%M%S'"
+        elif trouble.likely is not None:
             remedy = f"These look like {trouble.likely}: set data.time_unit = {trouble.likely!r}"
         row, value, count = _first(frame, column, trouble.bad)
         raise DataError(
@@ -228,6 +231,7 @@ def _require(
 ) -> None:
     if not good.all():
         row, value, count = _first(frame, column, ~good)
+        remedy = REPAIR if value is None or value in MISSING_IDS else remedy
         raise DataError(
             f"{source}, row {row}: column {column!r} holds {value!r}, which is not {wanted} "
             f"({count} such rows; the header is not counted). {remedy}."

@@ -1,8 +1,11 @@
 """A data file before it is parsed: its format, and its bytes and text without surprises."""
 
+import codecs
 import gzip
 import io
+import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +19,25 @@ from graphrec.errors import DataError, GraphRecError
 
 logger = logging.getLogger(__name__)
 
-BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+BOMS = {
+    b"\xef\xbb\xbf": "utf-8",
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 """Byte order marks and the encodings that they announce."""
+ALIEN = {
+    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"PAR1": "a Parquet file",
+    b"\x93NUMPY": "a NumPy file",
+}
+"""First bytes of files that are no text."""
+SEPARATOR = re.compile(r"::|[,;\t|\x01]| +")
+"""What may separate the fields of a line."""
 GZIP = b"\x1f\x8b"
 EXCERPT = 80
 """Characters of a line that a message shows."""
@@ -56,11 +76,15 @@ def detect_format(path: Path, configured: Format, prefix: str = "data.") -> Form
     Raises:
         DataError: there is no such file, or its name tells nothing.
     """
+    try:
+        path.stat()
+    except OSError as error:
+        found = error.strerror or "it does not exist"
+        raise DataError(f"There is no file {path}: {found}. Correct the path in [data].") from error
     if path.is_dir():
         raise DataError(f"{path} is a folder. Give the path of one file in [data].")
     if not path.is_file():
-        found = "is no regular file" if path.exists() else "does not exist"
-        raise DataError(f"There is no file {path}: it {found}. Correct the path in [data].")
+        raise DataError(f"{path} is no regular file. Correct the path in [data].")
     kind = format_of(path, configured)
     if kind is None:
         raise DataError(
@@ -86,8 +110,11 @@ def decoding(source: Source) -> Iterator[None]:
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file, unpacked where it is a gzip archive."""
     content = path.read_bytes()
-    packed = path.suffix.lower() == ".gz" or content.startswith(GZIP)
-    return gzip.decompress(content) if packed else content
+    if content.startswith(GZIP):
+        return gzip.decompress(content)
+    if path.suffix.lower() == ".gz":
+        raise DataError(f"{path} is not a gzip archive. If it is not packed, name it without .gz.")
+    return content
 
 
 def read_text(source: Source) -> str:
@@ -97,9 +124,17 @@ def read_text(source: Source) -> str:
         DataError: the bytes are no text in the encoding; the first such line is named.
     """
     content = read_bytes(source.path)
-    announced = next((BOMS[mark] for mark in BOMS if content.startswith(mark)), "utf-8")
+    for start, what in ALIEN.items():
+        if content.startswith(start):
+            raise source.error(f"it is {what}. Unpack it, or correct {source.prefix}format")
+    announced = next((BOMS[mark] for mark in BOMS if content.startswith(mark)), None)
+    encoding = source.encoding or announced or "utf-8"
+    if announced is not None and not codecs.lookup(encoding).name.startswith(announced):
+        raise source.error(
+            f"it starts with the byte order mark of {announced}. Remove {source.prefix}encoding"
+        )
     try:
-        text = content.decode(source.encoding or announced).removeprefix("\ufeff")
+        text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeError as error:
         raise source.error(_undecodable(content, source, error)) from error
     if source.encoding not in (None, "utf-8") and not content.isascii() and is_utf8(content):
@@ -136,6 +171,13 @@ def _undecodable(content: bytes, source: Source, error: UnicodeError) -> str:
         f"line {number} is not {name}: {line[:60].strip()!r}. Save the file as UTF-8, or set "
         f"{source.prefix}encoding, as in encoding = 'latin-1'"
     )
+
+
+def separator_setting(line: str, prefix: str) -> str | None:
+    """Return the setting of what seems to separate the fields of a line, as TOML reads it."""
+    marks = SEPARATOR.findall(line.strip(" "))
+    mark = next((each for each in marks if each.strip(" ")), marks[0] if marks else None)
+    return None if mark is None else f"{prefix}separator = {json.dumps(mark)}"
 
 
 def lines_of(text: str) -> pl.Series:

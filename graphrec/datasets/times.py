@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from graphrec.config import TimeUnit
+from graphrec.names import quantity
 
 PER_SECOND: Final[dict[TimeUnit, int]] = {
     "seconds": 1,
@@ -105,8 +106,9 @@ def unit_trouble(numbers: pl.Series, unit: TimeUnit = "seconds") -> Trouble | No
     }
     counts = {each: int(mask.sum()) for each, mask in ranges.items() if mask.any()}
     if len(counts) > 1:
-        rare, usual = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-        what = f"looks like {rare}, while {counts[usual]:,} rows look like {usual}"
+        usual, *_, rare = sorted(counts, key=counts.__getitem__, reverse=True)
+        verb = "looks" if counts[usual] == 1 else "look"
+        what = f"looks like {rare}, while {quantity(counts[usual], 'row')} {verb} like {usual}"
         return Trouble(ranges[rare], what)
     (likely,) = counts or (None,)
     size = PER_SECOND[unit]
@@ -122,9 +124,11 @@ def unit_trouble(numbers: pl.Series, unit: TimeUnit = "seconds") -> Trouble | No
 def odd_years(seconds: pl.Series) -> Trouble | None:
     """Return the times before 1900, from 2101 on, or around 1970 where most are after 2001."""
     odd = (seconds < YEAR_1900) | (seconds >= YEAR_2101)
-    median = seconds.median()
-    if isinstance(median, float) and median >= YEAR_2001:
-        odd |= seconds < YEAR_1973
+    early = seconds < YEAR_1973
+    if early.any():
+        median = seconds.median()
+        if isinstance(median, float) and median >= YEAR_2001:
+            odd |= early
     odd = odd.fill_null(False)
     if not odd.any():
         return None

@@ -223,6 +223,8 @@ def _hash(source: str | None, root: str | None, climbs: bool) -> tuple[str | Non
             return hashlib.file_digest(file, "sha256").hexdigest(), None
     except FileNotFoundError:
         return None, "no file"
+    except RuntimeError:  # what Python 3.11 and 3.12 raise where a link leads to itself
+        return None, "unreadable file: a loop of links"
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return None, f"unreadable file: {reason}"

@@ -79,3 +79,18 @@ def test_a_wrong_count_is_named_by_line(path: Path) -> None:
 
 def test_a_few_lines_that_look_counted_by_chance_are_a_list(path: Path) -> None:
     assert read(path, "1 5\n2 6 7\n") == [("1", "5"), ("2", "6"), ("2", "7")]
+
+
+@pytest.mark.parametrize(
+    ("separator", "remedy"),
+    [("\t", r'data.separator = "\t"'), (",", 'data.format = "csv"'), ("::", 'separator = "::"')],
+)
+def test_the_remedy_names_the_separator_of_the_line(
+    path: Path, separator: str, remedy: str
+) -> None:
+    """A list of check-ins between tabs was advised to be cut at blanks."""
+    text = separator.join(("0", "2010-10-19T23:55:27Z", "22847")) + "\n"
+    with pytest.raises(DataError) as caught:
+        read(path, text)
+    assert remedy in str(caught.value)
+    assert 'separator = " "' not in str(caught.value)

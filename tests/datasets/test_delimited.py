@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -120,14 +121,16 @@ def test_a_column_without_name_is_numbered(path: Path) -> None:
 def test_a_header_is_not_read_as_a_row_and_a_row_not_as_a_header(path: Path) -> None:
     with pytest.raises(DataError, match="first line, user, item, looks like the names"):
         read(path, "user,item\n1,2\n3,4\n", "column_1")
-    with pytest.raises(DataError, match=r"first line, 1, 2, is no header.*column_1"):
+    with pytest.raises(
+        DataError, match=r"Columns: 1, 2\. If this first line is no header.*column_1"
+    ):
         read(path, "1,2\n3,4\n")
     assert read(path, "column_1,column_2\n3,4\n", "column_1") == [("3", "4")]
     assert read(path, "u1,i1\nu2,i2\n", "column_1") == [("u1", "i1"), ("u2", "i2")]
 
 
 def test_another_separator_is_offered_where_the_header_is_one_field(path: Path) -> None:
-    with pytest.raises(DataError, match=r"one field 'user;item'. Set data.separator = ';'"):
+    with pytest.raises(DataError, match=r"one field 'user;item'. Set data.separator = \";\""):
         read(path, "user;item\n1;2\n")
 
 
@@ -162,3 +165,82 @@ def test_lines_of_equal_width_go_the_fast_way() -> None:
     assert _split_fast('user,item\n1,"2\n', ",") is not None
     assert _split_fast("user,item\n1\n", ",") is None
     assert _split_fast("user,item\n1,2,3\n4\n", ",") is None
+    assert _split_fast("user,item\n1\n,,", ",") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("A1,B1,5.0,1369699200\nA1,B2,3.0,1369699201\n", "csv"),
+        ("1,2268318,2520377,pv,1511544070\n1,2268319,3,buy,1511544071\n", "csv"),
+        ("5,5,3\n5,6,3\n", "csv"),
+        ("u1,i1,i1\nu2,i1,x\n", "csv"),
+        ("00000c\t3bd73256\tbetty boo\t2137\n", "tsv"),
+        ("ann,cup,tue\nbob,cup,fri\n", "csv"),
+    ],
+)
+def test_the_message_of_a_file_without_header_names_its_columns(
+    path: Path, text: str, kind: Format
+) -> None:
+    """Amazon, Taobao and Last.fm: the message called the first line the columns, and no more."""
+    with pytest.raises(DataError, match=r"no header.*data\.user.*column_1, column_2"):
+        read(path, text, kind=kind)
+    assert read(path, text, id_column="column_1", kind=kind)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "reviewerID,asin,overall\nA1,B1,5\nA2,B1,4.5\n",
+        "user_id,item_id\nann,cup\nbob,cup\n",
+        "who,what,when\na,b,2\nc,d,\ne,f,3\n",
+    ],
+)
+def test_a_header_above_text_ids_is_not_read_as_an_interaction(path: Path, text: str) -> None:
+    """The user ``reviewerID`` had the item ``asin``."""
+    with pytest.raises(DataError, match=r"first line.*looks like the names of the columns"):
+        read(path, text, id_column="column_1")
+
+
+@pytest.mark.parametrize(
+    "text", ["ann,cup,tue\nbob,pot,wed\n", "a,b,NA\nc,d,3\n", "a,b,3\nc,d,4\n"]
+)
+def test_a_first_row_of_text_is_no_header(path: Path, text: str) -> None:
+    assert len(read(path, text, id_column="column_1")) == 2
+
+
+@pytest.mark.parametrize("separator", ["\t", "::", " ", "\x01"])
+@pytest.mark.parametrize("id_column", ["user", "column_1"])
+def test_the_separator_of_the_remedy_is_written_as_in_a_configuration(
+    path: Path, separator: str, id_column: str
+) -> None:
+    r"""In TOML '\t' is a backslash and a t; and the one column_1 held whole lines."""
+    text = f"user{separator}item\n1{separator}2\n"
+    with pytest.raises(DataError) as caught:
+        read(path, text, id_column)
+    assert f"data.separator = {json.dumps(separator)}" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['item,title\n1,"a \\"b\\" c"\n', 'item,title\n1,"12\\""\n'])
+def test_backslashes_before_quotes_are_named(path: Path, text: str) -> None:
+    """Spark and the books of Book-Crossing write them; quote = 'none' would cut the fields."""
+    with pytest.raises(DataError, match=r'line 2: .*Write "" in place of \\"'):
+        read(path, text, id_column="item")
+    assert read(path, text.replace('\\"', '""'), id_column="item")
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "remedy"),
+    [
+        ('user,note\n1, "a, b"\n', {}, None),
+        ("user,note\n1,'a, b'\n", {}, '''data.quote = "'"'''),
+        ('user,note\n1,"a, b"\n', {"quote": "none"}, """data.quote = '"'"""),
+    ],
+)
+def test_a_ragged_line_is_not_answered_with_the_quote_that_is_set(
+    path: Path, text: str, settings: dict[str, str], remedy: str | None
+) -> None:
+    with pytest.raises(DataError, match=r"line 2: .*3 fields") as caught:
+        read(path, text, **settings)
+    assert ("data.quote" in str(caught.value)) == (remedy is not None)
+    assert remedy is None or remedy in str(caught.value)

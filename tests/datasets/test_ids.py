@@ -182,3 +182,28 @@ def test_feature_ids_that_mostly_do_not_fit_are_said(
 
 def test_blanks_around_feature_ids_are_cut_off(tmp_path: Path) -> None:
     assert features(tmp_path, ["b ", " a"], ["a", "b"]).tolist() == [2, 1]
+
+
+def test_an_item_table_with_one_number_in_two_forms_is_refused(tmp_path: Path) -> None:
+    """The row ``2.0`` belonged to no item and was left out without a warning."""
+    with pytest.raises(DataError, match=r"items\.csv: the item ids hold both '1' and '1\.0'"):
+        with_items(tmp_path, ["1", "2"], ["1", "1.0", "2"])
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(pl.Float32, 2**24), (pl.Float64, 2**53)])
+def test_the_first_float_that_stands_for_two_integers_is_refused(
+    tmp_path: Path, dtype: pl.DataType, limit: int
+) -> None:
+    ids = pl.Series("user", [limit + 1, 5]).cast(dtype)
+    pl.DataFrame({"user": ids, "item": [1, 2]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="cannot tell such numbers apart"):
+        load(DataConfig(path=tmp_path / "a.parquet"))
+
+
+def test_a_large_id_beside_a_fraction_is_refused(tmp_path: Path) -> None:
+    """9007199254740993 was the id ``9007199254740992.0``."""
+    (tmp_path / "a.jsonl").write_text(
+        '{"user": 9007199254740993, "item": 1}\n{"user": 1.5, "item": 1}\n'
+    )
+    with pytest.raises(DataError, match="cannot tell such numbers apart"):
+        load(DataConfig(path=tmp_path / "a.jsonl"))

@@ -104,3 +104,38 @@ def test_lines_of_python_dictionaries(path: Path) -> None:
 def test_lines_that_are_no_literals_are_refused_and_never_run(path: Path, line: str) -> None:
     with pytest.raises(DataError, match=r"line 2: .* is no dictionary"):
         read_python(path, "{'user': 1}\n" + line)
+
+
+def test_lists_beside_text_are_lists(path: Path) -> None:
+    """The id of a row was the text ``["b", "c"]``."""
+    text = '{"item": "a"}\n{"item": ["b", "c"]}\n{"item": null}\n{"item": "[x"}\n'
+    assert [row["item"] for row in read(path, text)] == [["a"], ["b", "c"], None, ["[x"]]
+
+
+@pytest.mark.parametrize("text", ['{"item": "[1]"}\n{"item": "a"}\n', '{"item": "[x"}\n'])
+def test_text_in_brackets_stays_text(path: Path, text: str) -> None:
+    assert read(path, text)[0]["item"] in ("[1]", "[x")
+
+
+@pytest.mark.parametrize("half", [r"\ud83d", r"\uDE00", r"a\ud83dx"])
+def test_half_a_character_is_refused_by_line(path: Path, half: str) -> None:
+    r"""It became the character NUL."""
+    with pytest.raises(DataError, match=r"line 2: .*half of a character"):
+        read(path, GOOD + f'{{"user": 1, "item": "{half}"}}\n')
+
+
+def test_whole_characters_of_two_halves_and_backslashes_are_read(path: Path) -> None:
+    text = r'{"a": "\ud83d\ude00", "b": "\\ud83d"}' + "\n"
+    assert read(path, text) == [{"a": "\U0001f600", "b": "\\ud83d"}]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1},\n{"a": 2},\n', '{"a": 1}{"a": 2}\n', '{\n"a": 1\n}\n'])
+def test_the_remedy_of_other_layouts_is_one_object_per_line(path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"line 1: .*Write one object per line"):
+        read(path, text)
+
+
+def test_json_that_is_read_as_python_names_its_format(path: Path) -> None:
+    path.write_text('{"user": 1, "item": null}\n')
+    with pytest.raises(DataError, match=r'line 1: .*data\.format = "jsonl"'):
+        read_python_lines(Source(path, "python_lines"))

@@ -152,3 +152,10 @@ def test_blank_text_in_the_item_table_is_missing(tmp_path: Path) -> None:
     dataset = load_rows(tmp_path, ROWS, items=tmp_path / "items.tsv")
     assert dataset.item_table is not None
     assert dataset.item_table["title"].to_list() == [None, "Be", None]
+
+
+@pytest.mark.parametrize("given", ["ratings.csv", "./folder/ratings", Path("ratings.csv"), {}])
+def test_what_is_no_name_of_a_data_set_says_how_to_read_a_file(given: object) -> None:
+    """A path was an unknown data set, and a Path or a dictionary an AttributeError."""
+    with pytest.raises(ConfigError, match=r"load\(DataConfig\(path="):
+        load(given)  # type: ignore[arg-type]

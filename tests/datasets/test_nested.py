@@ -152,3 +152,57 @@ def test_text_that_only_starts_like_a_list_is_left_alone() -> None:
     found = literal_lists(pl.Series(["['a']", None, "[]"]), "x")
     assert found is not None
     assert found.to_list() == [["a"], None, []]
+
+
+def test_lists_of_lists_of_events_are_unrolled_wholly(tmp_path: Path) -> None:
+    """The advice was to set ``data.unroll``, which was set."""
+    path = tmp_path / "a.jsonl"
+    text = '{"user": 1, "item": [["a", "b"], ["c"]], "t": [10, 20]}\n'
+    assert roles(path, text, unroll="item") == [("1", "a"), ("1", "b"), ("1", "c")]
+    found = roles(path, text, unroll=["item", "t"], time="t")
+    assert found == [("1", "a", 10), ("1", "b", 10), ("1", "c", 20)]
+
+
+def test_a_column_is_unrolled_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="names 'item' more than once"):
+        roles(tmp_path / "a.jsonl", '{"user": 1, "item": [1]}\n', unroll=["item", "item"])
+
+
+@pytest.mark.parametrize("field", ["['a' 'b']", "['a'\n 'b']", "[1 2]"])
+def test_a_printed_array_of_numpy_is_no_list(tmp_path: Path, field: str) -> None:
+    """``['a' 'b']`` was the one id ``ab``, as Python joins texts that stand side by side."""
+    path = tmp_path / "a.csv"
+    text = f'user,item\nu,"{field}"\n'
+    with pytest.raises(DataError, match=r"row 1: .*data\.unroll_separator"):
+        roles(path, text, unroll="item")
+    found = roles(path, text, unroll="item", unroll_separator=" ")
+    assert found == ([("u", "1"), ("u", "2")] if "1" in field else [("u", "a"), ("u", "b")])
+
+
+def test_brackets_around_entries_between_separators_are_no_part_of_them(tmp_path: Path) -> None:
+    text = "user;item\nu;[1, 2]\nv;[]\nw;[3]\n"
+    found = roles(tmp_path / "a.csv", text, separator=";", unroll="item", unroll_separator=",")
+    assert found == [("u", "1"), ("u", "2"), ("w", "3")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["N55689-1 N35729-0", "N20678-0 N39317-0 N58114-1"],
+        ["1 2 3", "4 5 6"],
+        ["1 2 3", "4", "5", "1"],
+    ],
+)
+def test_few_lines_of_several_ids_are_refused(tmp_path: Path, fields: list[str]) -> None:
+    """In a short file hardly any token recurs."""
+    text = "user\titem\n" + "".join(f"u{row}\t{each}\n" for row, each in enumerate(fields))
+    with pytest.raises(DataError, match=r'Set data\.unroll = "item"'):
+        roles(tmp_path / "a.tsv", text)
+
+
+@pytest.mark.parametrize(
+    "names", [["Toy Story", "Toy Box"], ["Apollo 13", "Se7en"], ["555 01 99"] * 2]
+)
+def test_names_and_numbers_with_blanks_are_ids(tmp_path: Path, names: list[str]) -> None:
+    text = "user\titem\n" + "".join(f"u{row}\t{each}\n" for row, each in enumerate(names))
+    assert [row[1] for row in roles(tmp_path / "a.tsv", text)] == names

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse
 
 from graphrec.config import DataConfig
 from graphrec.datasets.load import load
@@ -159,7 +160,7 @@ def test_unknown_endings_missing_and_broken_files(tmp_path: Path) -> None:
         roles(write(tmp_path / "a.npz", "no archive"), arrays={"train": "x"})
     with pytest.raises(DataError, match=r"empty\.csv cannot be read as csv"):
         roles(write(tmp_path / "empty.csv", ""))
-    with pytest.raises(DataError, match=r"a\.csv\.gz cannot be read as csv"):
+    with pytest.raises(DataError, match=r"a\.csv\.gz is not a gzip archive"):
         roles(write(tmp_path / "a.csv.gz", "user,item\n"))
 
 
@@ -363,3 +364,27 @@ def content_of(folder: Path, ending: str) -> bytes:
         case _:
             return CONTENTS[ending]
     return path.read_bytes()
+
+
+def test_arrays_of_two_lengths_are_named(tmp_path: Path) -> None:
+    """The message said that there was no such array."""
+    np.savez(tmp_path / "a.npz", user=np.arange(3), item=np.arange(2))
+    with pytest.raises(DataError, match=r"'item' has shape \(2,\), but 'user' has \(3,\)"):
+        roles(tmp_path / "a.npz")
+
+
+def test_a_sparse_matrix_of_scipy_names_a_remedy_that_works(tmp_path: Path) -> None:
+    matrix = scipy.sparse.csr_array(np.array([[0, 2.0], [3.0, 0]]))
+    scipy.sparse.save_npz(tmp_path / "a.npz", matrix)
+    with pytest.raises(DataError, match=r"sparse matrix.*tocoo\(\).*data\.user = \"row\""):
+        roles(tmp_path / "a.npz")
+    scipy.sparse.save_npz(tmp_path / "b.npz", matrix.tocoo())
+    found = roles(tmp_path / "b.npz", user="row", item="col", weight="data")
+    assert found == [("0", "1", 2.0), ("1", "0", 3.0)]
+
+
+@pytest.mark.parametrize("unit", ["D", "h", "s", "ms", "us", "ns"])
+def test_dates_of_numpy_are_times_in_every_unit(tmp_path: Path, unit: str) -> None:
+    times = np.array(["2020-09-13"], dtype=f"M8[{unit}]")
+    np.savez(tmp_path / "a.npz", user=np.array([1]), item=np.array([2]), t=times)
+    assert roles(tmp_path / "a.npz", time="t") == [("1", "2", 1_599_955_200)]

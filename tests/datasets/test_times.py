@@ -76,7 +76,7 @@ def test_interactions_and_attributes_read_the_same_dates(text: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "text", ["09/13/2020", "2020-02-30", "soon", "2020-09", "2020-09-13 25:00", "13.13.2020", ""]
+    "text", ["09/13/2020", "2020-02-30", "soon", "2020-09", "2020-09-13 25:00", "13.13.2020"]
 )
 def test_what_is_no_date_names_the_row_and_the_format_setting(text: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"row 2: column 'ts' holds .*\(1 such rows.*time_format"):
@@ -271,3 +271,25 @@ def test_attributes_know_the_same_troubles(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_column_of_nulls_is_no_date() -> None:
     assert parse_dates(pl.Series([None, None], dtype=pl.String)).null_count() == 2
+
+
+def test_seconds_and_milliseconds_in_equal_number_are_both_named(tmp_path: Path) -> None:
+    """The message was: looks like seconds, while 1 rows look like seconds."""
+    with pytest.raises(DataError, match=r"looks like milliseconds, while 1 row looks like seconds"):
+        read(tmp_path, [1600000000000, 1600000001])
+
+
+@pytest.mark.parametrize("missing", ["", "NULL", "nan"])
+@pytest.mark.parametrize("other", ["1600000000", "2020-01-01"])
+def test_a_missing_time_is_not_answered_with_a_format(
+    tmp_path: Path, missing: str, other: str
+) -> None:
+    with pytest.raises(DataError, match=r"row 2: .*not counted\)\. Repair or remove them"):
+        read(tmp_path, [other, missing])
+
+
+def test_times_written_in_one_number_name_their_format(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"time_format = '%Y%m%d%H%M%S'"):
+        read(tmp_path, [20200101120000, 20200202120000])
+    found = read(tmp_path, [20200913120000, 20200914120000], time_format="%Y%m%d%H%M%S")
+    assert found == [NOON, NOON + DAY]

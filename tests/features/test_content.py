@@ -171,3 +171,12 @@ def test_the_byte_order_mark_of_a_text_file_is_no_text(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfplot")
     found = text_file_content(None, pl.Series(["a"]), f"{tmp_path}/{{item}}.txt")
     assert found.table["source"].to_list() == ["plot"]
+
+
+@pytest.mark.parametrize("name", ["loop", "there/loop"])
+def test_a_link_to_itself_is_an_unreadable_file(tmp_path, name):
+    """It was a traceback: RuntimeError, symlink loop."""
+    (tmp_path / "there").mkdir()
+    for each in ("loop", "there/loop"):
+        (tmp_path / f"{each}.jpg").symlink_to(tmp_path / f"{each}.jpg")
+    assert reasons_of(f"{tmp_path}/{{item}}.jpg", [name]) == ["unreadable file: a loop of links"]
