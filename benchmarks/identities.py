@@ -28,8 +28,9 @@ from graphrec.identity import experiment_identity
 from graphrec.lab.grid_cells import Axes, plan_of
 from graphrec.lab.missing import Grid, missing_variants
 from graphrec.lab.variants import modality_variants
+from graphrec.prepared import Prepared
 from graphrec.report import RUN_KEY, identity_columns
-from graphrec.run import Prepared, prepare, with_settings
+from graphrec.run import prepare, with_settings
 from graphrec.run_log import RunLog
 
 HERE = Path(__file__).parent

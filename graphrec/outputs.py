@@ -24,7 +24,7 @@ from graphrec.run_log import RunLog
 from graphrec.training import FitResult
 
 if TYPE_CHECKING:
-    from graphrec.run import Prepared
+    from graphrec.prepared import Prepared
 
 EXAMPLE_USERS = 3
 EXAMPLE_ITEMS = 5

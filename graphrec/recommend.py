@@ -17,8 +17,9 @@ from graphrec.identity import differing_settings, gone, places, relocated, store
 from graphrec.models import Model
 from graphrec.names import nearest
 from graphrec.outputs import rank_users, recommendation_table
+from graphrec.prepared import CHECKPOINT, Prepared
 from graphrec.result import read_result
-from graphrec.run import CHECKPOINT, Prepared, build, prepare
+from graphrec.run import build, prepare
 from graphrec.run_log import RunLog
 from graphrec.training import read_checkpoint, restore_weights
 

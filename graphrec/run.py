@@ -5,7 +5,7 @@ valid -> the test part is opened -> Result.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -19,18 +19,17 @@ from graphrec import checks
 from graphrec.baselines import better_baselines, chosen_baselines
 from graphrec.claim import claimed
 from graphrec.config import Json, ModelConfig, RunConfig
-from graphrec.content import Encoded, change_content, encode_items, encode_users
-from graphrec.datasets import Dataset, Interactions, Split, load, split
-from graphrec.distillation import Teacher, taught, with_teacher
-from graphrec.evaluation import Evaluation, Protocol, evaluate, protocol_of
-from graphrec.features import Features
+from graphrec.content import change_content, encode_items, encode_users
+from graphrec.datasets import Interactions, load, split
+from graphrec.distillation import taught, with_teacher
+from graphrec.evaluation import Evaluation, evaluate, protocol_of
 from graphrec.files import write_json
-from graphrec.graphs.backends import Backend, choose_backend
-from graphrec.identity import experiment_identity, training_identity
+from graphrec.identity import experiment_identity
 from graphrec.measurable import log_left_out, require_measurable
 from graphrec.memory_limit import require_memory
 from graphrec.models import Inputs, Model, model_of
 from graphrec.outputs import recommended, summarise, write_tables
+from graphrec.prepared import CHECKPOINT, Prepared
 from graphrec.progress import step
 from graphrec.result import BetterBaseline, Result, environment, read_result, write_result
 from graphrec.rng import stream_seed, torch_stream
@@ -43,9 +42,6 @@ from graphrec.run_folder import (
 from graphrec.run_log import RunLog, openings_in
 from graphrec.training import CheckpointPolicy, FitResult, fit, require_resumable
 
-CHECKPOINT = "checkpoint.safetensors"
-LAST = "last.safetensors"
-"""The state after the last epoch, from which a finished run goes on with more epochs."""
 GRAPHS = Path("data/processed/graphs")
 """Graphs of similar items, kept for other runs with the same features."""
 
@@ -111,7 +107,7 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
 
 def conclude(
     out: Path,
-    prepared: "Prepared",
+    prepared: Prepared,
     model: Model,
     fitted: FitResult,
     truth: Interactions,
@@ -138,7 +134,7 @@ def conclude(
 def _better(
     model: Model,
     baselines: Mapping[str, Model],
-    prepared: "Prepared",
+    prepared: Prepared,
     truth: Interactions,
     log: RunLog,
 ) -> list[BetterBaseline]:
@@ -156,76 +152,6 @@ def _better(
 
     values = {name: value(other) for name, other in baselines.items()}
     return better_baselines(metric, part, value(model), values, log)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that the models of one experiment share; built once."""
-
-    config: RunConfig
-    dataset: Dataset
-    split: Split
-    encoded: Mapping[str, Encoded]
-    """Modalities of items before controls and removal; kept for other settings of the rest."""
-    features: Features
-    user_features: Features
-    protocol: Protocol
-    device: torch.device
-    environment: dict[str, Json]
-    """Versions and git state at the start: the checkout may move on while a run goes on."""
-    teacher: Teacher | None = None
-    """Who teaches the model; a run that is finished does without."""
-
-    @property
-    def backend(self) -> Backend:
-        """Kernels of message passing; others round differently."""
-        return choose_backend(self.config.run.backend, self.device)
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """sha256 of everything that a number depends on, besides the model."""
-        users = {"user_features": self.user_features.fingerprint} if self.user_features else {}
-        teacher = {"teacher": self.teacher.fingerprint} if self.teacher else {}
-        return {
-            "dataset": self.dataset.fingerprint,
-            "split": self.split.fingerprint,
-            "features": self.features.fingerprint,
-            "protocol": self.protocol.fingerprint,
-            **users,
-            **teacher,
-        }
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """What the checkpoints of this experiment belong to."""
-        return {"config": training_identity(self.config)} | self.fingerprints
-
-    def checkpoint_in(
-        self, folder: Path, resume: bool, *, keep_last: bool = False
-    ) -> CheckpointPolicy:
-        """Checkpoints in a run folder; with ``resume`` training goes on from one that is there.
-
-        What may change in between is noted beside them: limits of the training, and the machine,
-        of which devices and kernels round differently.
-        """
-        training = self.config.training
-        return CheckpointPolicy(
-            folder / CHECKPOINT,
-            self.identity,
-            resume=resume and (folder / CHECKPOINT).exists(),
-            circumstances={
-                "training.max_epochs": training.max_epochs,
-                "training.patience": training.patience,
-                "run.device": str(self.device),
-                "run.backend": self.backend,
-            },
-            last=folder / LAST if keep_last else None,
-        )
-
-    def open_test(self, reason: str, log: RunLog) -> Interactions:
-        """Open the sealed test part and leave a trace in the log."""
-        log.event("test_opened", f"Test part opened: {reason}", {"reason": reason})
-        return self.split.test.open(reason)
 
 
 def prepare(config: RunConfig, log: RunLog) -> Prepared:

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from graphrec import ConfigError, Result, build_config, load_config, read_result, recommend, run
 from graphrec.errors import DataError
-from graphrec.run import CHECKPOINT, LAST
+from graphrec.prepared import CHECKPOINT, LAST
 from graphrec.run_log import RunLog
 from graphrec.training import Checkpoint, read_checkpoint, write_checkpoint
 from tests import flow

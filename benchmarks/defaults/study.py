@@ -20,8 +20,9 @@ from graphrec import load_config
 from graphrec.config import Json, ModelConfig
 from graphrec.identity import experiment_identity
 from graphrec.models import model_of
+from graphrec.prepared import Prepared
 from graphrec.report import FINGERPRINTS, identity_columns
-from graphrec.run import Prepared, build, fit_model, measure_valid, prepare, with_settings
+from graphrec.run import build, fit_model, measure_valid, prepare, with_settings
 from graphrec.run_log import RunLog
 
 HERE = Path(__file__).resolve().parent

@@ -16,7 +16,7 @@ from graphrec.models.base import pair_scores, rows
 from graphrec.rng import torch_stream
 
 if TYPE_CHECKING:
-    from graphrec.run import Prepared
+    from graphrec.prepared import Prepared
 
 TERMS = {"distill_scores", "distill_embeddings"}
 

@@ -19,7 +19,7 @@ from graphrec.result import read_result
 from graphrec.run_log import RunLog
 
 if TYPE_CHECKING:
-    from graphrec.run import Prepared
+    from graphrec.prepared import Prepared
 
 SMALLEST = 1e-12
 """Deviation of the scores of a user about whom the teacher knows nothing."""

@@ -6,8 +6,9 @@ from pathlib import Path
 from graphrec.claim import claimed
 from graphrec.config_file import load_config
 from graphrec.models import Model
+from graphrec.prepared import Prepared
 from graphrec.processes import stoppable
-from graphrec.run import Prepared, build, fit_model, prepare, with_settings
+from graphrec.run import build, fit_model, prepare, with_settings
 from graphrec.run_log import RunLog
 from graphrec.training import FitResult
 

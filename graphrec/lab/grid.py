@@ -24,10 +24,11 @@ from graphrec.lab.grid_cells import Axes, Cell, Plan, plan_of
 from graphrec.lab.grid_record import AxisMean, CellResult, GridResult, write_grid
 from graphrec.lab.series import train_series
 from graphrec.lab.study import per_user
+from graphrec.prepared import Prepared
 from graphrec.processes import stoppable
 from graphrec.progress import track
 from graphrec.result import Result, environment, openings_of
-from graphrec.run import Prepared, build, prepare
+from graphrec.run import build, prepare
 from graphrec.run_log import RunLog
 from graphrec.tuning.objective import objectives_of
 from graphrec.tuning.record import StudyResult, read_study, spread

@@ -9,11 +9,12 @@ from graphrec.files import write_json
 from graphrec.identity import differing_settings, experiment_identity, stored_config
 from graphrec.lab.fit import fit_in, is_fitted
 from graphrec.names import quantity
+from graphrec.prepared import Prepared
 from graphrec.processes import run_processes
 from graphrec.progress import step
 from graphrec.report import COMPARABLE, require_comparable
 from graphrec.result import Result, read_result
-from graphrec.run import Prepared, conclude, prepare, with_settings
+from graphrec.run import conclude, prepare, with_settings
 from graphrec.run_folder import holds_result_of, require_same_data
 from graphrec.run_log import RunLog, openings_in
 

@@ -21,10 +21,11 @@ from graphrec.lab.series import folder_of, is_finished, seeded, train_series
 from graphrec.lab.variants import Variant, folders
 from graphrec.models import MODELS, model_of
 from graphrec.names import nearest
+from graphrec.prepared import Prepared
 from graphrec.processes import stoppable
 from graphrec.progress import track
 from graphrec.result import Result, environment, openings_of
-from graphrec.run import Prepared, build, prepare, with_settings
+from graphrec.run import build, prepare, with_settings
 from graphrec.run_log import RunLog
 
 RERUN = "Remove the folder {}; the same command trains it again."

@@ -11,7 +11,8 @@ import optuna
 from graphrec.config import RunConfig, TrainingConfig
 from graphrec.errors import ConfigError, GraphRecError
 from graphrec.evaluation import METRICS, parse_metric
-from graphrec.run import Prepared, build, fit_model, measure_valid, with_settings
+from graphrec.prepared import Prepared
+from graphrec.run import build, fit_model, measure_valid, with_settings
 from graphrec.run_log import RunLog
 from graphrec.tuning.space import Space, Values
 

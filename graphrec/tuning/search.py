@@ -17,11 +17,12 @@ from graphrec.identity import require_same, stored_config
 from graphrec.lab.series import train_series
 from graphrec.models import model_of
 from graphrec.names import quantity
+from graphrec.prepared import Prepared
 from graphrec.processes import stoppable
 from graphrec.progress import step, track
 from graphrec.result import environment
 from graphrec.rng import numpy_stream
-from graphrec.run import Prepared, prepare
+from graphrec.run import prepare
 from graphrec.run_log import RunLog
 from graphrec.tuning.objective import Objective, shown
 from graphrec.tuning.record import (

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from graphrec import RunConfig
 from graphrec.distillation import Teacher, with_teacher
-from graphrec.run import Prepared, prepare
+from graphrec.prepared import Prepared
+from graphrec.run import prepare
 from graphrec.run_log import RunLog
 from tests import flow
 

@@ -19,8 +19,9 @@ from graphrec.distillation import Taught, taught
 from graphrec.distillation.losses import embedding_loss, score_loss
 from graphrec.distillation.teacher import _logits
 from graphrec.models import Batch, EmbeddingModel, Model
+from graphrec.prepared import Prepared
 from graphrec.recommend import load_run
-from graphrec.run import Prepared, build
+from graphrec.run import build
 from tests import flow
 from tests.distillation.small import prepared_with, student_of, teacher_run
 from tests.test_resume import Killed, same, stop_at_checkpoint

@@ -11,7 +11,7 @@ import pytest
 
 from graphrec import Model, build_config, read_result, tune
 from graphrec.config import ModelConfig
-from graphrec.run import Prepared
+from graphrec.prepared import Prepared
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from tests import flow
