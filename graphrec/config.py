@@ -347,7 +347,9 @@ class RunConfig(Config):
             value = value.model_dump(exclude_unset=True)
         if not isinstance(model, ModelConfig) or not isinstance(value, Mapping):
             return value
-        return {**model_of(model.name).training_defaults, **value}
+        with suppress(NotImportedError):
+            return {**model_of(model.name).training_defaults, **value}
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -78,7 +78,7 @@ def test_every_key_after_source_is_in_the_bibliography() -> None:
 def test_no_model_imports_another_one(name: str) -> None:
     source = (ROOT / f"graphrec/models/{name}.py").read_text(encoding="utf-8")
     imported = set(re.findall(r"from graphrec\.models\.(\w+) import", source))
-    assert imported <= {"base"}
+    assert imported <= {"base", f"{name}_config"}
 
 
 def test_a_model_is_used_by_a_shipped_configuration(name: str) -> None:

@@ -153,7 +153,7 @@ def test_another_device_or_kernel_goes_on_and_that_is_noted(
         patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         with pytest.raises(Killed):
             trained(tmp_path / "run", "lightgcn")
-    module = sys.modules["graphrec.run"]
+    module = sys.modules["graphrec.prepared"]
     kernels = module.choose_backend("auto", module.torch.device("cpu"))
     other = "torch" if kernels == "dgl" else "pyg"
     monkeypatch.setattr(module, "choose_backend", lambda *_: other)

@@ -28,7 +28,8 @@ def test_every_guide_with_commands_is_followed() -> None:
         for path in (guides.ROOT / "docs").glob("*.md")
         if "```bash" in path.read_text(encoding="utf-8")
     }
-    assert with_blocks <= set(guides.guides())
+    own = {guides.ROOT / "docs" / name for name in ("data.md", "cleaning.md")}  # in test_docs.py
+    assert with_blocks - own <= set(guides.guides())
 
 
 def follow(path: Path) -> list[str]:

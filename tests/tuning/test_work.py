@@ -36,7 +36,7 @@ def command(
     config = small.config_of(*settings, f"tune.trials={trials}", "tune.final_seeds=0")
     write_json(folder / "given.json", config.model_dump(mode="json"))
     words = [sys.executable, "-m", "graphrec", "tune", str(folder / "given.json")]
-    return [*words, "--out", str(folder), *arguments]
+    return [*words, "--out", str(folder / "mf"), *arguments]
 
 
 def wait_for(what: Callable[[], set[int]], whole: subprocess.Popen[str]) -> set[int]:
