@@ -434,7 +434,7 @@ def test_one_modality_is_nothing_to_fuse(tmp_path: Path) -> None:
 
 
 def test_another_grid_in_the_folder_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"grid of another configuration: model\.reg differ"):
+    with pytest.raises(ConfigError, match=r"study of another configuration: model\.reg differ"):
         again(finished(), "model.reg=0.5")
 
 

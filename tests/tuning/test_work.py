@@ -1,6 +1,7 @@
 """Several processes at one study: killed, stopped, and joining from elsewhere."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(tmp_path: Path, number: int) -
     whole.send_signal(number)
     _, told = whole.communicate(timeout=300)
     assert whole.returncode == 130
-    assert "The same command goes on" in told
+    assert f"Go on with: graphrec {shlex.join(two[two.index('tune') :])}" in told
     assert "Traceback" not in told
     assert running_pids(tmp_path) == set()
     for pid in workers:
