@@ -59,6 +59,8 @@ def table_of(*modalities: str, **model: Json) -> Table:
         "ids": str(folder() / "ids.tsv"),
     }
     settings: dict[str, Json] = {"name": "modality_attention_gcn", "dim": 8, "num_layers": 1}
+    # Inner products: with cosines, items of which ids know nothing can stand anywhere in a list.
+    settings |= {"normalize": False, "temperature": 1.0, "init_std": 0.1}
     return {
         "data": {"path": str(folder() / "pairs.csv")},
         "split": {"kind": "random", "ratios": [0.6, 0.1, 0.3]},
