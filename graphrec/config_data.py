@@ -225,7 +225,7 @@ class DataConfig(Config):
         return self
 
     def idle(self) -> Iterable[tuple[str, str]]:
-        """Settings of times without times, or of one of two forms of times."""
+        """Yield each setting of times that has no effect, and why."""
         if self.time is None:
             yield from ((name, "without time") for name in ("time_unit", "time_format"))
         if self.time_format is not None:

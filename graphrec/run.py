@@ -122,7 +122,8 @@ def conclude(
         beside = {name: measure_test(other, prepared, truth) for name, other in baselines.items()}
         valid = measure_valid(model, prepared)
         test = measure_test(model, prepared, truth)
-        better = _better(model, baselines, prepared, truth, log) if baselines else []
+        own = valid or test
+        better = _better(model, own, baselines, beside, prepared, truth, log) if baselines else []
     with log.stage("tables"):
         lists = recommended(model, prepared, test)
         write_tables(out, prepared, model, test, truth, lists)
@@ -133,25 +134,35 @@ def conclude(
 
 def _better(
     model: Model,
+    measured: Evaluation,
     baselines: Mapping[str, Model],
+    beside: Mapping[str, Evaluation],
     prepared: Prepared,
     truth: Interactions,
     log: RunLog,
 ) -> list[BetterBaseline]:
     """The baselines that are better than the model by the metric that chooses epochs.
 
-    Both are measured on valid, or on the opened test part where there is no validation part.
+    Both are measured on valid, or on the opened test part where there is no validation part; what
+    was measured there already is not measured again.
+
+    Args:
+        measured: the model, on that part.
+        beside: the baselines on the test part.
     """
     metric, parts = prepared.protocol.valid_metric, prepared.split
     part: Literal["valid", "test"] = "valid" if len(parts.valid) else "test"
     chosen = parts.valid if part == "valid" else truth
     masked = prepared.protocol.masks(part, parts.train, parts.valid)
 
-    def value(own: Model) -> float:
+    def value(own: Model, known: Evaluation | None) -> float:
+        if known is not None and metric in known.metrics:
+            return known.metrics[metric]
         return _evaluate(own, prepared, chosen, masked, (metric,)).metrics[metric]
 
-    values = {name: value(other) for name, other in baselines.items()}
-    return better_baselines(metric, part, value(model), values, log)
+    on_test = beside if part == "test" else {}
+    values = {name: value(other, on_test.get(name)) for name, other in baselines.items()}
+    return better_baselines(metric, part, value(model, measured), values, log)
 
 
 def prepare(config: RunConfig, log: RunLog) -> Prepared:

@@ -281,7 +281,7 @@ def _read_mask(path: Path, num_rows: int) -> Mask:
     """Read one bool per row."""
     try:
         mask = np.load(path, allow_pickle=False)
-    except Exception as error:
+    except Exception as error:  # a damaged file makes decoders raise anything
         raise _unreadable(path, error) from error
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_rows,):
         raise DataError(

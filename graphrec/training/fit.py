@@ -72,7 +72,7 @@ def fit(
     Raises:
         TrainingError: a loss term is not finite (epoch, batch and term are named), or the
             checkpoint to resume from is missing, damaged or of another run.
-        ConfigError: ``device`` is none, or mixed precision without CUDA.
+        ConfigError: ``device`` names no device, or mixed precision without CUDA.
     """
     device = _device(device)
     _require_precision(config, device)

@@ -61,7 +61,7 @@ class CheckpointPolicy:
 
 
 def best_weights(model: Model) -> dict[str, Tensor]:
-    """Copy the weights that are kept if this epoch is the best one."""
+    """Return a copy of the weights that are kept after training."""
     state = model.lasting().state_dict()
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
@@ -200,5 +200,5 @@ def _restore_moments(
 
 
 def is_exhausted(result: FitResult, config: TrainingConfig) -> bool:
-    """Whether patience has ended."""
+    """Return whether training has gone on for ``patience`` evaluations without a better score."""
     return result.bad_evaluations >= config.patience
