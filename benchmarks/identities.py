@@ -22,16 +22,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphrec.config import MissingConfig, RunConfig
-from graphrec.config_file import load_config
-from graphrec.identity import experiment_identity
-from graphrec.lab.grid_cells import Axes, plan_of
-from graphrec.lab.missing import Grid, missing_variants
-from graphrec.lab.variants import modality_variants
-from graphrec.prepared import Prepared
-from graphrec.report import RUN_KEY, identity_columns
-from graphrec.run import prepare, with_settings
-from graphrec.run_log import RunLog
+from graphrec.config import RunConfig, load_config
+from graphrec.config.identity import experiment_identity
+from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare, with_settings
+from graphrec.experiment.prepared import Prepared
+from graphrec.features.missing.config import MissingConfig
+from graphrec.report.tables import RUN_KEY, identity_columns
+from graphrec.studies.fusion_cells import Axes, plan_of
+from graphrec.studies.missing import Grid, missing_variants
+from graphrec.studies.variants import modality_variants
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from graphrec.report import spread
+from graphrec.report.tables import spread
 
 HERE = Path(__file__).parent
 INTRODUCTION = """# Benchmarks

@@ -12,18 +12,17 @@ from importlib import metadata
 # On a machine with other work, threads that spin for each other made a step several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from graphrec.config import RunConfig
-from graphrec.config_file import build_config, load_config
-from graphrec.datasets import Dataset, Interactions, Split, load, split
-from graphrec.distillation.compare import distill
-from graphrec.embeddings import item_embeddings
-from graphrec.errors import ConfigError, DataError, GraphRecError, TrainingError
+from graphrec.config import RunConfig, build_config, load_config
+from graphrec.core.errors import ConfigError, DataError, GraphRecError, TrainingError
+from graphrec.data import Dataset, Features, Interactions, Split, load, split
 from graphrec.evaluation import Protocol, evaluate
-from graphrec.features import Features, encode
+from graphrec.experiment.result import Result, read_result
+from graphrec.experiment.run import run
+from graphrec.features import encode
 from graphrec.models import MODELS, Inputs, Model
-from graphrec.recommend import recommend
-from graphrec.result import Result, read_result
-from graphrec.run import run
+from graphrec.serving.embeddings import item_embeddings
+from graphrec.serving.recommend import recommend
+from graphrec.studies.distill import distill
 from graphrec.training import fit
 from graphrec.tuning import tune
 

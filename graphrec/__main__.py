@@ -1,5 +1,5 @@
 """``python -m graphrec`` is the command line."""
 
-from graphrec.cli import main
+from graphrec.cli.main import main
 
 main()

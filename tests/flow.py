@@ -16,10 +16,10 @@ from unittest import mock
 import numpy as np
 
 from graphrec import Result, RunConfig, build_config
-from graphrec.cli import main
-from graphrec.config import Json
+from graphrec.cli.main import main
+from graphrec.core.config import Json
+from graphrec.experiment.run import run
 from graphrec.models import MODELS
-from graphrec.run import run
 
 NUM_USERS, NUM_ITEMS, PER_USER = 24, 18, 8
 WORDS = ("garden lamp", "kitchen bowl", "paper card")

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
-from graphrec.config_file import load_config
-from graphrec.identity import experiment_identity
+from graphrec.config import load_config
+from graphrec.config.identity import experiment_identity
 from graphrec.models import MODELS
-from graphrec.report import RUN_KEY
+from graphrec.report.tables import RUN_KEY
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"

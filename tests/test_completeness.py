@@ -12,10 +12,10 @@ import pytest
 
 import graphrec
 from graphrec import Model
-from graphrec.cite import bibliography, citation
-from graphrec.cli import paper_configs
-from graphrec.datasets import CATALOG
+from graphrec.data import CATALOG
 from graphrec.models import MODELS
+from graphrec.papers.cite import bibliography, citation
+from graphrec.papers.configs import paper_configs
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from graphrec import config
-from graphrec.config import Json
+from graphrec.config import run as config
+from graphrec.core.config import Json
 from graphrec.evaluation import PRESETS
 from graphrec.features import ENCODERS
 from graphrec.features.encode import CONTENTS

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from graphrec import Inputs, build_config, read_result, run
 from graphrec.models import MODELS
-from graphrec.models.base import EmbeddingConfig
+from graphrec.models.config import EmbeddingConfig
 from graphrec.models.mf import MF
 from tests import flow
 

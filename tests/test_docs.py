@@ -13,11 +13,10 @@ from typing import get_args
 import pytest
 
 from graphrec import build_config
-from graphrec.config import Format
-from graphrec.config_data import SUFFIXES
+from graphrec.core.files import write_json
+from graphrec.data.config import SUFFIXES, Format
 from graphrec.features import ENCODERS
-from graphrec.files import write_json
-from graphrec.missing import STRATEGIES
+from graphrec.features.missing import STRATEGIES
 from graphrec.models import MODELS
 from tests import flow
 from tests.guides import blocks

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from graphrec import load, load_config, read_result, split
-from graphrec.config import SplitConfig
-from graphrec.datasets import SealedTest
-from graphrec.features.interactions import interaction_statistics
+from graphrec.data import SealedTest
+from graphrec.data.config import SplitConfig
+from graphrec.features.tabular.statistics import interaction_statistics
 from tests import flow
 from tests.features import tiny
 

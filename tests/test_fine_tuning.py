@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from graphrec import ConfigError, build_config, read_result, recommend, run
-from graphrec.config import Json
-from graphrec.datasets.planted_media import planted_pictures
+from graphrec.core.config import Json
+from graphrec.data import planted_pictures
+from graphrec.experiment.log import RunLog
 from graphrec.models import MODELS
-from graphrec.run_log import RunLog
 from graphrec.training import read_checkpoint
 from tests.features import tiny
 from tests.test_resume import Killed, same, stop_at_checkpoint
@@ -138,7 +138,7 @@ def test_a_stopped_and_resumed_run_equals_a_whole_one(
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, after=True)
+            "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, after=True)
         )
         with pytest.raises(Killed):
             run(config, tmp_path / "stopped")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graphrec.config_file import load_config
-from graphrec.lab.grid_cells import Axes, plan_of
+from graphrec.config import load_config
+from graphrec.studies.fusion_cells import Axes, plan_of
 from tests import flow, guides
 
 ELSEWHERE = ("make ", "graphrec tune shop.toml --storage postgresql://")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from graphrec import ConfigError, RunConfig, build_config, run
-from graphrec.lab import study_fusions, study_missing, study_modalities
+from graphrec.studies import study_fusions, study_missing, study_modalities
 from graphrec.tuning import tune
 from tests import flow
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, DataError, item_embeddings, read_result, recommend, run
-from graphrec.config import Json
+from graphrec.core.config import Json
 from tests import flow
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
@@ -57,7 +57,9 @@ def test_resume_takes_the_new_place(
     module = sys.modules[run.__module__]
     with monkeypatch.context() as patch:
         if model == "mf":
-            patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
+            patch.setattr(
+                "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, True)
+            )
         else:
             patch.setattr(module, "write_tables", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):

@@ -12,12 +12,12 @@ import safetensors.torch
 import torch
 
 from graphrec import Inputs, Interactions, Model, Result, build_config, fit, run, tune
-from graphrec.datasets import SealedTest
+from graphrec.data import SealedTest
 from graphrec.evaluation import PRESETS
-from graphrec.features.interactions import interaction_statistics
+from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare
+from graphrec.features.tabular.statistics import interaction_statistics
 from graphrec.models import MODELS
-from graphrec.run import prepare
-from graphrec.run_log import RunLog
 from graphrec.tuning import search
 from tests import flow
 

@@ -12,12 +12,12 @@ import pytest
 
 from graphrec import run
 from graphrec import tune as tune_config
-from graphrec.claim import CLAIM, claimed
 from graphrec.config import RunConfig
-from graphrec.distillation.compare import distill
-from graphrec.errors import ConfigError
-from graphrec.lab import study_fusions, study_missing, study_modalities
-from graphrec.processes import PARENT
+from graphrec.core.claim import CLAIM, claimed
+from graphrec.core.errors import ConfigError
+from graphrec.core.processes import PARENT
+from graphrec.studies import study_fusions, study_missing, study_modalities
+from graphrec.studies.distill import distill
 from tests import flow
 from tests.lab import worlds
 from tests.test_resume import same
@@ -70,7 +70,7 @@ def test_of_two_runs_that_start_at_once_one_runs(tmp_path: Path) -> None:
 
 def test_a_worker_stops_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     """It would go on in folders that the next process takes for its own."""
-    worker = "import time; from graphrec.processes import stoppable\nwith stoppable():\n"
+    worker = "import time; from graphrec.core.processes import stoppable\nwith stoppable():\n"
     worker += f"    open({str(tmp_path / 'ready')!r}, 'w').close()\n    time.sleep(600)"
     parent = (
         "import os, subprocess, sys, time\n"
@@ -107,7 +107,7 @@ def test_commands_in_one_second_get_folders_of_their_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = flow.write_config(flow.data(), "popular")
-    monkeypatch.setattr("graphrec.cli.datetime", Stopped)
+    monkeypatch.setattr("graphrec.cli.main.datetime", Stopped)
     for _ in range(3):
         answer = flow.graphrec("run", given)
         assert answer.code == 0, answer.err

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from graphrec import DataError, read_result
-from graphrec.cli_tune import _folders
-from graphrec.config_file import build_config
-from graphrec.errors import ConfigError
-from graphrec.result import write_result
+from graphrec.cli.tune import _folders
+from graphrec.config import build_config
+from graphrec.core.errors import ConfigError
+from graphrec.experiment.result import write_result
 from tests import flow
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from graphrec import RunConfig, load_config
-from graphrec.cite import bibliography
-from graphrec.cli import paper_configs
-from graphrec.evaluation.metrics import expand, parse_metric
+from graphrec.evaluation import parse_metric
+from graphrec.evaluation.metrics import expand
+from graphrec.papers.cite import bibliography
+from graphrec.papers.configs import paper_configs
 
 CONFIGS = paper_configs()
 REPRODUCED = [path for path in CONFIGS if "paper" in tomllib.loads(path.read_text("utf-8"))]

@@ -35,7 +35,7 @@ def mutations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_faults_are_drawn_by_the_seed_and_every_one_changes_the_module(
     mutations: ModuleType,
 ) -> None:
-    files = ("graphrec/losses.py", "graphrec/rng.py", "graphrec/datasets/splits.py")
+    files = ("graphrec/nn/losses.py", "graphrec/core/rng.py", "graphrec/data/splitting.py")
     texts = {file: (ROOT / file).read_text(encoding="utf-8") for file in files}
     found = {file: mutations.mutants(file, text) for file, text in texts.items()}
     drawn = mutations.sample(found, texts, 30, 0)

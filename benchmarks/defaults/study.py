@@ -17,13 +17,16 @@ import tomllib
 from pathlib import Path
 
 from graphrec import load_config
-from graphrec.config import Json, ModelConfig
-from graphrec.identity import experiment_identity
+from graphrec.config.identity import experiment_identity
+from graphrec.core.config import Json
+from graphrec.experiment.fit import build, fit_model
+from graphrec.experiment.log import RunLog
+from graphrec.experiment.measure import measure_valid
+from graphrec.experiment.prepare import prepare, with_settings
+from graphrec.experiment.prepared import Prepared
 from graphrec.models import model_of
-from graphrec.prepared import Prepared
-from graphrec.report import FINGERPRINTS, identity_columns
-from graphrec.run import build, fit_model, measure_valid, prepare, with_settings
-from graphrec.run_log import RunLog
+from graphrec.models.config import ModelConfig
+from graphrec.report.tables import FINGERPRINTS, identity_columns
 
 HERE = Path(__file__).resolve().parent
 SUITE = HERE.parent / "suites" / "defaults"

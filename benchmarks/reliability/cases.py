@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from graphrec.config import Json
+from graphrec.core.config import Json
 
 
 class Case(NamedTuple):

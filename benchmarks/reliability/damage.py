@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
-from graphrec.config import Json
+from graphrec.core.config import Json
 
 NUMBERS = (
     *("0", "-1", "1", "2", "1e308", "1e999", "-1e999", "nan", "NaN", "inf", "-inf", "Infinity"),

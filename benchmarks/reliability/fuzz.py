@@ -5,7 +5,7 @@
 
 Input n of a target follows from the seed, the target and n alone. Workers are forked from a
 process that has everything loaded; memory is limited, and an input that takes more than
-``SECONDS`` counts as a fault, as does every error that is not one of graphrec/errors.py.
+``SECONDS`` counts as a fault, as does every error that is not one of graphrec/core/errors.py.
 """
 
 import argparse
@@ -34,9 +34,9 @@ from cases import Case, chosen_file
 from damage import damaged, restructured
 from targets import SHARES, TARGETS
 
-from graphrec.config import Json
-from graphrec.errors import GraphRecError
-from graphrec.features.networks import UnreadableError
+from graphrec.core.config import Json
+from graphrec.core.errors import GraphRecError
+from graphrec.features.content.networks import UnreadableError
 
 SECONDS = 10
 """An input may take so long."""

@@ -20,8 +20,8 @@ import torch
 from safetensors import safe_open
 
 from graphrec import build_config, encode, load, read_result, run, tune
-from graphrec.config import Json
-from graphrec.features import store
+from graphrec.core.config import Json
+from graphrec.features.content import store
 from graphrec.tuning import search, study
 
 assert plt and optuna and ROOT  # loaded here, before processes are forked

@@ -69,7 +69,7 @@ def preload() -> tuple[Bits, "Functions"]:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     lines.stop()
-    importlib.import_module("graphrec.features.torchvision_shim").import_torchvision()
+    importlib.import_module("graphrec.features.image.torchvision_shim").import_torchvision()
     at_import = {name: int(bits, 16) for name, bits in lines.taken().items()}
     require_no_threads()
     return at_import, Functions(at_import)

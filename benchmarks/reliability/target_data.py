@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from cases import Case, numpy_archive, written, zipped
 
-from graphrec.config import DataConfig, Json
-from graphrec.config_file import build_config, load_config
-from graphrec.datasets import load
+from graphrec.config import build_config, load_config
+from graphrec.core.config import Json
+from graphrec.data import load
+from graphrec.data.config import DataConfig
 
 SHOP: dict[str, Json] = {
     "data": {"path": "pairs.csv", "user": "who", "item": "what", "time": "when", "items": "i.csv"},

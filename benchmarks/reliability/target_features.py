@@ -16,13 +16,14 @@ import torch
 from cases import Case, numpy_archive, numpy_file, written
 from target_data import item_rows
 
-from graphrec.config import Json
-from graphrec.features.attributes import AttributeConfig, AttributeEncoder
-from graphrec.features.features import Modality
-from graphrec.features.files import FileConfig, FileEncoder
-from graphrec.features.pictures import read_picture
-from graphrec.features.sounds import read_sound
-from graphrec.graphs.neighbour_files import cached_neighbours, neighbours_key, read_neighbours
+from graphrec.core.config import Json
+from graphrec.data import Modality
+from graphrec.features.audio.sounds import read_sound
+from graphrec.features.image.pictures import read_picture
+from graphrec.features.tabular.attributes import AttributeConfig, AttributeEncoder
+from graphrec.features.tabular.matrices import FileConfig, FileEncoder
+from graphrec.features.tabular.neighbour_files import read_neighbours
+from graphrec.graphs import cached_neighbours, neighbours_key
 
 ITEMS = pl.Series("item", [str(number) for number in range(8)])
 

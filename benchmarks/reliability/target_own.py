@@ -13,13 +13,14 @@ import safetensors.torch
 import torch
 from cases import Case
 
-from graphrec.config import Json, TrainingConfig
-from graphrec.datasets import Interactions
-from graphrec.datasets.dataset import digest
-from graphrec.features.store import Store
+from graphrec.core.config import Json
+from graphrec.core.digest import digest
+from graphrec.data import Interactions
+from graphrec.experiment.result import Result, read_result
+from graphrec.features.content.store import Store
 from graphrec.models import MODELS, Inputs
-from graphrec.result import Result, read_result
 from graphrec.training import Checkpoint, CheckpointPolicy, fit, write_checkpoint
+from graphrec.training.config import TrainingConfig
 
 DEVICE = torch.device("cpu")
 TRAIN = Interactions(

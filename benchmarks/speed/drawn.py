@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from graphrec.datasets.interactions import Interactions
+from graphrec.data import Interactions
 
 
 def drawn(rng: np.random.Generator, num_users: int, num_items: int, num_pairs: int) -> Interactions:

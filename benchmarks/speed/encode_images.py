@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from graphrec.features.image import ImageConfig, ImageEncoder
-from graphrec.features.torchvision_shim import import_torchvision
+from graphrec.features.image.config import ImageConfig
+from graphrec.features.image.encoder import ImageEncoder
+from graphrec.features.image.torchvision_shim import import_torchvision
 
 BATCH = 32
 

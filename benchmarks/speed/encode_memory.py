@@ -16,9 +16,11 @@ from pathlib import Path
 
 import polars as pl
 
-from graphrec.features.image import ImageConfig, ImageEncoder
-from graphrec.features.text import TextConfig, TextEncoder
-from graphrec.features.torchvision_shim import import_torchvision
+from graphrec.features.image.config import ImageConfig
+from graphrec.features.image.encoder import ImageEncoder
+from graphrec.features.image.torchvision_shim import import_torchvision
+from graphrec.features.text.config import TextConfig
+from graphrec.features.text.encoder import TextEncoder
 
 SMALL, LARGE = 10_000, 100_000
 

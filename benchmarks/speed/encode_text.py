@@ -18,9 +18,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from graphrec.features.text import TextConfig, TextEncoder
-from graphrec.features.torchvision_shim import import_torchvision
-from graphrec.features.weights import model_folder
+from graphrec.features.content.weights import model_folder
+from graphrec.features.image.torchvision_shim import import_torchvision
+from graphrec.features.text.config import TextConfig
+from graphrec.features.text.encoder import TextEncoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

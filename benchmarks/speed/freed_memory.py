@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from drawn import drawn
 
-from graphrec.datasets.sampling import NegativeSampler
 from graphrec.models import MODELS, Batch, Inputs
 from graphrec.training.memory import keep_freed_memory
+from graphrec.training.sampling import NegativeSampler
 
 USERS, ITEMS, PAIRS = 192_403, 63_001, 1_254_441
 

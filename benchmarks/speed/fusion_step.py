@@ -19,16 +19,13 @@ import numpy as np
 import torch
 from drawn import drawn
 
-from graphrec.config import Json
-from graphrec.datasets.interactions import Interactions
-from graphrec.datasets.sampling import NegativeSampler
-from graphrec.features import Features, Modality
-from graphrec.fusion import FUSIONS
+from graphrec.core.config import Json
+from graphrec.data import Features, Interactions, Modality
 from graphrec.models import Batch, Inputs
-from graphrec.models.modality_attention_gcn import (
-    ModalityAttentionGCN,
-    ModalityAttentionGCNConfig,
-)
+from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
+from graphrec.nn.fusion import FUSIONS
+from graphrec.training.sampling import NegativeSampler
 
 USERS, ITEMS, PAIRS = 19_445, 7_050, 118_551
 WIDTHS = {"audio": 128, "image": 4096, "text": 384}

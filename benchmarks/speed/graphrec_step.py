@@ -11,10 +11,10 @@ import time
 
 import torch
 
-from graphrec.config import SplitConfig
-from graphrec.datasets import load, split
-from graphrec.datasets.sampling import NegativeSampler, shuffled_batches
+from graphrec.data import load, split
+from graphrec.data.config import SplitConfig
 from graphrec.models import MODELS, Batch, Inputs
+from graphrec.training.sampling import NegativeSampler, shuffled_batches
 
 
 def main() -> None:

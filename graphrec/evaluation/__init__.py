@@ -1,15 +1,9 @@
 """Scores -> ranked lists -> metrics, under a named protocol."""
 
+from graphrec.evaluation.conventions import Protocol
 from graphrec.evaluation.metrics import METRICS, parse_metric
-from graphrec.evaluation.protocol import PRESETS, Protocol, protocol_of
-from graphrec.evaluation.ranking import (
-    Evaluation,
-    Ranking,
-    by_warmth,
-    evaluate,
-    rank,
-    warm_cold,
-)
+from graphrec.evaluation.protocol import PRESETS, protocol_of
+from graphrec.evaluation.ranking import Evaluation, Ranking, by_warmth, evaluate, rank, warm_cold
 
 __all__ = [
     "METRICS",

@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from graphrec.datasets.interactions import IntArray
-from graphrec.errors import ConfigError
-from graphrec.names import nearest
+from graphrec.core.errors import ConfigError
+from graphrec.core.names import nearest
+from graphrec.data.interactions import IntArray
 
 if TYPE_CHECKING:
-    from graphrec.evaluation.protocol import Protocol
-
-METRICS_VERSION = 1
-"""Part of every protocol fingerprint; raised whenever a definition below changes."""
+    from graphrec.evaluation.conventions import Protocol
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]

@@ -8,11 +8,12 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from graphrec.datasets.interactions import FloatArray, IntArray, Interactions
-from graphrec.errors import ConfigError, DataError
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.memory_limit import Need
+from graphrec.data import Interactions
+from graphrec.data.interactions import FloatArray, IntArray
+from graphrec.evaluation.conventions import Protocol
 from graphrec.evaluation.metrics import Lists, Values, expand, measure
-from graphrec.evaluation.protocol import Protocol
-from graphrec.memory_limit import Need
 
 Scorer = Callable[[torch.Tensor], torch.Tensor]
 """Users ``[B]`` int64 -> scores ``[B, I]`` float: a new tensor, which is overwritten here."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from graphrec.errors import DataError
+from graphrec.core.errors import DataError
 
 Values = npt.NDArray[np.float64]
 

@@ -1,18 +1,36 @@
 """Controls: modalities of the same form that say nothing about the items that have them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from graphrec.config_controls import Control
-from graphrec.datasets.interactions import IntArray
-from graphrec.errors import ConfigError
-from graphrec.features.features import Features, Modality
-from graphrec.features.neighbours import GivenNeighbours
-from graphrec.features.pretrained import EncodedModality
-from graphrec.rng import numpy_stream
+from graphrec.core.errors import ConfigError
+from graphrec.core.names import nearest
+from graphrec.core.rng import numpy_stream
+from graphrec.data import Features, Modality
+from graphrec.data.interactions import IntArray
+from graphrec.data.neighbours import GivenNeighbours
+from graphrec.features.content.pretrained import EncodedModality
+
+Control = Literal["shuffled", "noise"]
+
+
+def require_controlled(controls: Collection[str], names: Collection[str]) -> None:
+    """Check the modalities under control against the ``[features.NAME]`` beside them.
+
+    Raises:
+        ValueError: there is no such modality.
+    """
+    for name in controls:
+        if name not in names:
+            known = f"Known: {', '.join(names)}" if names else "There is no [features.NAME] at all"
+            raise ValueError(
+                f"controls.{name}: there is no [features.{name}].{nearest(name, names)} {known}"
+            )
+
 
 Places = npt.NDArray[np.int64]
 

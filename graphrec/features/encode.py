@@ -5,26 +5,25 @@ from typing import ClassVar, Protocol
 
 import polars as pl
 
-from graphrec.config import FeatureConfig
-from graphrec.datasets.dataset import Dataset
-from graphrec.datasets.interactions import Interactions
-from graphrec.errors import ConfigError, DataError, GraphRecError
-from graphrec.features.attributes import AttributeEncoder
-from graphrec.features.audio import AudioEncoder
-from graphrec.features.cnn_lstm import CnnLstmEncoder
-from graphrec.features.features import Features, Modality
-from graphrec.features.files import FileEncoder
-from graphrec.features.image import ImageEncoder
-from graphrec.features.interactions import InteractionEncoder, Side
-from graphrec.features.neighbours import NeighbourEncoder
-from graphrec.features.pretrained import ContentEncoder, EncodedModality, PretrainedConfig
-from graphrec.features.spectra import LogmelEncoder, MfccEncoder, StftEncoder
-from graphrec.features.spectral import SpectralEncoder
-from graphrec.features.text import TextEncoder
-from graphrec.features.tfidf import BowEncoder, TfidfEncoder
-from graphrec.features.video import VideoEncoder
-from graphrec.features.word2vec import Word2VecEncoder
-from graphrec.names import resolve
+from graphrec.core.errors import ConfigError, DataError, GraphRecError
+from graphrec.core.names import resolve
+from graphrec.data import Dataset, Features, Interactions, Modality
+from graphrec.features.audio.cnn_lstm import CnnLstmEncoder
+from graphrec.features.audio.encoder import AudioEncoder
+from graphrec.features.audio.spectra import LogmelEncoder, MfccEncoder, StftEncoder
+from graphrec.features.config import FeatureConfig, Side
+from graphrec.features.content.config import PretrainedConfig
+from graphrec.features.content.pretrained import ContentEncoder, EncodedModality
+from graphrec.features.image.encoder import ImageEncoder
+from graphrec.features.tabular.attributes import AttributeEncoder
+from graphrec.features.tabular.matrices import FileEncoder
+from graphrec.features.tabular.neighbours import NeighbourEncoder
+from graphrec.features.tabular.spectral import SpectralEncoder
+from graphrec.features.tabular.statistics import InteractionEncoder
+from graphrec.features.tabular.tfidf import BowEncoder, TfidfEncoder
+from graphrec.features.tabular.word2vec import Word2VecEncoder
+from graphrec.features.text.encoder import TextEncoder
+from graphrec.features.video.encoder import VideoEncoder
 
 
 class Encoder(Protocol):
@@ -142,7 +141,7 @@ def _require_encoder(name: str, found: object) -> None:
     if not (isinstance(found, type) and has_config and callable(getattr(found, "encode", None))):
         raise ConfigError(
             f"The encoder {name!r} is no encoder: it is not a class with a Config, a subclass of "
-            f"graphrec.config.FeatureConfig, and a method encode. Write one, or name another one."
+            f"graphrec.features.config.FeatureConfig, and a method encode. Write one, or name another one."
         )
 
 

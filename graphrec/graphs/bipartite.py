@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from graphrec.datasets.interactions import Interactions
+from graphrec.data import Interactions
 from graphrec.graphs.propagation import Graph
 
 

@@ -16,9 +16,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from graphrec.graphs.backends import BACKENDS, choose_backend, import_dgl
-from graphrec.names import resolve
-from graphrec.precision import single
+from graphrec.core.backends import BACKENDS, choose_backend, import_dgl
+from graphrec.core.names import resolve
+from graphrec.core.precision import single
 
 
 def csr(indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:

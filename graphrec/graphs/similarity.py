@@ -9,10 +9,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from graphrec.datasets.interactions import FloatArray, IntArray
-from graphrec.errors import ConfigError, DataError
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.names import nearest
+from graphrec.data.neighbours import Neighbours
 from graphrec.graphs.propagation import DirectedGraph
-from graphrec.names import nearest
 
 # Unit rows are rounded to whole multiples of 2^-26. Every partial sum of a cosine is then a whole
 # multiple of 2^-52 below 2 (by Cauchy and Schwarz): float64 holds it exactly, so that neither the
@@ -26,19 +26,6 @@ ID_RANGE = 2.0**28
 
 BLOCK_BYTES = 2**27
 """Memory for the cosines of one block where no block size is given."""
-
-
-@dataclass(frozen=True, eq=False)
-class Neighbours:
-    """The most similar other items of each item, best first; of equal ones the lower id.
-
-    Shapes:
-        items: ``[I, k]`` int32, -1 where candidates have run out.
-        cosines: ``[I, k]`` float32, 0 where candidates have run out.
-    """
-
-    items: IntArray
-    cosines: FloatArray
 
 
 @dataclass(frozen=True)

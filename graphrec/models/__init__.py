@@ -1,17 +1,17 @@
 """The explicit table of models: one file, one paper."""
 
-from graphrec.config import ModelConfig
-from graphrec.errors import ConfigError
+from graphrec.core.errors import ConfigError
+from graphrec.core.names import resolve
 from graphrec.models.base import Batch, EmbeddingModel, Inputs, Model, VectorModel
+from graphrec.models.config import ModelConfig
 from graphrec.models.ease import EASE
 from graphrec.models.itemknn import ItemKNN
 from graphrec.models.joint_embedding import JointEmbedding
 from graphrec.models.lightgcn import LightGCN
 from graphrec.models.mf import MF
-from graphrec.models.modality_attention_gcn import ModalityAttentionGCN
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from graphrec.models.ngcf import NGCF
 from graphrec.models.popular import Popular
-from graphrec.names import resolve
 
 MODELS: dict[str, type[Model]] = {
     "popular": Popular,
@@ -36,7 +36,7 @@ def model_of(name: str) -> type[Model]:
     found = resolve(name, MODELS, "model", Model)
     if not (isinstance(found.Config, type) and issubclass(found.Config, ModelConfig)):
         raise ConfigError(
-            f"The model {name!r} has a Config that is no subclass of graphrec.config.ModelConfig. "
+            f"The model {name!r} has a Config that is no subclass of graphrec.models.config.ModelConfig. "
             f"Make it one."
         )
     return found

@@ -8,19 +8,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graphrec import losses
-from graphrec.config import Json, ModelConfig, SearchRange
-from graphrec.datasets.interactions import Interactions
-from graphrec.features import Features
-from graphrec.memory_limit import Need
-from graphrec.precision import single
+from graphrec.core.config import Json
+from graphrec.core.memory_limit import Need
+from graphrec.core.precision import single
+from graphrec.core.ranges import SearchRange
+from graphrec.data import Features, Interactions
+from graphrec.models.config import EmbeddingConfig, ModelConfig
+from graphrec.nn import losses
 
 
 class Batch(NamedTuple):
@@ -139,23 +139,6 @@ class VectorModel(Model):
         """One ``embed()``, then a matrix product for each block of users."""
         users, items = self.vectors()
         return lambda batch: users[batch] @ items.T
-
-
-class EmbeddingConfig(ModelConfig):
-    """Settings of models that rank by the inner product of user and item vectors."""
-
-    dim: PositiveInt = 64
-    """Width D of the embeddings."""
-    init_std: PositiveFloat = 0.1
-    """Standard deviation of the initial embeddings."""
-    loss: Literal["bpr", "softmax", "bce"] = "bpr"
-    """Training objective."""
-    temperature: PositiveFloat = 1.0
-    """Scores are divided by it inside the loss."""
-    normalize: bool = False
-    """Rank by cosine instead of inner product, in training and evaluation."""
-    reg: NonNegativeFloat = 1e-4
-    """Weight of half the squared norm of the batch's own embeddings, per training pair."""
 
 
 class EmbeddingModel(VectorModel):

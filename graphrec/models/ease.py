@@ -10,10 +10,11 @@ from pydantic import PositiveFloat
 from scipy.linalg import lapack
 from torch import Tensor
 
-from graphrec.config import ModelConfig, SearchRange
-from graphrec.errors import ConfigError
-from graphrec.memory_limit import Need
+from graphrec.core.errors import ConfigError
+from graphrec.core.memory_limit import Need
+from graphrec.core.ranges import SearchRange
 from graphrec.models.base import Inputs, Model
+from graphrec.models.config import ModelConfig
 
 Matrix = npt.NDArray[np.float32]
 

@@ -10,9 +10,10 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from graphrec.config import ModelConfig, SearchRange
-from graphrec.memory_limit import Need
+from graphrec.core.memory_limit import Need
+from graphrec.core.ranges import SearchRange
 from graphrec.models.base import Inputs, Model
+from graphrec.models.config import ModelConfig
 
 ENTRIES_PER_BLOCK = 20_000_000
 """Co-occurrences held at once; bounds memory on data sets with heavy users."""

@@ -10,17 +10,18 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graphrec import losses
-from graphrec.alignment.contrastive import infonce
-from graphrec.alignment.discrepancy import mmd
-from graphrec.config import ModelConfig, SearchRange
-from graphrec.errors import ConfigError
-from graphrec.features import Modality
-from graphrec.fusion.base import equal_shares, weighted_sum, without_missing
-from graphrec.graphs import Projection
-from graphrec.memory_limit import Need
+from graphrec.core.errors import ConfigError
+from graphrec.core.memory_limit import Need
+from graphrec.core.precision import single
+from graphrec.core.ranges import SearchRange
+from graphrec.data import Modality
 from graphrec.models.base import Batch, Inputs, VectorModel, rows
-from graphrec.precision import single
+from graphrec.models.config import ModelConfig
+from graphrec.nn import losses
+from graphrec.nn.alignment.contrastive import infonce
+from graphrec.nn.alignment.discrepancy import mmd
+from graphrec.nn.masking import equal_shares, weighted_sum, without_missing
+from graphrec.nn.projection import Projection
 
 logger = logging.getLogger(__name__)
 

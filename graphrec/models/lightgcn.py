@@ -3,16 +3,11 @@
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from graphrec.config import SearchRange
+from graphrec.core.ranges import SearchRange
 from graphrec.graphs import bipartite_graph, layer_mean
-from graphrec.losses import Chosen
-from graphrec.models.base import (
-    Batch,
-    EmbeddingConfig,
-    EmbeddingModel,
-    Inputs,
-    embedding_table,
-)
+from graphrec.models.base import Batch, EmbeddingModel, Inputs, embedding_table
+from graphrec.models.config import EmbeddingConfig
+from graphrec.nn.losses import Chosen
 
 
 class LightGCNConfig(EmbeddingConfig):

@@ -4,14 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec.losses import Chosen
-from graphrec.models.base import (
-    Batch,
-    EmbeddingConfig,
-    EmbeddingModel,
-    Inputs,
-    embedding_table,
-)
+from graphrec.models.base import Batch, EmbeddingModel, Inputs, embedding_table
+from graphrec.models.config import EmbeddingConfig
+from graphrec.nn.losses import Chosen
 
 
 class MFConfig(EmbeddingConfig):

@@ -3,16 +3,13 @@
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from graphrec.config import Fraction, SearchRange
-from graphrec.graphs import NGCFLayers, bipartite_graph
-from graphrec.losses import Chosen
-from graphrec.models.base import (
-    Batch,
-    EmbeddingConfig,
-    EmbeddingModel,
-    Inputs,
-    embedding_table,
-)
+from graphrec.core.config import Fraction
+from graphrec.core.ranges import SearchRange
+from graphrec.graphs import bipartite_graph
+from graphrec.models.base import Batch, EmbeddingModel, Inputs, embedding_table
+from graphrec.models.config import EmbeddingConfig
+from graphrec.nn.losses import Chosen
+from graphrec.nn.ngcf import NGCFLayers
 
 
 class NGCFConfig(EmbeddingConfig):

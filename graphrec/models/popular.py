@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from graphrec.config import ModelConfig
 from graphrec.models.base import Inputs, Model
+from graphrec.models.config import ModelConfig
 
 
 class Popular(Model):

@@ -15,10 +15,10 @@ import safetensors
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from graphrec.config import Json
-from graphrec.errors import TrainingError
-from graphrec.files import write_bytes
-from graphrec.models.base import Model
+from graphrec.core.config import Json
+from graphrec.core.errors import TrainingError
+from graphrec.core.files import write_bytes
+from graphrec.models import Model
 
 REMEDY = "Delete it and start again without --resume."
 

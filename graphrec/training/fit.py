@@ -9,13 +9,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from graphrec.config import TrainingConfig
-from graphrec.datasets.interactions import Interactions
-from graphrec.datasets.sampling import SAMPLING, NegativeSampler
-from graphrec.errors import ConfigError, TrainingError
-from graphrec.models.base import Batch, Model
-from graphrec.progress import EPOCHS, step
-from graphrec.rng import stream_seed, torch_stream
+from graphrec.core.errors import ConfigError, TrainingError
+from graphrec.core.progress import EPOCHS, step
+from graphrec.core.rng import stream_seed, torch_stream
+from graphrec.data import Interactions
+from graphrec.models import Batch, Model
+from graphrec.training.config import TrainingConfig
 from graphrec.training.memory import keep_freed_memory
 from graphrec.training.resume import (
     CheckpointPolicy,
@@ -26,6 +25,7 @@ from graphrec.training.resume import (
     restore,
     save_state,
 )
+from graphrec.training.sampling import SAMPLING, NegativeSampler
 
 Validate = Callable[[Model], Mapping[str, float]]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graphrec.config import Json, TrainingConfig
-from graphrec.errors import TrainingError
-from graphrec.models.base import Model
-from graphrec.shapes import misfit
+from graphrec.core.config import Json
+from graphrec.core.errors import TrainingError
+from graphrec.core.shapes import misfit
+from graphrec.models import Model
 from graphrec.training.checkpoint import (
     Checkpoint,
     damaged,
@@ -18,6 +18,7 @@ from graphrec.training.checkpoint import (
     restore_weights,
     write_checkpoint,
 )
+from graphrec.training.config import TrainingConfig
 
 MOMENTS = frozenset(("step", "exp_avg", "exp_avg_sq"))
 """State of Adam for each parameter."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphrec.config import RunConfig
-from graphrec.errors import ConfigError
+from graphrec.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from graphrec.tuning.record import StudyResult

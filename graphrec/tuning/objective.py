@@ -8,13 +8,16 @@ from typing import Literal
 
 import optuna
 
-from graphrec.config import RunConfig, TrainingConfig
-from graphrec.errors import ConfigError, GraphRecError
+from graphrec.config import RunConfig
+from graphrec.config.space import Space, Values
+from graphrec.core.errors import ConfigError, GraphRecError
 from graphrec.evaluation import METRICS, parse_metric
-from graphrec.prepared import Prepared
-from graphrec.run import build, fit_model, measure_valid, with_settings
-from graphrec.run_log import RunLog
-from graphrec.tuning.space import Space, Values
+from graphrec.experiment.fit import build, fit_model
+from graphrec.experiment.log import RunLog
+from graphrec.experiment.measure import measure_valid
+from graphrec.experiment.prepare import with_settings
+from graphrec.experiment.prepared import Prepared
+from graphrec.training.config import TrainingConfig
 
 COSTS = ("seconds", "parameters")
 """Objectives that are no metric: seconds of training, and number of parameters."""

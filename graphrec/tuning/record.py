@@ -11,13 +11,14 @@ import optuna
 import polars as pl
 from optuna.trial import FrozenTrial, TrialState
 
-from graphrec.config import Json, RunConfig
-from graphrec.errors import DataError
-from graphrec.files import write_bytes, write_json, write_parquet
-from graphrec.identity import experiment_identity
-from graphrec.report import RUN_KEY, append_records, identity_columns, table_csv
-from graphrec.result import Result, openings_of
-from graphrec.shapes import misfit, read_object
+from graphrec.config import RunConfig
+from graphrec.config.identity import experiment_identity
+from graphrec.core.config import Json
+from graphrec.core.errors import DataError
+from graphrec.core.files import write_bytes, write_json, write_parquet
+from graphrec.core.shapes import misfit, read_object
+from graphrec.experiment.result import Result, openings_of
+from graphrec.report.tables import RUN_KEY, append_records, identity_columns, table_csv
 from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
 SCHEMA_VERSION = 1

@@ -12,11 +12,11 @@ from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as draw
 
-from graphrec.drawing import as_svg, literal_text
-from graphrec.files import write_bytes
-from graphrec.names import quantity
-from graphrec.page import html_table, inlined, paragraphs, write_page
-from graphrec.report import spread
+from graphrec.core.files import write_bytes
+from graphrec.core.names import quantity
+from graphrec.report.html import html_table, inlined, paragraphs, write_page
+from graphrec.report.svg import as_svg, literal_text
+from graphrec.report.tables import spread
 from graphrec.tuning.record import StudyResult, trial_table
 from graphrec.tuning.trials import counted
 

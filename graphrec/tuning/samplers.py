@@ -22,9 +22,9 @@ from optuna.samplers import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from graphrec.config import RunConfig
-from graphrec.config_tune import Choice, TuneConfig
-from graphrec.rng import stream_seed
+from graphrec.config import RunConfig, TuneConfig
+from graphrec.core.ranges import Choice
+from graphrec.core.rng import stream_seed
 from graphrec.tuning.trials import is_lost
 
 SEED_RANGE = 2**32

@@ -8,22 +8,23 @@ import optuna
 import polars as pl
 from optuna.trial import FrozenTrial, TrialState
 
-from graphrec.checks import require_no_teacher
-from graphrec.claim import claimed
 from graphrec.config import RunConfig
-from graphrec.errors import ConfigError
-from graphrec.files import read_parquet, write_json
-from graphrec.identity import require_same, stored_config
-from graphrec.lab.series import train_series
+from graphrec.config.identity import require_same, stored_config
+from graphrec.config.space import Space, Values
+from graphrec.core.claim import claimed
+from graphrec.core.environment import environment
+from graphrec.core.errors import ConfigError
+from graphrec.core.files import read_parquet, write_json
+from graphrec.core.names import quantity
+from graphrec.core.processes import stoppable
+from graphrec.core.progress import step, track
+from graphrec.core.rng import numpy_stream
+from graphrec.experiment.checks import require_no_teacher
+from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare
+from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.series import train_series
 from graphrec.models import model_of
-from graphrec.names import quantity
-from graphrec.prepared import Prepared
-from graphrec.processes import stoppable
-from graphrec.progress import step, track
-from graphrec.result import environment
-from graphrec.rng import numpy_stream
-from graphrec.run import prepare
-from graphrec.run_log import RunLog
 from graphrec.tuning.objective import Objective, shown
 from graphrec.tuning.record import (
     StudyResult,
@@ -35,15 +36,7 @@ from graphrec.tuning.record import (
     write_trials,
 )
 from graphrec.tuning.report import write_report
-from graphrec.tuning.space import Space, Values
-from graphrec.tuning.study import (
-    connect,
-    enqueue,
-    is_ready,
-    name_of,
-    storage_errors,
-    study_of,
-)
+from graphrec.tuning.study import connect, enqueue, is_ready, name_of, storage_errors, study_of
 from graphrec.tuning.trials import counted
 from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
 

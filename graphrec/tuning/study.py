@@ -14,14 +14,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from graphrec.config import Json, RunConfig
-from graphrec.config_file import differing_keys
-from graphrec.errors import ConfigError, DataError
-from graphrec.identity import experiment_settings
-from graphrec.processes import is_alive, is_here, this_process
+from graphrec.config import RunConfig
+from graphrec.config.file import differing_keys
+from graphrec.config.identity import experiment_settings
+from graphrec.config.space import Values
+from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.processes import is_alive, is_here, this_process
 from graphrec.tuning.objective import direction
 from graphrec.tuning.samplers import pruner_of, sampler_of
-from graphrec.tuning.space import Values
 
 HEARTBEAT_SECONDS = 20
 """Between two signs of life of a worker; one that missed several is taken for dead."""

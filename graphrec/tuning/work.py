@@ -10,10 +10,10 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from graphrec.config_tune import TuneConfig
-from graphrec.errors import DataError
-from graphrec.prepared import Prepared
-from graphrec.processes import POLL_SECONDS, run_processes
+from graphrec.config import TuneConfig
+from graphrec.core.errors import DataError
+from graphrec.core.processes import POLL_SECONDS, run_processes
+from graphrec.experiment.prepared import Prepared
 from graphrec.tuning.objective import Objective
 from graphrec.tuning.study import HERE, give_back, reclaim, storage_errors, try_again
 from graphrec.tuning.trials import SURPLUS, counted, is_lost, seconds_left, without_surplus

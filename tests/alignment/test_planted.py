@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graphrec.config import Json
-from graphrec.features import Features, Modality
-from graphrec.models.modality_attention_gcn import ModalityAttentionGCN
+from graphrec.core.config import Json
+from graphrec.data import Features, Modality
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from graphrec.training import FitResult
 from tests.alignment import literal
 from tests.models.cases import checkerboard_world, planted_world, train_briefly

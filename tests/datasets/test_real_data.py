@@ -5,9 +5,9 @@ import os
 import polars as pl
 import pytest
 
-from graphrec.config import SplitConfig
-from graphrec.datasets import CATALOG, load, split
-from graphrec.datasets.catalog import find_layout, places
+from graphrec.data import CATALOG, load, split
+from graphrec.data.catalog.layouts import find_layout, places
+from graphrec.data.config import SplitConfig
 
 pytestmark = [
     pytest.mark.data,

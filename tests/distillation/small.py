@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from graphrec import RunConfig
-from graphrec.distillation import Teacher, with_teacher
-from graphrec.prepared import Prepared
-from graphrec.run import prepare
-from graphrec.run_log import RunLog
+from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare
+from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.teacher import with_teacher
+from graphrec.training.distillation.teacher import Teacher
 from tests import flow
 
 

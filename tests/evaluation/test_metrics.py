@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphrec.errors import ConfigError
-from graphrec.evaluation.metrics import METRICS, Lists, expand, measure, parse_metric
-from graphrec.evaluation.protocol import PRESETS, Protocol
+from graphrec.core.errors import ConfigError
+from graphrec.evaluation import METRICS, PRESETS, Protocol, parse_metric
+from graphrec.evaluation.metrics import Lists, expand, measure
 from tests import oracles
 
 CAPPED = Protocol(name="capped", recall_denominator="min_relevant_k")

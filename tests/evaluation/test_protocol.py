@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from graphrec.config import EvaluationConfig
-from graphrec.datasets.interactions import Interactions
-from graphrec.errors import ConfigError
+from graphrec.core.errors import ConfigError
+from graphrec.data import Interactions
+from graphrec.evaluation import PRESETS, EvaluationConfig, Protocol, protocol_of
 from graphrec.evaluation import protocol as module
-from graphrec.evaluation.protocol import PRESETS, Protocol, protocol_of
 
 
 def part() -> Interactions:

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphrec.datasets.interactions import Interactions
-from graphrec.errors import ConfigError, DataError
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.data import Interactions
+from graphrec.evaluation import PRESETS, Ranking, evaluate, rank, warm_cold
 from graphrec.evaluation import ranking as module
-from graphrec.evaluation.protocol import PRESETS
-from graphrec.evaluation.ranking import Ranking, Scorer, evaluate, rank, warm_cold
+from graphrec.evaluation.ranking import Scorer
 from tests import oracles
 
 GRAPHREC = PRESETS["graphrec"]

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from graphrec import ConfigError, build_config
-from graphrec.config_controls import Control
-from graphrec.features import Features, Modality
-from graphrec.features.controls import controlled
-from graphrec.features.neighbours import GivenNeighbours
-from graphrec.features.pretrained import EncodedModality, Report
+from graphrec.core.rng import numpy_stream
+from graphrec.data import Features, Modality
+from graphrec.data.neighbours import GivenNeighbours
+from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare, with_settings
+from graphrec.features.content.pretrained import EncodedModality, Report
+from graphrec.features.controls import Control, controlled
 from graphrec.graphs import nearest_items
-from graphrec.rng import numpy_stream
-from graphrec.run import prepare, with_settings
-from graphrec.run_log import RunLog
 from tests.lab import worlds
 from tests.models.cases import random_features
 

@@ -5,20 +5,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphrec.config import FeatureConfig
-from graphrec.config_file import build_config
-from graphrec.datasets.dataset import Dataset
-from graphrec.datasets.interactions import Interactions
-from graphrec.errors import ConfigError, DataError
-from graphrec.features import ENCODERS, Features, encode
-from graphrec.features.attributes import AttributeConfig
-from graphrec.features.audio import AudioConfig
-from graphrec.features.files import FileConfig
-from graphrec.features.image import ImageConfig
-from graphrec.features.pretrained import EncodedModality
-from graphrec.features.text import TextConfig
-from graphrec.features.tfidf import TfidfConfig
-from graphrec.features.video import VideoConfig
+from graphrec.config import build_config
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.data import Dataset, Features, Interactions
+from graphrec.features import ENCODERS, encode
+from graphrec.features.audio.config import AudioConfig
+from graphrec.features.config import FeatureConfig
+from graphrec.features.content.pretrained import EncodedModality
+from graphrec.features.image.config import ImageConfig
+from graphrec.features.tabular.attributes import AttributeConfig
+from graphrec.features.tabular.matrices import FileConfig
+from graphrec.features.tabular.tfidf import TfidfConfig
+from graphrec.features.text.config import TextConfig
+from graphrec.features.video.config import VideoConfig
 
 TABLE = pl.DataFrame({"title": ["red ball", None, "red car"], "price": [1.0, 2.0, None]})
 
@@ -97,7 +96,7 @@ def test_a_config_of_another_encoder_is_refused():
 
 def test_an_encoder_can_be_named_by_its_import_path():
     config = AttributeConfig(
-        encoder="graphrec.features.attributes:AttributeEncoder", numeric=("price",)
+        encoder="graphrec.features.tabular.attributes:AttributeEncoder", numeric=("price",)
     )
     assert encode(dataset(), {"facts": config})["facts"].values.shape == (3, 1)
 

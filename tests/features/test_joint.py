@@ -7,8 +7,10 @@ import polars as pl
 import torch
 from PIL import Image
 
-from graphrec.features.image import ImageConfig, ImageEncoder
-from graphrec.features.text import TextConfig, TextEncoder
+from graphrec.features.image.config import ImageConfig
+from graphrec.features.image.encoder import ImageEncoder
+from graphrec.features.text.config import TextConfig
+from graphrec.features.text.encoder import TextEncoder
 from tests.features import tiny
 
 

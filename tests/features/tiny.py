@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.features.torchvision_shim import import_torchvision
+from graphrec.features.image.torchvision_shim import import_torchvision
 
 if not all(map(find_spec, ("transformers", "torchvision", "PIL"))):
     pytest.skip("needs graphrec[encoders]", allow_module_level=True)

@@ -12,7 +12,7 @@ pytest.importorskip("soundfile", reason="needs graphrec[encoders]")
 import soundfile
 
 from graphrec.features import ENCODERS
-from graphrec.features.pretrained import EncodedModality
+from graphrec.features.content.pretrained import EncodedModality
 
 RATE = 16_000
 

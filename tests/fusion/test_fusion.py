@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec.fusion import FUSIONS, Fusion
+from graphrec.nn.fusion import FUSIONS, Fusion
 from tests.fusion.literal import LITERAL
 
 every_fusion = pytest.mark.parametrize("name", FUSIONS)

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.config import TrainingConfig
-from graphrec.datasets import Dataset, load, planted_pictures
-from graphrec.datasets.planted_media import FACTORS, MEDIA
-from graphrec.features import Features, Modality
+from graphrec.core.rng import torch_stream
+from graphrec.data import Dataset, Features, Modality, load, planted_pictures
+from graphrec.data.catalog.planted_media import FACTORS, MEDIA
 from graphrec.models import Inputs
-from graphrec.models.modality_attention_gcn import (
-    ModalityAttentionGCN,
-    ModalityAttentionGCNConfig,
-)
-from graphrec.rng import torch_stream
+from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from graphrec.training import fit
+from graphrec.training.config import TrainingConfig
 
 
 def planted_world(folder: Path) -> tuple[Dataset, Features, np.ndarray]:

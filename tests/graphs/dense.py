@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from graphrec.datasets.interactions import Interactions
+from graphrec.data import Interactions
 
 Dense = npt.NDArray[np.float64]
 

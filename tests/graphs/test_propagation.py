@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec.errors import ConfigError
+from graphrec.core import backends as backends_module
+from graphrec.core.backends import choose_backend
+from graphrec.core.errors import ConfigError
 from graphrec.graphs import Graph, bipartite_graph, layer_mean, propagate
-from graphrec.graphs import backends as backends_module
-from graphrec.graphs.backends import choose_backend
 from tests.graphs.dense import normalised_adjacency
 from tests.models.cases import DGL, interactions_of, random_interactions
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphrec.errors import ConfigError, DataError
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.data.neighbours import Neighbours
 from graphrec.graphs import (
     DirectedGraph,
-    Neighbours,
     Rule,
     layer_mean,
     nearest_items,

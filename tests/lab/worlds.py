@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from graphrec import RunConfig, build_config
-from graphrec.config import Json
-from graphrec.datasets.toy import planted
+from graphrec.core.config import Json
+from graphrec.data import planted
 from tests.flow import Table
 
 NUM_USERS, NUM_ITEMS = 150, 240

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from graphrec.config import MissingConfig
-from graphrec.datasets import planted
-from graphrec.missing import remove_and_fill
+from graphrec.data import planted
+from graphrec.features.missing import remove_and_fill
+from graphrec.features.missing.config import MissingConfig
 
 
 def errors(seed: int) -> dict[str, float]:

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from graphrec.config_missing import MissingConfig
-from graphrec.datasets.interactions import Interactions
-from graphrec.features import Features, Modality
-from graphrec.missing.gap import Gap
+from graphrec.data import Features, Interactions, Modality
+from graphrec.features.missing.config import MissingConfig
+from graphrec.features.missing.gap import Gap
 from tests.models.cases import random_features, random_interactions
 
 Real = npt.NDArray[np.float64]

@@ -9,19 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphrec.config import Json, ModelConfig, SplitConfig, TrainingConfig
-from graphrec.datasets import checkerboard, planted, split
-from graphrec.datasets.interactions import Interactions
-from graphrec.datasets.sampling import NegativeSampler
-from graphrec.errors import ConfigError
-from graphrec.features import Features, Modality
-from graphrec.features.interactions import interaction_statistics
-from graphrec.fusion import FUSIONS
+from graphrec.core.backends import import_dgl
+from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError
+from graphrec.core.rng import torch_stream
+from graphrec.data import Features, Interactions, Modality, checkerboard, planted, split
+from graphrec.data.config import SplitConfig
+from graphrec.features.tabular.statistics import interaction_statistics
 from graphrec.graphs import DirectedGraph, Graph
-from graphrec.graphs.backends import import_dgl
 from graphrec.models import MODELS, Batch, Inputs, Model, VectorModel
-from graphrec.rng import torch_stream
+from graphrec.models.config import ModelConfig
+from graphrec.nn.fusion import FUSIONS
 from graphrec.training import FitResult, fit
+from graphrec.training.config import TrainingConfig
+from graphrec.training.sampling import NegativeSampler
 
 CPU = torch.device("cpu")
 COLD_WITH_CONTENT, COLD_WITH_NOTHING, WARM_WITH_NOTHING = 5, 3, 8

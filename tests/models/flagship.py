@@ -6,15 +6,13 @@ from functools import cache
 import numpy as np
 import torch
 
-from graphrec.config import Json
-from graphrec.features import Features
-from graphrec.features.neighbours import GivenNeighbours
+from graphrec.core.config import Json
+from graphrec.data import Features
+from graphrec.data.neighbours import GivenNeighbours
 from graphrec.graphs import nearest_items
 from graphrec.models import Model
-from graphrec.models.modality_attention_gcn import (
-    ModalityAttentionGCN,
-    ModalityAttentionGCNConfig,
-)
+from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from tests.fusion.literal import LITERAL
 from tests.graphs.dense import Dense, gat, ngcf
 from tests.models.cases import Case, World, random_features, random_interactions

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec.datasets.interactions import Interactions
-from graphrec.features import Features, Modality
+from graphrec.data import Features, Interactions, Modality
 from graphrec.models import MODELS, Model, VectorModel
 from tests.models.cases import (
     EVERY_CASE,

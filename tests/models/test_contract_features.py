@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.features import Features, Modality
+from graphrec.data import Features, Modality
 from tests.models.cases import (
     EVERY_CASE,
     Case,

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from graphrec.config import TrainingConfig
-from graphrec.datasets.interactions import Interactions
-from graphrec.datasets.sampling import NegativeSampler, shuffled_batches
+from graphrec.core.rng import stream_seed, torch_stream
+from graphrec.data import Interactions
 from graphrec.models import Batch, Model
-from graphrec.rng import stream_seed, torch_stream
 from graphrec.training import fit
+from graphrec.training.config import TrainingConfig
+from graphrec.training.sampling import NegativeSampler, shuffled_batches
 from tests.models.cases import (
     CPU,
     DGL,

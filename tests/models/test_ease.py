@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.datasets.interactions import Interactions
-from graphrec.errors import ConfigError
-from graphrec.models import ease
-from graphrec.models.base import Inputs
+from graphrec.core.errors import ConfigError
+from graphrec.data import Interactions
+from graphrec.models import Inputs, ease
 from graphrec.models.ease import EASE, EASEConfig
 from tests.models.cases import random_interactions
 

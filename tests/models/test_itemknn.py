@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.datasets.interactions import Interactions
+from graphrec.data import Interactions
+from graphrec.models import Inputs
 from graphrec.models import itemknn as module
-from graphrec.models.base import Inputs
 from graphrec.models.itemknn import ItemKNN, ItemKNNConfig
 from tests.models.cases import interactions_of, random_interactions
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec.config import Json
-from graphrec.errors import ConfigError
-from graphrec.features import Features, Modality
+from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError
+from graphrec.data import Features, Modality
 from graphrec.models import Batch
 from graphrec.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from tests.alignment import literal

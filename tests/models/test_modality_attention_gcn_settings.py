@@ -7,15 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from graphrec.config import Json
-from graphrec.errors import ConfigError
-from graphrec.features import Features, Modality
-from graphrec.features.neighbours import GivenNeighbours
+from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError
+from graphrec.data import Features, Modality
+from graphrec.data.neighbours import GivenNeighbours
 from graphrec.graphs import nearest_items
-from graphrec.models.modality_attention_gcn import (
-    ModalityAttentionGCN,
-    ModalityAttentionGCNConfig,
-)
+from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from tests.graphs.dense import normalised_adjacency
 from tests.models.cases import (
     Case,

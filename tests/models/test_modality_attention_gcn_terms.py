@@ -11,17 +11,15 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from graphrec.alignment.augment import feature_noise, mixed
-from graphrec.config import TrainingConfig
-from graphrec.errors import ConfigError
-from graphrec.features import Features, Modality
-from graphrec.features.rows import TrainableRows
-from graphrec.missing.token import TokenModality
-from graphrec.models.modality_attention_gcn import (
-    ModalityAttentionGCN,
-    ModalityAttentionGCNConfig,
-)
+from graphrec.core.errors import ConfigError
+from graphrec.data import Features, Modality
+from graphrec.features.content.rows import TrainableRows
+from graphrec.features.missing.token import TokenModality
+from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
+from graphrec.nn.alignment.mixing import feature_noise, mixed
 from graphrec.training import CheckpointPolicy, FitResult, fit
+from graphrec.training.config import TrainingConfig
 from tests.alignment import literal
 from tests.models.cases import (
     CPU,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from graphrec.features import Features, Modality
-from graphrec.fusion import FUSIONS
+from graphrec.data import Features, Modality
+from graphrec.nn.fusion import FUSIONS
 from tests.models.cases import PLACES, Case, scores_of, train_briefly
 from tests.models.flagship import NAME, small_world
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.datasets.interactions import Interactions
-from graphrec.errors import ConfigError, DataError
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.data import Interactions
 from graphrec.models import MODELS, Batch, Inputs
 from graphrec.models.ease import EASE, EASEConfig
 from graphrec.models.itemknn import ItemKNN, ItemKNNConfig

@@ -8,13 +8,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from graphrec.config import Json
-from graphrec.errors import ConfigError
-from graphrec.features import Features
-from graphrec.models.modality_attention_gcn import (
-    ModalityAttentionGCN,
-    ModalityAttentionGCNConfig,
-)
+from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError
+from graphrec.data import Features
+from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from tests.fusion.literal import LITERAL
 from tests.graphs.dense import Dense, normalised_adjacency
 from tests.models.cases import Case, World, batch_of, scores_of, train_briefly

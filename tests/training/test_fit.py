@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from graphrec import ConfigError, Inputs, Interactions, Model, TrainingError
-from graphrec.config import ModelConfig, TrainingConfig
+from graphrec.core.rng import torch_stream
 from graphrec.models import MODELS, Batch
-from graphrec.rng import torch_stream
+from graphrec.models.config import ModelConfig
 from graphrec.training import CheckpointPolicy, FitResult, fit, read_checkpoint
+from graphrec.training.config import TrainingConfig
 from graphrec.training.fit import learning_rate
 from tests.models.cases import random_features
 

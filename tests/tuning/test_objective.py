@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from graphrec import Model, build_config, read_result, tune
-from graphrec.config import ModelConfig
-from graphrec.prepared import Prepared
+from graphrec.experiment.prepared import Prepared
+from graphrec.models.config import ModelConfig
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from tests import flow

@@ -12,8 +12,8 @@ import optuna
 import pytest
 
 from graphrec import DataError, load_config
-from graphrec.identity import experiment_identity
-from graphrec.report import FINGERPRINTS
+from graphrec.config.identity import experiment_identity
+from graphrec.report.tables import FINGERPRINTS
 from graphrec.tuning.record import append_studies, read_study
 from graphrec.tuning.report import write_report
 from graphrec.tuning.work import quiet

@@ -13,10 +13,9 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, DataError, Model, build_config, read_result, run, tune
-from graphrec import content as content_module
-from graphrec.datasets import SealedTest
-from graphrec.features import Features
-from graphrec.models import MF
+from graphrec.data import Features, SealedTest
+from graphrec.experiment import content as content_module
+from graphrec.models.mf import MF
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning import work as work_module
@@ -383,8 +382,8 @@ def test_trials_have_no_way_to_the_test_part() -> None:
 
 
 def objective_prepared() -> objective_module.Prepared:
-    from graphrec.run import prepare
-    from graphrec.run_log import RunLog
+    from graphrec.experiment.log import RunLog
+    from graphrec.experiment.prepare import prepare
 
     return prepare(small.config_of(), RunLog())
 

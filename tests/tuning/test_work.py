@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, tune
-from graphrec.config_tune import TuneConfig
-from graphrec.files import write_json
+from graphrec.config import TuneConfig
+from graphrec.core.files import write_json
 from graphrec.tuning import join
 from graphrec.tuning import search as search_module
 from graphrec.tuning.objective import Objective

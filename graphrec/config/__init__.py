@@ -1,0 +1,1 @@
+"""The settings of an experiment: every table, the file, overrides and search space."""

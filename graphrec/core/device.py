@@ -1,0 +1,28 @@
+"""Find the device that a setting names."""
+
+import re
+
+import torch
+
+from graphrec.core.errors import ConfigError
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of ``run.device``.
+
+    Raises:
+        ConfigError: it is no device, or not one of this machine.
+    """
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if re.fullmatch(r"cuda(:\d+)?", name) is None:
+        raise ConfigError(f"run.device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0.")
+    device = torch.device(name)
+    if (device.index or 0) >= count:
+        raise ConfigError(
+            f"run.device = {name!r}, but this torch sees {count} CUDA devices. Use auto or cpu."
+        )
+    return device

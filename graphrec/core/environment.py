@@ -1,0 +1,44 @@
+"""Versions, machine and git state for a record."""
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from graphrec.core.config import Json
+
+
+def environment() -> dict[str, Json]:
+    """Versions of what computes the numbers, and the state of the source tree if it is one."""
+    packages = ("graphrec", "torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "polars")
+    versions: dict[str, Json] = {name: version_of(name) for name in packages}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "git": _git_state(),
+    }
+
+
+def version_of(package: str) -> str | None:
+    """Installed version of a package, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Json]:
+    """Commit and cleanliness of graphrec's own checkout; empty for an installed package."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return {}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except OSError:  # git is not installed
+        return {}

@@ -1,0 +1,1 @@
+"""Known data sets: where they are, how they are fetched, and toy data."""

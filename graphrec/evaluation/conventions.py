@@ -1,0 +1,53 @@
+"""The conventions behind a number: masks, denominators, ties and the choice of the epoch."""
+
+import hashlib
+import json
+from typing import Literal, TypeAlias
+
+from graphrec.core.config import Config
+from graphrec.data import Interactions
+
+Masks: TypeAlias = tuple[Literal["train", "valid"], ...]
+
+
+class Protocol(Config):
+    """How lists are made, what a metric divides by, who is averaged and which epoch is reported."""
+
+    name: str = "custom"
+    """Name of the preset; not part of the fingerprint."""
+    mask_at_valid: Masks = ("train",)
+    """Parts whose items are not candidates of their user while validating."""
+    mask_at_test: Masks = ("train", "valid")
+    """Parts whose items are not candidates of their user while testing."""
+    recall_denominator: Literal["relevant", "min_relevant_k"] = "relevant"
+    """Recall divides hits by |T_u|, or by min(|T_u|, k) so that 1 can be reached at every k."""
+    ndcg_ideal: Literal["relevant", "retrieved"] = "relevant"
+    """The ideal list holds min(|T_u|, k) hits, or only the hits retrieved in the top k. The second
+    one forgives every missed item and so inflates NDCG; it is here to compare with such papers
+    (whose code counts hits down to its longest cut-off: compare at that one)."""
+    ties: Literal["lowest_item_id"] = "lowest_item_id"
+    """Items with equal scores are ranked by ascending item id."""
+    users: Literal["with_relevant_items"] = "with_relevant_items"
+    """Users averaged: those with at least one relevant item in the measured part."""
+    selection: Literal["valid", "last_epoch", "best_test_epoch"] = "valid"
+    """Epoch reported: the best on valid, the last, or the best on test, which is optimistic."""
+    valid_metric: str = "ndcg@20"
+    """Metric of early stopping and of the choice of the epoch."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of every convention except the name, and of the version of the metrics."""
+        canonical = json.dumps(self.model_dump(mode="json", exclude={"name"}), sort_keys=True)
+        return hashlib.sha256(f"{METRICS_VERSION}/{canonical}".encode()).hexdigest()
+
+    def masks(
+        self, stage: Literal["valid", "test"], train: Interactions, valid: Interactions
+    ) -> tuple[Interactions, ...]:
+        """Return the parts whose items are no candidates at this stage."""
+        parts = {"train": train, "valid": valid}
+        names = self.mask_at_valid if stage == "valid" else self.mask_at_test
+        return tuple(parts[name] for name in names)
+
+
+METRICS_VERSION = 1
+"""Part of every protocol fingerprint; raised whenever a definition below changes."""

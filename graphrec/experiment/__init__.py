@@ -1,0 +1,1 @@
+"""One experiment: prepare, fit, measure, record."""

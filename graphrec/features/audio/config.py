@@ -1,0 +1,42 @@
+"""Settings of audio encoders."""
+
+from typing import Literal, Self
+
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from graphrec.features.audio.voice import VOICE
+from graphrec.features.content.config import MediaConfig
+from graphrec.features.content.paths import Pattern
+
+
+class SoundConfig(MediaConfig):
+    """Sound files; ``encoder`` chooses how they become rows, and the other settings."""
+
+    audio: Pattern
+    """File of an item: {item} is its id, any other {name} a column of the item table; {data} at
+    the start is the folder of the data set."""
+    max_seconds: PositiveFloat = 30.0
+    """Of a longer sound the first seconds count; the rest is never decoded."""
+
+
+class AudioConfig(SoundConfig):
+    """Sound files and the pretrained network that listens to them."""
+
+    batch_size: PositiveInt = 8
+    """Sounds per step of the network."""
+    revision: str | None = None
+    """Branch, tag or commit of an hf: model."""
+    layer: int | None = None
+    """Number of a hidden layer, 0 to L; by default the last. Not for package:resemblyzer."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """Mean of the vectors of all times, or, of a spectrogram transformer, the first one."""
+
+    @model_validator(mode="after")
+    def _settings_fit_the_encoder(self) -> Self:
+        if self.encoder.startswith("torchvision:"):
+            raise ValueError("torchvision has no audio encoders; use hf:, local: or package:")
+        if self.revision is not None and not self.encoder.startswith("hf:"):
+            raise ValueError("revision is for hf: encoders")
+        if self.encoder == VOICE and (self.layer, self.pooling) != (None, "mean"):
+            raise ValueError(f"{VOICE} gives one vector per sound: remove layer and pooling")
+        return self

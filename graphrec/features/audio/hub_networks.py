@@ -1,0 +1,267 @@
+"""Networks for sounds in a Hugging Face folder."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.features.audio.networks import Listener, SoundNetwork, in_steps, join, over_pieces
+from graphrec.features.audio.sounds import Samples
+from graphrec.features.content.networks import Layers, hidden_layer
+from graphrec.features.content.weights import (
+    folder_licence,
+    hub_identity,
+    loading,
+    missing_extra,
+    model_folder,
+)
+
+if TYPE_CHECKING:
+    from transformers import (
+        ASTFeatureExtractor,
+        ClapFeatureExtractor,
+        PreTrainedModel,
+        Wav2Vec2FeatureExtractor,
+        WhisperFeatureExtractor,
+    )
+
+    from graphrec.features.audio.config import AudioConfig
+
+AST_WINDOW, AST_HOP = 400, 160
+"""Samples of a frame of a spectrogram transformer, and from frame to frame."""
+
+MIN_SAMPLES = 400
+"""The shortest sound of which a spectrogram is taken: one frame."""
+
+
+class HubSounds(SoundNetwork):
+    """A model of waveforms (wav2vec 2.0, HuBERT, WavLM) or of spectrograms (AST, Whisper, CLAP)."""
+
+    # Where torchaudio is installed, transformers takes spectrograms by it.
+    libraries = ("torch", "transformers", "torchaudio")
+
+    def __init__(self, config: "AudioConfig") -> None:
+        self.config = config
+        self.folder = model_folder(config.encoder, config.revision, config.allow_download)
+
+    def identity(self) -> dict[str, Json]:
+        """Weights and feature extractor by their sha256, layer and pooling."""
+        config = self.config
+        return {
+            **hub_identity(
+                config.encoder, config.revision, self.folder, config.layer, config.pooling
+            ),
+            "preprocessing": "preprocessor_config.json, part of weights_sha256; what is longer "
+            "than the window of the model is averaged over windows spread evenly",
+        }
+
+    def licence(self) -> str:
+        """Of the model card."""
+        return folder_licence(self.folder)
+
+    def load(self) -> Listener:
+        """Load model and feature extractor.
+
+        Raises:
+            ConfigError: there is no such layer or pooling, or no such kind of model is known.
+            DataError: the folder holds no audio model.
+        """
+        try:
+            import transformers
+        except ImportError as error:
+            raise missing_extra(error, self.config.encoder) from error
+        try:
+            extractor = transformers.AutoFeatureExtractor.from_pretrained(
+                self.folder, local_files_only=True
+            )
+            with loading():
+                model = transformers.AutoModel.from_pretrained(
+                    self.folder, local_files_only=True, dtype=torch.float32
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"encoder = {self.config.encoder!r}: {self.folder} holds no audio model with its "
+                f"feature extractor (preprocessor_config.json): {error}"
+            ) from error
+        if isinstance(extractor, transformers.Wav2Vec2FeatureExtractor):
+            return _waves(self.config, extractor, model)
+        if isinstance(extractor, transformers.ASTFeatureExtractor):
+            return _ast(self.config, extractor, model)
+        if isinstance(extractor, transformers.WhisperFeatureExtractor):
+            return _whisper(self.config, extractor, model)
+        if isinstance(extractor, transformers.ClapFeatureExtractor):
+            return _clap(self.config, extractor, model)
+        raise ConfigError(
+            f"{self.config.encoder} prepares its input by {type(extractor).__name__}, which is "
+            f"not supported for audio. Use a model like wav2vec 2.0, AST, Whisper or CLAP."
+        )
+
+
+def _waves(
+    config: "AudioConfig", extractor: "Wav2Vec2FeatureExtractor", model: "PreTrainedModel"
+) -> Listener:
+    """A model that reads the samples themselves, as many as there are."""
+    _require_mean(config)
+    kernels, strides = (getattr(model.config, f"conv_{name}", ()) for name in ("kernel", "stride"))
+    if not kernels or getattr(model.config, "is_encoder_decoder", False):
+        raise ConfigError(
+            f"{config.encoder} is a {type(model).__name__}, which is not supported for audio. Use "
+            f"one like wav2vec 2.0, HuBERT or WavLM."
+        )
+    needed = 1  # samples behind one frame after all convolutions
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        needed = (needed - 1) * stride + kernel
+    rate: int = extractor.sampling_rate
+
+    def prepare(samples: Samples) -> Tensor:
+        values: Tensor = extractor(samples, sampling_rate=rate, return_tensors="pt").input_values[0]
+        return values
+
+    def collate(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return pad_sequence(list(inputs), batch_first=True), torch.tensor(list(map(len, inputs)))
+
+    return Listener(rate, needed, prepare, collate, _Waves(model, config).eval())
+
+
+def _ast(
+    config: "AudioConfig", extractor: "ASTFeatureExtractor", model: "PreTrainedModel"
+) -> Listener:
+    """A transformer over the patches of a spectrogram of fixed size."""
+    size = AST_WINDOW + (extractor.max_length - 1) * AST_HOP
+    rate: int = extractor.sampling_rate
+
+    def prepare(samples: Samples) -> Tensor:
+        pieces = windows(samples, size)
+        values: Tensor = extractor(pieces, sampling_rate=rate, return_tensors="pt").input_values
+        return values
+
+    return Listener(rate, MIN_SAMPLES, prepare, join, _Patches(model, config).eval())
+
+
+def _whisper(
+    config: "AudioConfig", extractor: "WhisperFeatureExtractor", model: "PreTrainedModel"
+) -> Listener:
+    """The encoder of Whisper, over the frames in which there is sound."""
+    _require_mean(config)
+    rate: int = extractor.sampling_rate
+
+    def prepare(samples: Samples) -> Tensor:
+        pieces = windows(samples, extractor.n_samples)
+        found = extractor(pieces, sampling_rate=rate, return_tensors="pt").input_features
+        frames = torch.arange(found.shape[2]) < -(-len(pieces[0]) // extractor.hop_length)
+        # The mask travels as one more band.
+        return torch.cat([found, frames.float().expand(len(found), 1, -1)], dim=1)
+
+    module = _Frames(model.get_encoder(), config)
+    return Listener(rate, MIN_SAMPLES, prepare, join, module.eval())
+
+
+def _clap(
+    config: "AudioConfig", extractor: "ClapFeatureExtractor", model: "PreTrainedModel"
+) -> Listener:
+    """The audio tower of CLAP."""
+    if (config.layer, config.pooling) != (None, "mean"):
+        raise ConfigError(
+            f"{config.encoder} gives one joint embedding per sound: remove layer and pooling."
+        )
+    if extractor.truncation == "fusion":
+        raise ConfigError(
+            f"{config.encoder} mixes parts of a sound that are drawn at random (fusion), so its "
+            f"rows cannot be repeated. Use the unfused variant of the model."
+        )
+    rate: int = extractor.sampling_rate
+
+    def prepare(samples: Samples) -> Tensor:
+        pieces = windows(samples, extractor.nb_max_samples)  # none is cut at random
+        values: Tensor = extractor(pieces, sampling_rate=rate, return_tensors="pt").input_features
+        return values
+
+    return Listener(rate, MIN_SAMPLES, prepare, join, _Joint(model).eval())
+
+
+class _Waves(nn.Module):
+    """Waveforms ``[b, n]`` and their lengths ``[b]`` -> ``[b, F]``.
+
+    Sounds of one length go through the model together, and no padding ever does: not every model
+    can mask it (those with group norm cannot), and so no row depends on its batch.
+    """
+
+    def __init__(self, model: "PreTrainedModel", config: "AudioConfig") -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        self.inner = config.layer is not None
+
+    def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
+        rows, places = [], []
+        for length in lengths.unique().tolist():
+            place = (lengths == length).nonzero()[:, 0]
+            output: Layers = self.model(samples[place, :length], output_hidden_states=self.inner)
+            hidden = hidden_layer(output, self.config.layer, self.config.encoder)
+            rows.append(hidden.mean(dim=1))
+            places.append(place)
+        return torch.cat(rows)[torch.cat(places).argsort()]
+
+
+class _Patches(nn.Module):
+    """Spectrograms ``[p, T, mels]`` and how many each sound has ``[b]`` -> ``[b, F]``."""
+
+    def __init__(self, model: "PreTrainedModel", config: "AudioConfig") -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        self.inner = config.layer is not None
+
+    def forward(self, spectrograms: Tensor, counts: Tensor) -> Tensor:
+        return over_pieces(in_steps(self._pooled, spectrograms), counts)
+
+    def _pooled(self, spectrograms: Tensor) -> Tensor:
+        output: Layers = self.model(input_values=spectrograms, output_hidden_states=self.inner)
+        hidden = hidden_layer(output, self.config.layer, self.config.encoder)
+        return hidden[:, 0] if self.config.pooling == "cls" else hidden.mean(dim=1)
+
+
+class _Frames(_Patches):
+    """Spectrograms with a mask as last band ``[p, mels + 1, T]``, two frames per vector."""
+
+    def _pooled(self, spectrograms: Tensor) -> Tensor:
+        output: Layers = self.model(spectrograms[:, :-1], output_hidden_states=self.inner)
+        hidden = hidden_layer(output, self.config.layer, self.config.encoder)
+        mask = spectrograms[:, -1, ::2, None]
+        return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+class _Joint(nn.Module):
+    """Spectrograms ``[p, 1, T, mels]`` and how many each sound has ``[b]`` -> ``[b, F]``."""
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, spectrograms: Tensor, counts: Tensor) -> Tensor:
+        return over_pieces(in_steps(self._embedded, spectrograms), counts)
+
+    def _embedded(self, spectrograms: Tensor) -> Tensor:
+        found = self.model.get_audio_features(input_features=spectrograms)
+        return found if isinstance(found, Tensor) else found.pooler_output
+
+
+def _require_mean(config: "AudioConfig") -> None:
+    if config.pooling != "mean":
+        raise ConfigError(
+            f"pooling = {config.pooling!r}: {config.encoder} has no vector for the whole sound. "
+            f"Use mean."
+        )
+
+
+def windows(samples: Samples, size: int) -> list[Samples]:
+    """Cut a sound into the fewest windows of ``size`` that cover it, evenly spread.
+
+    A shorter one stays as it is.
+    """
+    count = max(1, -(-len(samples) // size))
+    starts = np.linspace(0, max(0, len(samples) - size), count).round().astype(int)
+    return [samples[start : start + size] for start in starts.tolist()]

@@ -1,0 +1,1 @@
+"""Content -> rows through the store: sources, networks, weights, assembly."""

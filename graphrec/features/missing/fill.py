@@ -1,0 +1,138 @@
+"""The one verb: remove, then fill."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError
+from graphrec.data import Features, Interactions, Modality
+from graphrec.data.neighbours import GivenNeighbours
+from graphrec.features.controls import why_fixed
+from graphrec.features.missing.config import FROM_OTHERS, MissingConfig
+from graphrec.features.missing.gan import by_gan
+from graphrec.features.missing.gap import Filling, Gap
+from graphrec.features.missing.neighbours import by_neighbours
+from graphrec.features.missing.regression import by_regression
+from graphrec.features.missing.removal import without
+from graphrec.features.missing.token import TokenModality
+from graphrec.features.missing.vae import by_vae
+
+
+def by_mean(gap: Gap, config: MissingConfig) -> Filling:
+    """Reach nobody: items that a strategy does not reach get the mean."""
+    return Filling(gap.missing[:0], gap.modality.values[:0])
+
+
+STRATEGIES: dict[str, Callable[[Gap, MissingConfig], Filling]] = {
+    "mean": by_mean,
+    "neighbours": by_neighbours,
+    "regression": by_regression,
+    "gan": by_gan,
+    "vae": by_vae,
+}
+"""Strategies that give rows; mask gives none, and token gives one that is learned."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to one modality.
+
+    Attributes:
+        removed: items that lost it.
+        missing: items without it then, removed ones included.
+        filled: how many of these have a row now.
+        by_mean: how many of these the strategy did not reach, so that they have the mean row.
+    """
+
+    modality: str
+    strategy: str
+    removed: int
+    missing: int
+    filled: int
+    by_mean: int
+
+    @property
+    def details(self) -> dict[str, Json]:
+        """All fields."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"Missing {self.modality}: taken from {self.removed:,} items, then lacked by "
+            f"{self.missing:,}; {self.strategy} filled {self.filled:,}, {self.by_mean:,} of them "
+            f"with the mean"
+        )
+
+
+def remove_and_fill(
+    features: Features, train: Interactions, config: MissingConfig
+) -> tuple[Features, tuple[Change, ...]]:
+    """Take modalities from items as ``config`` says, then fill all that is missing.
+
+    Every modality is filled from the features as they are after the removal, by what the training
+    items show. A strategy other than mask leaves no gap: an item that it does not reach gets the
+    mean row of the training items that have the modality.
+
+    Raises:
+        ConfigError: a modality is not a matrix in memory, nobody or no training item would have
+            it, or there is no second one to learn from.
+    """
+    if not config.active:
+        return features, ()
+    targets = [name for name in features if config.modalities is None or name in config.modalities]
+    left = dict(features)
+    for name in targets:
+        problem = _problem(features[name])
+        if problem:
+            raise ConfigError(
+                f"[missing] cannot act on [features.{name}]: {problem}. Name the other modalities "
+                f"in missing.modalities, or change or remove this one."
+            )
+        left[name] = without(name, features[name], train.item_degrees, config)
+    sources = {name: each for name, each in left.items() if not _problem(each)}
+    result, changes = dict(left), []
+    for name in targets:
+        others = {other: each for other, each in sources.items() if other != name}
+        gap = Gap(name, left[name], others, train)
+        result[name], by_mean = _fill(gap, config)
+        had, kept, now = (int(each[name].present.sum()) for each in (features, left, result))
+        gone = len(gap.missing)
+        changes.append(Change(name, config.strategy, had - kept, gone, now - kept, by_mean))
+    return Features(result, features.num_items), tuple(changes)
+
+
+def _problem(modality: Modality) -> str:
+    """Why a modality is not a matrix that may be changed; empty if it is one."""
+    if isinstance(modality, GivenNeighbours):
+        return "it holds lists of neighbours and no rows"
+    return why_fixed(modality)
+
+
+def _fill(gap: Gap, config: MissingConfig) -> tuple[Modality, int]:
+    """Return the modality without gaps, and how many of them hold the mean."""
+    if config.strategy in FROM_OTHERS and not gap.sources:
+        raise ConfigError(
+            f"missing.strategy = {config.strategy!r} fills {gap.name!r} from another modality that "
+            f"is a matrix, and there is none. Add a [features.NAME] or use mean, neighbours or "
+            f"token."
+        )
+    if config.strategy == "mask" or not len(gap.missing):
+        return gap.modality, 0
+    if not len(gap.examples):
+        raise ConfigError(
+            f"missing.strategy = {config.strategy!r} has nothing to learn from: no item with "
+            f"training interactions has modality {gap.name!r}. Lower missing.rate, name other "
+            f"modalities in missing.modalities, or use mask."
+        )
+    if config.strategy == "token":
+        values = np.where(gap.modality.present[:, None], gap.modality.values, np.float32(0))
+        present = np.ones_like(gap.modality.present)
+        start = gap.mean.astype(np.float32)
+        return TokenModality(values, present, ~gap.modality.present, start), 0
+    items, rows = STRATEGIES[config.strategy](gap, config)
+    values = gap.modality.values.copy()
+    values[gap.missing] = gap.mean
+    values[items] = rows
+    return Modality(values, np.ones_like(gap.modality.present)), len(gap.missing) - len(items)

@@ -1,0 +1,1 @@
+"""The flagship: a graph model with attention over modalities."""

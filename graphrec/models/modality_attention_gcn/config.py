@@ -1,0 +1,310 @@
+"""Settings of the flagship, ``modality_attention_gcn``."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import ClassVar, Literal, Self
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from graphrec.core.config import Fraction
+from graphrec.core.errors import ConfigError
+from graphrec.core.names import NotImportedError, resolve
+from graphrec.graphs import EdgeDropKind
+from graphrec.models.config import EmbeddingConfig, ModelConfig
+from graphrec.nn.fusion import FUSIONS, Fusion
+
+
+class GraphConfig(ModelConfig):
+    """Backbone, what training leaves out of it, and the graph of similar items."""
+
+    num_layers: NonNegativeInt = 2
+    """Layers L of message passing."""
+    backbone: Literal["lightgcn", "ngcf", "gat", "none"] = "lightgcn"
+    """Kind of message passing between users and items; none leaves it out."""
+    heads: PositiveInt = 1
+    """Attention heads of the gat backbone; they share dim equally."""
+    dropout: Fraction = 0.0
+    """Message dropout of the ngcf backbone."""
+    edge_drop: Fraction = 0.0
+    """Share of the user-item edges that is left out of training, drawn anew each epoch."""
+    edge_drop_kind: EdgeDropKind = "uniform"
+    """Edges go with equal probability, or rather where both ends have many (degree)."""
+    item_layers: NonNegativeInt = 0
+    """Layers over the graph of similar items, for all backbones but ngcf; 0 leaves it out."""
+    knn_k: PositiveInt = 10
+    """Similar items of each item in each modality."""
+    knn_edges: Literal["binary", "cosine"] = "binary"
+    """Similar items weigh the same, or by their cosine."""
+    knn_shares: Mapping[str, NonNegativeFloat] | None = None
+    """Share of each modality in the graph of similar items, by name; by default all equal."""
+
+    def require_fitting_backbone(self) -> None:
+        """Refuse a graph of similar items where it has no place.
+
+        Raises:
+            ValueError: the backbone is ngcf.
+        """
+        if self.item_layers and self.backbone == "ngcf":
+            raise ValueError("item_layers is for backbone = 'lightgcn', 'gat' or 'none'")
+
+    def idle_graph(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        on_backbone = f"on backbone = {self.backbone!r}"
+        if self.backbone == "none":
+            yield "num_layers", on_backbone
+            yield "edge_drop", on_backbone
+        for name, backbone in (("heads", "gat"), ("dropout", "ngcf")):
+            if self.backbone != backbone:
+                yield name, on_backbone
+        if not self.num_layers:
+            for name in ("heads", "dropout", "edge_drop"):
+                yield name, "while num_layers = 0"
+        if not self.edge_drop:
+            yield "edge_drop_kind", "while edge_drop = 0"
+        if not self.item_layers:
+            for name in ("knn_k", "knn_edges", "knn_shares"):
+                yield name, "while item_layers = 0"
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without the shares of other modalities, and without a graph of none."""
+        left = super().reduced(matrices, lists)
+        shares = dict.fromkeys((*matrices, *lists), 1.0)
+        if self.knn_shares is not None:
+            shares = {name: self.knn_shares[name] for name in self.knn_shares if name in shares}
+            left = left.model_copy(update={"knn_shares": shares})
+        return left if any(shares.values()) else left.at_defaults(["item_layers"])
+
+
+class AlignmentConfig(ModelConfig):
+    """Alignment of modalities, balance among them, and regularisation of content."""
+
+    align: Literal["none", "infonce", "mmd", "adversarial"] = "none"
+    """Bring the modalities of the batch's items together by contrast, which takes in the free
+    embeddings (infonce), as distributions (mmd), or against a discriminator (adversarial)."""
+    align_weight: PositiveFloat = 0.1
+    """Weight of the alignment; for adversarial that of the reversed gradient."""
+    align_temperature: PositiveFloat = 0.2
+    """Cosines are divided by it in infonce."""
+    modality_loss: NonNegativeFloat = 0.0
+    """Weight of one ranking loss per modality, by users' vectors and its tokens alone."""
+    modality_shares: Mapping[str, NonNegativeFloat] | None = None
+    """Weight of each modality within modality_loss, by name; by default all 1."""
+    balance: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
+    """Weights within modality_loss stay, or are learned by uncertainty or by gradient norms."""
+    balance_alpha: NonNegativeFloat = 1.5
+    """How strongly gradnorm favours modalities that learn slowly; 0 makes all norms equal."""
+    projection_l1: NonNegativeFloat = 0.0
+    """Weight of the L1 norm of a projected modality, averaged over the batch's items."""
+    feature_noise: NonNegativeFloat = 0.0
+    """Deviation of noise on features, in deviations of their column, drawn anew each epoch."""
+    feature_mix: NonNegativeFloat = 0.0
+    """Mix items with others by shares from Beta(a, a) in each training step; 0 mixes none."""
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether anything is added to the ranking loss."""
+        return self.align != "none" or self.modality_loss > 0 or self.projection_l1 > 0
+
+    def idle_terms(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        if self.align == "none":
+            yield "align_weight", "while align = 'none'"
+        if self.align != "infonce":
+            yield "align_temperature", f"on align = {self.align!r}"
+        if not self.modality_loss:
+            for name in ("modality_shares", "balance", "balance_alpha"):
+                yield name, "while modality_loss = 0"
+        if self.balance != "fixed":
+            yield "modality_shares", f"on balance = {self.balance!r}"
+        if self.balance != "gradnorm":
+            yield "balance_alpha", f"on balance = {self.balance!r}"
+
+    def needed_by_terms(self, use_id: bool) -> Iterator[tuple[str, int]]:
+        """Each setting that is in use, and how many modalities it needs."""
+        if self.align != "none":
+            yield "align", 1 if use_id and self.align == "infonce" else 2
+        if self.balance == "gradnorm":
+            yield "balance", 2
+        for name in ("modality_loss", "projection_l1", "feature_noise", "feature_mix"):
+            if getattr(self, name):
+                yield name, 1
+
+
+SCORED = ("late", "sample", "model")
+"""Places of fusion that combine scores, not vectors."""
+
+
+WHOLE = ("early", "graph")
+"""Places where an item is one vector before messages pass."""
+
+
+def shares_of(
+    shares: Mapping[str, float] | None, names: Collection[str]
+) -> dict[str, float] | None:
+    """The shares of some modalities, if any are given."""
+    return None if shares is None else {name: shares[name] for name in shares if name in names}
+
+
+class FusionConfig(AlignmentConfig):
+    """Where and how modalities are fused, beside how they are aligned and disturbed."""
+
+    where: Literal["early", "middle", "late", "sample", "model", "graph"] = "early"
+    """Modalities are fused before messages pass; after messages of each have passed (middle); as
+    scores (late); as scores of one model that learns from each modality as a sample of its own
+    (sample), or of one model per modality, trained alone and together (model); or not at all:
+    they tell which items are similar (graph)."""
+    fusion: str = "attention"
+    """How the modalities of an item become one vector, where = early or middle; see ``graphrec
+    list fusions``."""
+    late: Literal["mean", "weighted", "learned", "user", "vote"] = "mean"
+    """How scores become one: their mean, by given weights (view_shares), by learned ones, by those
+    of each user (attention), or by the ranks that they give."""
+    view_shares: Mapping[str, NonNegativeFloat] | None = None
+    """Weight of the score of each modality, by name, and of the free embeddings (id)."""
+    use_id: bool = True
+    """Add a free embedding per item to its fused modalities."""
+    feature_drop: Fraction = 0.0
+    """Share of the feature columns that is left out of training, drawn anew each epoch."""
+    modality_dropout: Fraction = 0.0
+    """Probability that an item lacks a modality in a training step; one always stays."""
+
+    @property
+    def reads_values(self) -> bool:
+        """Whether rows of modalities enter the vectors of items, or terms of the loss."""
+        return self.where != "graph" or self.has_terms
+
+    @property
+    def trains_views(self) -> bool:
+        """Whether scores of single modalities have ranking losses."""
+        return self.where in ("sample", "model") or self.late == "vote"
+
+    def require_fitting_fusion(self) -> None:
+        """Refuse an unknown fusion, and settings that contradict each other.
+
+        Raises:
+            ConfigError, ValueError: they do.
+        """
+        with suppress(NotImportedError):
+            resolve(self.fusion, FUSIONS, "fusion", Fusion)
+        if self.where not in WHOLE and self.modality_loss:
+            raise ValueError(
+                f"modality_loss is for where = 'early' or 'graph'; on where = {self.where!r} users "
+                f"have other vectors for each modality"
+            )
+        if self.where == "graph" and not self.use_id:
+            raise ValueError(
+                "where = 'graph' leaves items their free embeddings only; set use_id = true"
+            )
+        if self.where == "sample" and self.late in ("learned", "user"):
+            raise ValueError(
+                f"late = {self.late!r} has nothing to learn from on where = 'sample', which trains "
+                f"each modality alone; use where = 'late' or 'model'"
+            )
+        if (self.late == "weighted") != (self.view_shares is not None):
+            raise ValueError("late = 'weighted' and view_shares belong together; give both")
+        if self.view_shares is not None and not any(self.view_shares.values()):
+            raise ValueError("all of view_shares are 0; give one of them more")
+
+    def idle_fusion(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        yield from self.idle_terms()
+        here = f"on where = {self.where!r}"
+        if self.where in SCORED:
+            yield "fusion", f"{here}, which fuses scores (late)"
+        else:
+            yield "late", here
+        if self.where == "graph":
+            for name in ("fusion", "modality_dropout"):
+                yield name, f"{here}, which fuses nothing"
+            if self.align == "none" and not self.modality_loss:
+                yield "projection_l1", f"{here} without align or modality_loss"
+        if not self.reads_values:
+            for name in ("feature_drop", "feature_noise", "feature_mix"):
+                yield name, f"{here}, where no term reads rows either"
+
+    def needed_modalities(self) -> Iterator[tuple[str, int]]:
+        """Each setting that is in use, and how many modalities it needs."""
+        yield from self.needed_by_terms(self.use_id)
+        if self.where not in WHOLE:
+            yield "where", 1 if self.use_id else 2
+        for name, needed in (("feature_drop", 1), ("modality_dropout", 2)):
+            if getattr(self, name):
+                yield name, needed
+
+    def require_modalities(self, names: Collection[str]) -> None:
+        """Refuse a setting that needs more modalities with values than there are.
+
+        Raises:
+            ConfigError: it does, or items have neither a modality nor a free embedding.
+        """
+        if not (names or self.use_id):
+            raise ConfigError(
+                f"{self.name} without features and with use_id = false has nothing to learn from. "
+                f"Add a [features.NAME] table or set model.use_id = true."
+            )
+        for key, needed in self.needed_modalities():
+            if len(names) < needed:
+                raise ConfigError(
+                    f"model.{key} needs {needed} or more modalities with values, but there are "
+                    f"{len(names)}. Add a [features.NAME] table or remove model.{key}."
+                )
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without the shares of other modalities, and without what needs more of them.
+
+        Raises:
+            ConfigError: nothing would be left to learn from.
+        """
+        if not (matrices or self.use_id):
+            raise ConfigError("model.use_id = false leaves nothing to learn from without features.")
+        left = super().reduced(matrices, lists)
+        for key in ("modality_shares", "view_shares"):
+            shares = shares_of(getattr(left, key), {*matrices, "id"})
+            left = left.model_copy(update={key: shares})
+        gone = [key for key, needed in left.needed_modalities() if needed > len(matrices)]
+        return left.at_defaults([*gone, "late", "view_shares"] if "where" in gone else gone)
+
+
+class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
+    """Settings of the flagship.
+
+    Defaults that differ from those of other models were chosen on the validation parts of
+    MovieLens-100K (two splits), Last.fm 2K and TikTok (``benchmarks/defaults``).
+    """
+
+    former_defaults: ClassVar[Mapping[str, object]] = {
+        "loss": "bpr",
+        "temperature": 1.0,
+        "normalize": False,
+        "init_std": 0.1,
+    }
+
+    loss: Literal["bpr", "softmax", "bce"] = "softmax"
+    """Training objective."""
+    temperature: PositiveFloat = 0.15
+    """Scores are divided by it inside the loss."""
+    normalize: bool = True
+    """Rank by cosine instead of inner product, in training and evaluation."""
+    init_std: PositiveFloat = 0.05
+    """Standard deviation of the initial embeddings."""
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        self.require_fitting_fusion()
+        self.require_fitting_backbone()
+        if self.where == "graph" and not self.item_layers:
+            raise ValueError("where = 'graph' needs the graph of similar items: item_layers = 1")
+        if self.dim % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide dim = {self.dim}")
+        self.require_effect()
+        return self
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Each setting that others switch off, and how."""
+        yield from self.idle_fusion()
+        yield from self.idle_graph()
+
+    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+        """Without what needs other modalities; without any, items are free embeddings alone."""
+        left = super().reduced(matrices, lists)
+        return left if left.item_layers or left.where != "graph" else left.at_defaults(["where"])

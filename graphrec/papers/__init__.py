@@ -1,0 +1,1 @@
+"""Paper configurations and citations."""

@@ -1,0 +1,1 @@
+"""Recommendations and vectors from a finished run."""

@@ -1,0 +1,111 @@
+"""Recommendations from a finished run."""
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.files import read_parquet
+from graphrec.core.names import nearest
+from graphrec.data import load
+from graphrec.experiment.load import _config_of, load_run
+from graphrec.experiment.result import read_result
+from graphrec.experiment.tables import rank_users, recommendation_table
+from graphrec.models.modality_attention_gcn.explain import attribute, require_attribution
+
+
+def recommend(
+    run_dir: Path | str,
+    users: str | Sequence[str],
+    k: int = 10,
+    *,
+    include_seen: bool = False,
+    explain: bool = False,
+    overrides: Sequence[str] = (),
+) -> pl.DataFrame:
+    """Rank the catalogue for one user or several, given by external id.
+
+    Items of the user's train and valid parts are left out unless ``include_seen``. ``overrides``
+    say where the files of the run lie by now, as in ``data.path=/new/ratings.csv``.
+
+    Returns:
+        One row per recommendation: user, item, rank, score, and title where items have one. With
+        ``explain`` also attention_m and change_m of each modality m, and the lists because (up to
+        three items of the user), contributions and because_titles; see ``graphrec.models.modality_attention_gcn.explain``.
+
+    Raises:
+        DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
+        ConfigError: ``k`` is below 1 or larger than the catalogue, a user is no text, or the model
+            cannot be explained.
+    """
+    users = _as_list(users)
+    _require_known(Path(run_dir), users, overrides)
+    prepared, model = load_run(Path(run_dir), overrides)
+    num_items = len(prepared.dataset.item_ids)
+    if not 1 <= k <= num_items:
+        raise ConfigError(
+            f"k = {k}, but nobody can get the best {k} items: the catalogue has {num_items}. Use k "
+            f"from 1 to {num_items}."
+        )
+    if explain:
+        require_attribution(model)
+    known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}
+    _refuse_unknown(users, known, Path(run_dir))
+    chosen = np.array([known[user] for user in users], dtype=np.int64)
+    ranking = rank_users(model, prepared, chosen, k, include_seen=include_seen)
+    reasons = attribute(model, prepared.split.train, ranking, few=True) if explain else None
+    table = recommendation_table(prepared.dataset, ranking, reasons)
+    if prepared.dataset.item_title is None:
+        return table
+    titles = prepared.dataset.item_names
+    names = pl.DataFrame({"item": prepared.dataset.item_ids, "title": titles})
+    table = table.join(names, on="item", how="left", maintain_order="left")
+    if "because" not in table.columns:
+        return table
+    named = pl.element().replace_strict(names["item"], titles, return_dtype=pl.String)
+    return table.with_columns(pl.col("because").list.eval(named).alias("because_titles"))
+
+
+def _as_list(users: object) -> list[str]:
+    """Return the users as a list; raise ConfigError for one that is a number, say: ids are text."""
+    if isinstance(users, str):
+        return [users]
+    if isinstance(users, bytes) or not isinstance(users, Iterable):
+        raise ConfigError(
+            f"users is {users!r}. Users are given by their ids as text, as in 'u1' or ['u1', 'u2']."
+        )
+    found = []
+    for user in users:
+        if not isinstance(user, str):
+            raise ConfigError(
+                f"users holds {user!r}, which is {type(user).__name__}. Users are given by their "
+                f"id as text: {str(user)!r}."
+            )
+        found.append(user)
+    return found
+
+
+def _require_known(run_dir: Path, users: Sequence[str], overrides: Sequence[str]) -> None:
+    """Raise DataError for an unknown user before features and model are loaded.
+
+    Nearly all users stand in the recommendations of the run. One who does not may have had nothing
+    left to be recommended: then the data decide.
+    """
+    with suppress(DataError):  # a table that is damaged or gone spares no work
+        listed = read_parquet(run_dir / "recommendations.parquet", ["user"], "")["user"]
+        listed_ids = set(listed.unique())
+        users = [user for user in users if user not in listed_ids]
+    if not users:
+        return
+    read_result(run_dir)
+    known = set(load(_config_of(run_dir, overrides).data).user_ids)
+    _refuse_unknown(users, known, run_dir)
+
+
+def _refuse_unknown(users: Sequence[str], known: Collection[str], run_dir: Path) -> None:
+    for user in users:
+        if user not in known:
+            raise DataError(f"Unknown user {user!r} in {run_dir}.{nearest(user, known)}")

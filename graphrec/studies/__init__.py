@@ -1,0 +1,99 @@
+"""Studies of one experiment: what modalities are worth, what their lack costs, how to fuse them.
+
+Only this file is imported with graphrec: drawings need matplotlib, which is an extra.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphrec.config import RunConfig
+from graphrec.core.errors import ConfigError
+from graphrec.tuning import require_optuna
+
+if TYPE_CHECKING:
+    from graphrec.studies.fusion_cells import Axes
+    from graphrec.studies.fusion_record import GridResult
+    from graphrec.studies.missing import Grid
+    from graphrec.studies.record import LabResult
+
+
+def study_modalities(
+    config: RunConfig,
+    out: Path | str,
+    *,
+    seeds: int = 3,
+    workers: int = 1,
+    metric: str | None = None,
+) -> "LabResult":
+    """Compare an experiment with itself without, with only, and with controls of each modality.
+
+    Every variant is trained with ``seeds`` fresh seeds; the test part is opened once, for all. The
+    same call goes on with a study that was stopped.
+
+    Args:
+        out: its folder. metric: on test; by default that of early stopping.
+
+    Raises:
+        ConfigError: the model reads no modality, or the folder holds another study.
+        DataError: the data do not hold what the configuration says.
+    """
+    require_matplotlib("modality")
+    from graphrec.studies.modality import study
+
+    return study(config, Path(out), seeds, workers, metric)
+
+
+def study_missing(
+    config: RunConfig,
+    out: Path | str,
+    grid: "Grid | None" = None,
+    *,
+    seeds: int = 3,
+    workers: int = 1,
+    metric: str | None = None,
+) -> "LabResult":
+    """Take modalities from items at several rates and fill them in several ways.
+
+    Args:
+        grid: rates, mechanisms and strategies. The others as in ``study_modalities``.
+
+    Raises:
+        ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
+    """
+    require_matplotlib("missing")
+    from graphrec.studies.missing import Grid, study
+
+    return study(config, grid or Grid(), Path(out), seeds, workers, metric)
+
+
+def study_fusions(
+    config: RunConfig,
+    out: Path | str,
+    axes: "Axes | None" = None,
+    *,
+    tuned: bool = True,
+    workers: int = 1,
+) -> "GridResult":
+    """Compare backbone x where x how of the fusion, each cell tuned by the budget of ``[tune]``.
+
+    Args:
+        axes: what is crossed; tuned: without it every cell keeps the settings of ``config``. The
+            others as in ``study_modalities``; ``tune.final_seeds`` is the number of seeds.
+
+    Raises:
+        ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
+    """
+    require_optuna()
+    from graphrec.studies.fusion import run_grid
+    from graphrec.studies.fusion_cells import Axes
+
+    return run_grid(config, axes or Axes(), Path(out), tuned=tuned, workers=workers)
+
+
+def require_matplotlib(study: str) -> None:
+    """Raise ConfigError with its remedy where the extra is missing."""
+    if find_spec("matplotlib") is None:
+        raise ConfigError(
+            f"graphrec {study} needs matplotlib: install with pip install 'graphrec[tune]'."
+        )

@@ -1,0 +1,217 @@
+"""Axes of a grid -> cells: configurations that differ in how the modalities are fused."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import get_args
+
+from graphrec.config import RunConfig
+from graphrec.core.config import Json
+from graphrec.config.run import validate
+from graphrec.core.ranges import SearchRange
+from graphrec.core.errors import ConfigError
+from graphrec.nn.fusion import FUSIONS
+from graphrec.models.modality_attention_gcn.config import SCORED
+from graphrec.core.names import resolve
+
+VARIED = ("backbone", "where", "fusion", "late")
+"""Settings of the model that make a cell: ``how`` is late where scores are fused, else fusion."""
+
+BACKBONES = ("lightgcn", "none")
+WHERE = ("early", "middle", "late")
+NOWHERE = "graph"
+"""Fuses nothing, so that there is no ``how``."""
+
+FUSION_HOW = ("attention", "concat", "gate", "sum")
+LATE_HOW = ("mean", "learned")
+
+HAS_NO_EFFECT = re.compile(r"\b(\w+) has no effect")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What is crossed. None stands for the default values, those of ``how`` by their where."""
+
+    backbones: tuple[str, ...] | None = None
+    where: tuple[str, ...] | None = None
+    how: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination.
+
+    Attributes:
+        settings: of the model, those that make the cell.
+        left_out: keys of the configuration that have no effect in this cell.
+        in_grid: false for a reference that had to be added.
+    """
+
+    name: str
+    settings: dict[str, str]
+    config: RunConfig
+    left_out: list[str]
+    in_grid: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells to run, the reference among them, and why others of the grid cannot be run."""
+
+    reference: str
+    cells: list[Cell]
+    skipped: dict[str, str]
+
+
+def plan_of(config: RunConfig, axes: Axes, *, tuned: bool) -> Plan:
+    """Cross the axes; the reference is the configuration as it stands.
+
+    Settings that have no effect in a cell are left out of it, and so are ranges of ``[search]``;
+    what else the configuration refuses is skipped.
+
+    Raises:
+        ConfigError: the model does not fuse, an axis is empty or has an unknown value, nothing is
+            to be trained, or the reference is refused.
+    """
+    missing = [name for name in VARIED if name not in type(config.model).model_fields]
+    if missing:
+        raise ConfigError(
+            f"Model {config.model.name!r} has no settings {', '.join(missing)}, which graphrec "
+            f"fusion varies. Set model.name = 'modality_attention_gcn'."
+        )
+    if not config.tune.final_seeds:
+        raise ConfigError("tune.final_seeds = 0 leaves nothing to compare. Set it to 2 or more.")
+    known = {name: _choices(config, name) for name in VARIED} | {"fusion": tuple(FUSIONS)}
+    backbones = _values("--backbones", axes.backbones, BACKBONES, known["backbone"])
+    places = _values("--where", axes.where, WHERE, known["where"])
+    asked = _values("--how", axes.how, (), (*known["fusion"], *known["late"]))
+    own = {name: str(getattr(config.model, name)) for name in VARIED}
+    how = own[_setting_of(own["where"])]
+    reference = _cell(config, own["backbone"], own["where"], how, tuned=tuned)
+    cells: list[Cell] = []
+    skipped = {}
+    for backbone, where in product(backbones, places):
+        for how in _ways(where, asked):
+            if where != NOWHERE and how not in known[_setting_of(where)]:
+                other = "vectors, not scores" if where in SCORED else "scores, not vectors"
+                skipped[_name(_settings(backbone, where, how))] = f"{how!r} fuses {other}"
+                continue
+            try:
+                cells.append(_cell(config, backbone, where, how, tuned=tuned))
+            except ConfigError as error:
+                skipped[_name(_settings(backbone, where, how))] = str(error)
+    if all(cell.name != reference.name for cell in cells):
+        cells.insert(0, replace(reference, in_grid=False))
+    return Plan(reference.name, cells, skipped)
+
+
+def _choices(config: RunConfig, setting: str) -> tuple[str, ...]:
+    """The values of a setting that has a list of them."""
+    return get_args(type(config.model).model_fields[setting].annotation)
+
+
+def _values(
+    option: str, asked: Sequence[str] | None, default: Sequence[str], known: Sequence[str]
+) -> list[str]:
+    """The values on an axis, each once.
+
+    Raises:
+        ConfigError: one is unknown, or there is none.
+    """
+    if asked is not None and not asked:
+        raise ConfigError(f"{option} is empty, and so is the grid. Name one value or more.")
+    for value in asked or ():
+        resolve(value, dict.fromkeys(known), option)
+    return list(dict.fromkeys(asked or default))
+
+
+def _ways(where: str, asked: Sequence[str]) -> Sequence[str]:
+    """The values of ``how`` at a place; where nothing is fused there is one, with no name."""
+    if where == NOWHERE:
+        return ("",)
+    return asked or (LATE_HOW if where in SCORED else FUSION_HOW)
+
+
+def _setting_of(where: str) -> str:
+    """The setting that ``how`` names."""
+    return "late" if where in SCORED else "fusion"
+
+
+def _settings(backbone: str, where: str, how: str) -> dict[str, str]:
+    place = {"backbone": backbone, "where": where}
+    return place if where == NOWHERE else place | {_setting_of(where): how}
+
+
+def _name(settings: Mapping[str, str]) -> str:
+    """Of the cell, and of its folder."""
+    return re.sub(r"[^\w.-]+", "-", "-".join(settings.values()))
+
+
+def _cell(base: RunConfig, backbone: str, where: str, how: str, *, tuned: bool) -> Cell:
+    """Put the configuration under the settings of a cell, without those that these switch off.
+
+    Raises:
+        ConfigError: the combination is refused.
+    """
+    settings = _settings(backbone, where, how)
+    name = _name(settings)
+    table: dict[str, Json] = base.model_dump(mode="json", exclude={"search"})
+    section, run = table["model"], table["run"]
+    assert isinstance(section, dict)
+    assert isinstance(run, dict)
+    run["name"] = name
+    others = _of_other_cells(base, settings)
+    model = {key: value for key, value in section.items() if key not in others} | settings
+    table["model"] = model
+    search = dict(base.search) if tuned else {}
+    left_out = [f"model.{key}" for key in others]
+    while True:
+        try:
+            config = validate(table)
+            return Cell(name, settings, _searched(config, base, search, tuned), left_out)
+        except ConfigError as error:
+            found = HAS_NO_EFFECT.search(str(error))
+            idle = found[1] if found else ""
+            key = f"model.{idle}"
+            if idle in settings or not (idle in model or key in search):
+                raise
+            model.pop(idle, None)
+            search.pop(key, None)
+            left_out.append(key)
+
+
+def _of_other_cells(base: RunConfig, settings: Mapping[str, str]) -> list[str]:
+    """Settings of the configuration that belong to another ``how``."""
+    fields = type(base.model).model_fields
+    others = {name for name in VARIED if name not in settings}
+    if settings.get("late") != "weighted":
+        others.add("view_shares")
+    return [
+        name
+        for name in fields
+        if name in others and getattr(base.model, name) != fields[name].default
+    ]
+
+
+def _searched(
+    config: RunConfig, base: RunConfig, search: Mapping[str, SearchRange], tuned: bool
+) -> RunConfig:
+    """The configuration with the space that applies to it, and without final seeds of its own."""
+    if not tuned:
+        return config
+    from graphrec.tuning.search import space_of
+    from graphrec.config.space import applying
+
+    kept = applying(config, search)
+    if base.search and not kept:
+        raise ConfigError("no setting of [search] has an effect. Add one that has.")
+    tune = config.tune.model_copy(update={"final_seeds": 0})
+    config = config.model_copy(update={"search": kept, "tune": tune})
+    own = space_of(config).own
+    for name in VARIED:
+        if f"model.{name}" in own:
+            raise ConfigError(
+                f"[search] model.{name}: the grid varies it, so that trials cannot. Remove it."
+            )
+    return config
