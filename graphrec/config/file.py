@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from graphrec.config.run import RunConfig, validate
+from graphrec.config.space import Space
 from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError
 from graphrec.core.names import not_imported
@@ -103,8 +104,6 @@ def build_config(table: Mapping[str, Json], overrides: Iterable[str] = ()) -> Ru
     """
     config = validate(apply_overrides(dict(table), overrides))
     if config.search and not not_imported():
-        from graphrec.config.space import Space
-
         Space(config, config.search)
     return config
 

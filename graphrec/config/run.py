@@ -2,11 +2,12 @@
 
 Every stage receives only its own table. A key that no stage knows is an error. Relative paths are
 relative to the working directory and are stored absolute, so that the ``config.json`` of a run
-can be run again from anywhere. ``config_file`` reads and overrides them.
+can be run again from anywhere. ``config.file`` reads and overrides them.
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import ClassVar, Literal, Self
 
 from pydantic import (
@@ -21,60 +22,27 @@ from pydantic import (
 
 from graphrec.config.tune import TuneConfig
 from graphrec.core.config import (
-    AbsolutePath,
     Config,
-    Fraction,
     Json,
-    TimeFormat,
-    absolute,
 )
 from graphrec.core.errors import ConfigError
 from graphrec.core.explain import explain
 from graphrec.core.names import NotImportedError
 from graphrec.core.ranges import SearchRange
+from graphrec.data.catalog.layouts import entry_of, with_catalog_defaults
 from graphrec.data.config import (
-    CleanConfig,
-    ColumnRule,
     DataConfig,
-    Format,
-    ItemColumn,
     SplitConfig,
-    TimeUnit,
 )
-from graphrec.evaluation import EvaluationConfig
+from graphrec.evaluation import EvaluationConfig, parse_metric, protocol_of
 from graphrec.features.config import FeatureConfig
 from graphrec.features.controls import Control, require_controlled
+from graphrec.features.encode import config_of
 from graphrec.features.missing.config import MissingConfig
+from graphrec.models import model_of
 from graphrec.models.config import ModelConfig
 from graphrec.training.config import TrainingConfig
 from graphrec.training.distillation.config import DistillConfig
-
-__all__ = [
-    "AbsolutePath",
-    "CleanConfig",
-    "ColumnRule",
-    "Config",
-    "DataConfig",
-    "DistillConfig",
-    "EvaluationConfig",
-    "FeatureConfig",
-    "Format",
-    "Fraction",
-    "ItemColumn",
-    "Json",
-    "MissingConfig",
-    "ModelConfig",
-    "PaperSection",
-    "RunConfig",
-    "RunSection",
-    "SearchRange",
-    "SplitConfig",
-    "TimeFormat",
-    "TimeUnit",
-    "TrainingConfig",
-    "TuneConfig",
-    "absolute",
-]
 
 
 class RunSection(Config):
@@ -153,8 +121,6 @@ class RunConfig(Config):
     @classmethod
     def _natural_split(cls, table: object) -> object:
         """Without ``split.kind``: the split that the data bring, or the catalog's usual one."""
-        from graphrec.data.catalog.layouts import entry_of
-
         if not isinstance(table, Mapping) or not isinstance(table.get("data"), Mapping):
             return table
         data, chosen = table["data"], table.get("split", {})
@@ -171,8 +137,6 @@ class RunConfig(Config):
     @field_validator("data", mode="before")
     @classmethod
     def _catalog_defaults(cls, value: object) -> object:
-        from graphrec.data.catalog.layouts import with_catalog_defaults
-
         with suppress(NotImportedError):
             return with_catalog_defaults(value) if isinstance(value, Mapping) else value
         return value
@@ -180,8 +144,6 @@ class RunConfig(Config):
     @field_validator("features", "user_features", mode="before")
     @classmethod
     def _encoder_configs(cls, value: object, info: ValidationInfo) -> object:
-        from graphrec.features.encode import encoder_of
-
         if not isinstance(value, Mapping):
             return value
         side: Literal["items", "users"] = "users" if info.field_name == "user_features" else "items"
@@ -189,7 +151,7 @@ class RunConfig(Config):
             name: _typed(
                 table,
                 "encoder",
-                lambda encoder: encoder_of(encoder, side).Config,
+                partial(config_of, table, side),
                 f"{info.field_name}.{name}",
                 FeatureConfig,
             )
@@ -199,16 +161,12 @@ class RunConfig(Config):
     @field_validator("model", mode="before")
     @classmethod
     def _model_config(cls, value: object) -> object:
-        from graphrec.models import model_of
-
         return _typed(value, "name", lambda name: model_of(name).Config, "model", ModelConfig)
 
     @field_validator("training", mode="before")
     @classmethod
     def _training_defaults(cls, value: object, info: ValidationInfo) -> object:
         """Settings that are not given are those of the model, where it has its own."""
-        from graphrec.models import model_of
-
         model = info.data.get("model")  # None where it is not valid
         if isinstance(value, TrainingConfig):
             value = value.model_dump(exclude_unset=True)
@@ -220,8 +178,6 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        from graphrec.evaluation import parse_metric, protocol_of
-
         require_controlled(self.controls, self.features)
         self.missing.require_features(self.features)
         with suppress(NotImportedError):
@@ -257,6 +213,8 @@ def _typed(
         config_class = config_of(name)
     except NotImportedError:
         config_class = type(base.__name__, (base,), {"model_config": ConfigDict(extra="allow")})
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from error
     try:
         return config_class.model_validate(dict(value))
     except ValidationError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from graphrec.core.backends import import_dgl
 from graphrec.core.digest import digest
 from graphrec.data.interactions import PARTS, Interactions
 
@@ -100,8 +101,6 @@ class Dataset:
         Raises:
             ConfigError: DGL is not installed.
         """
-        from graphrec.core.backends import import_dgl
-
         users, items = self.interactions.users, self.interactions.items
         return import_dgl().heterograph(
             {

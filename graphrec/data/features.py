@@ -1,6 +1,8 @@
 """The Features record: aligned by item id; missing items are masked, never zero-filled."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +13,18 @@ from torch import Tensor, nn
 
 from graphrec.core.digest import digest
 from graphrec.core.errors import DataError
+
+
+class LearnedRows(nn.Module, ABC):
+    """Rows ``[I, F]`` of an encoder that is trained with the recommender."""
+
+    @abstractmethod
+    def live(self, items: Tensor) -> AbstractContextManager[None]:
+        """Compute the rows of ``items`` anew inside the context, with a gradient."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Bring all rows up to date with the current weights."""
 
 
 class FixedRows(nn.Module):

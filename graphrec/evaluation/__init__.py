@@ -1,5 +1,6 @@
 """Scores -> ranked lists -> metrics, under a named protocol."""
 
+from graphrec.evaluation.config import EvaluationConfig
 from graphrec.evaluation.conventions import Protocol
 from graphrec.evaluation.metrics import METRICS, parse_metric
 from graphrec.evaluation.protocol import PRESETS, protocol_of
@@ -9,6 +10,7 @@ __all__ = [
     "METRICS",
     "PRESETS",
     "Evaluation",
+    "EvaluationConfig",
     "Protocol",
     "Ranking",
     "by_warmth",

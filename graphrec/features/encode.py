@@ -134,6 +134,25 @@ def encoder_of(name: str, side: Side) -> AnyEncoder:
     return encoder
 
 
+def config_of(table: Mapping[str, object], side: Side, name: str) -> type[FeatureConfig]:
+    """Return the class of the settings in a raw ``[features.NAME]`` table.
+
+    The settings of a pretrained encoder depend on what it encodes: the content key decides.
+
+    Raises:
+        ConfigError: the encoder is unknown.
+        ValueError: not exactly one content key is given.
+    """
+    encoder = encoder_of(name, side)
+    if encoder is not PretrainedEncoder:
+        return encoder.Config
+    given = [key for key in CONTENTS if table.get(key) is not None]
+    if len(given) != 1:
+        keys = " or ".join(CONTENTS)
+        raise ValueError(f"a pretrained encoder needs exactly one of {keys}: what to encode")
+    return CONTENTS[given[0]].Config
+
+
 def _require_encoder(name: str, found: object) -> None:
     """Refuse an imported class that is no encoder."""
     settings = getattr(found, "Config", None)

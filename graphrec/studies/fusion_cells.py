@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
 
+from graphrec.config.space import applying
+from graphrec.tuning.search import space_of
 from graphrec.config import RunConfig
 from graphrec.core.config import Json
 from graphrec.config.run import validate
@@ -200,9 +202,6 @@ def _searched(
     """The configuration with the space that applies to it, and without final seeds of its own."""
     if not tuned:
         return config
-    from graphrec.tuning.search import space_of
-    from graphrec.config.space import applying
-
     kept = applying(config, search)
     if base.search and not kept:
         raise ConfigError("no setting of [search] has an effect. Add one that has.")

@@ -4,17 +4,13 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
-    ModelWrapValidatorHandler,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
 from graphrec.core.config import AbsolutePath
-from graphrec.core.explain import explain
 from graphrec.features.config import FeatureConfig
-from graphrec.features.encode import CONTENTS
 
 DOWNLOADED = ("hf:", "torchvision:")
 """Prefixes of encoders whose weights may have to be downloaded."""
@@ -60,27 +56,6 @@ class PretrainedConfig(FeatureConfig):
     """Learning rate of the encoder as a multiple of training.lr."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, more time."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _by_content(
-        cls, table: object, handler: "ModelWrapValidatorHandler[PretrainedConfig]"
-    ) -> "PretrainedConfig":
-        """The content key decides which encoder, and so which settings, are meant."""
-
-        if cls is not PretrainedConfig or not isinstance(table, dict):
-            return handler(table)
-        given = [key for key in CONTENTS if table.get(key) is not None]
-        if len(given) != 1:
-            keys = " or ".join(CONTENTS)
-            raise ValueError(f"a pretrained encoder needs exactly one of {keys}: what to encode")
-        kind = CONTENTS[given[0]].Config
-        try:
-            chosen = kind.model_validate(table)
-        except ValidationError as error:
-            raise ValueError(explain(error, kind)) from error
-        assert isinstance(chosen, PretrainedConfig)
-        return chosen
 
     @model_validator(mode="after")
     def _download_possible(self) -> Self:

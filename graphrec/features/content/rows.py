@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.core.progress import track
+from graphrec.data.features import LearnedRows
 from graphrec.features.content.networks import Network, UnreadableError
 
 THREADS = 4
@@ -42,7 +43,7 @@ class FineTuning:
     unit: bool
 
 
-class TrainableRows(nn.Module):
+class TrainableRows(LearnedRows):
     """Rows ``[I, F]`` from an encoder that learns through the recommender's loss.
 
     Inside ``live(items)`` the rows of these items are computed anew, with a gradient; all others

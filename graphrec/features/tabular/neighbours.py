@@ -8,6 +8,7 @@ import polars as pl
 from graphrec.core.config import AbsolutePath
 from graphrec.data.neighbours import GivenNeighbours
 from graphrec.features.config import FeatureConfig
+from graphrec.features.tabular.neighbour_files import read_neighbours
 
 if TYPE_CHECKING:
     pass
@@ -45,8 +46,6 @@ class NeighbourEncoder:
         Raises:
             DataError: a file cannot be read, or does not hold such lists of these items.
         """
-        from graphrec.features.tabular.neighbour_files import read_neighbours
-
         config = self.config
         found = read_neighbours(config.path, config.array, item_ids, ids=config.ids)
         present = np.any(found.items >= 0, axis=1)

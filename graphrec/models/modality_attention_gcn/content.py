@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphrec.core.errors import ConfigError
 from graphrec.data import Modality
-from graphrec.features.content.rows import TrainableRows
+from graphrec.data.features import LearnedRows
 from graphrec.models.modality_attention_gcn.config import FusionConfig
 from graphrec.nn.alignment.mixing import feature_noise, mixed
 from graphrec.nn.projection import Projection, modality_mask
@@ -34,11 +34,11 @@ class NoisyRows:
         rows = self.content()
         noise = feature_noise(rows, present, self.strength, rng)
         # Fixed rows are summed here: in a step that is half as much work as all the rest.
-        self._drawn = noise if isinstance(self.content, TrainableRows) else rows + noise
+        self._drawn = noise if isinstance(self.content, LearnedRows) else rows + noise
 
     def __call__(self) -> Tensor:
         """The rows ``[I, F]``."""
-        if self._drawn is None or isinstance(self.content, TrainableRows):
+        if self._drawn is None or isinstance(self.content, LearnedRows):
             rows: Tensor = self.content()
             return rows if self._drawn is None else rows + self._drawn
         return self._drawn
@@ -152,9 +152,9 @@ class ItemContent(nn.Module):
             self._hidden = before
 
     @property
-    def encoders(self) -> list[TrainableRows]:
+    def encoders(self) -> list[LearnedRows]:
         """The encoders that are trained."""
-        return [each for each in self.rows if isinstance(each, TrainableRows)]
+        return [each for each in self.rows if isinstance(each, LearnedRows)]
 
     def refresh(self) -> None:
         """Bring the rows of trained encoders up to date."""

@@ -6,7 +6,6 @@ from graphrec.nn.fusion.combine import Concat, Gate, Mean, Sum, Weighted
 from graphrec.nn.fusion.experts import Experts
 from graphrec.nn.fusion.interaction import Bilinear, CompressedInteraction
 from graphrec.nn.fusion.token_attention import CoAttention, CrossAttention, SelfAttention
-from graphrec.nn.projection import ProjectedSum
 
 FUSIONS: dict[str, type[Fusion]] = {
     "attention": Attention,
@@ -24,4 +23,4 @@ FUSIONS: dict[str, type[Fusion]] = {
     "weighted": Weighted,
 }
 
-__all__ = ["FUSIONS", "Fusion", "ProjectedSum"]
+__all__ = ["FUSIONS", "Fusion"]

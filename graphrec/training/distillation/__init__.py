@@ -1,7 +1,6 @@
 """A finished run teaches a smaller model."""
 
-from graphrec.experiment.teacher import taught, with_teacher
 from graphrec.training.distillation.student import Taught
 from graphrec.training.distillation.teacher import Teacher
 
-__all__ = ["Taught", "Teacher", "taught", "with_teacher"]
+__all__ = ["Taught", "Teacher"]
