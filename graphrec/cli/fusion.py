@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,7 @@ from graphrec.core.names import folder_name, listed, quantity
 from graphrec.report.tables import spread
 from graphrec.studies import study_fusions
 from graphrec.studies.fusion_cells import Axes
-
-if TYPE_CHECKING:
-    from graphrec.studies.fusion_record import GridResult
+from graphrec.studies.fusion_record import GridResult, append_grid, compared
 
 OUT_ROOT = Path("studies")
 
@@ -69,8 +67,6 @@ def command(
     with show.interruptible():
         result = study_fusions(settings, folder, axes, tuned=trials != 0, workers=workers)
     if append is not None:
-        from graphrec.studies.fusion_record import append_grid
-
         append_grid(append, result)
     if as_json:
         print(json.dumps(asdict(result)))  # noqa: T201
@@ -78,10 +74,8 @@ def command(
         _print(result, folder)
 
 
-def _print(result: "GridResult", folder: Path) -> None:
+def _print(result: GridResult, folder: Path) -> None:
     """The cells, the means along the axes, and what was skipped; report.html has it in one."""
-    from graphrec.studies.fusion_record import compared
-
     seeds, metric = len(result.seeds), result.metric
     rows = [
         [cell.name, spread(cell.valid[metric], seeds), spread(cell.test[metric], seeds)]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,8 @@ from graphrec.config import RunConfig, load_config
 from graphrec.core.errors import ConfigError
 from graphrec.core.names import folder_name, listed, quantity
 from graphrec.studies import study_missing, study_modalities
-
-if TYPE_CHECKING:
-    from graphrec.studies.record import LabResult
+from graphrec.studies.missing import Grid
+from graphrec.studies.record import LabResult, append_rows, cells, reasons, tables
 
 OUT_ROOT = Path("studies")
 
@@ -52,7 +51,7 @@ def modality(
     Example: graphrec modality shop.toml --seeds 3 --workers 2
     """
 
-    def study(settings: RunConfig, folder: Path) -> "LabResult":
+    def study(settings: RunConfig, folder: Path) -> LabResult:
         return study_modalities(settings, folder, seeds=seeds, workers=workers, metric=metric)
 
     _run("modality", study, config, overrides, out, append, as_json)
@@ -86,9 +85,7 @@ def missing(
     Example: graphrec missing shop.toml --rates 0,0.5 --strategies mask,mean
     """
 
-    def study(settings: RunConfig, folder: Path) -> "LabResult":
-        from graphrec.studies.missing import Grid
-
+    def study(settings: RunConfig, folder: Path) -> LabResult:
         grid = Grid(
             rates=tuple(_rate(each) for each in listed(rates)),
             mechanisms=listed(mechanisms),
@@ -109,7 +106,7 @@ def _rate(text: str) -> float:
 
 def _run(
     name: str,
-    study: "Callable[[RunConfig, Path], LabResult]",
+    study: Callable[[RunConfig, Path], LabResult],
     config: Path,
     overrides: list[str] | None,
     out: Path | None,
@@ -121,8 +118,6 @@ def _run(
     with show.interruptible():
         result = study(settings, folder)
     if append is not None:
-        from graphrec.studies.record import append_rows
-
         append_rows(append, result)
     if as_json:
         print(json.dumps(asdict(result)))  # noqa: T201
@@ -130,9 +125,7 @@ def _run(
         _print(result, folder)
 
 
-def _print(result: "LabResult", folder: Path) -> None:
-    from graphrec.studies.record import cells, reasons, tables
-
+def _print(result: LabResult, folder: Path) -> None:
     seeds = quantity(len(result.seeds), "seed")
     for heading, part in tables(result).items():
         header, rows = cells(part)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,7 @@ from graphrec.core.errors import ConfigError
 from graphrec.core.names import folder_name
 from graphrec.report.tables import spread
 from graphrec.tuning import join, tune
-
-if TYPE_CHECKING:
-    from graphrec.tuning.record import StudyResult
+from graphrec.tuning.result import StudyResult, append_studies
 
 OUT_ROOT = Path("studies")
 SHOWN = ("recall@20", "ndcg@20")
@@ -78,8 +76,6 @@ def command(
             else:
                 results.append(tune(config, folders[path], workers=workers, storage=storage))
     if append is not None:
-        from graphrec.tuning.record import append_studies
-
         append_studies(append, results)
     if as_json:
         print(json.dumps([asdict(result) for result in results]))  # noqa: T201

@@ -14,6 +14,8 @@ from graphrec.core.ranges import Choice, SearchRange
 if TYPE_CHECKING:
     import optuna
 
+from graphrec.models import model_of
+
 SEARCHABLE = ("model", "training", "features", "user_features")
 """Tables whose settings may be searched: the others say what is measured, and on what."""
 
@@ -314,3 +316,20 @@ def _dotted(table: Mapping[str, Json], where: str = "") -> list[str]:
             _dotted(value, f"{where}{name}.") if isinstance(value, dict) else [f"{where}{name}"]
         )
     ]
+
+
+def space_of(config: RunConfig) -> Space:
+    """The space of ``[search]``, or else the default one of the model.
+
+    Raises:
+        ConfigError: there is nothing to search.
+    """
+    if config.search:
+        return Space(config, config.search)
+    space = Space.default(config, model_of(config.model.name).search)
+    if not space.ranges:
+        raise ConfigError(
+            f"Model {config.model.name!r} has no default search space. Add a table [search], as "
+            f'in "training.lr" = {{low = 1e-4, high = 1e-2, log = true}}.'
+        )
+    return space

@@ -83,6 +83,16 @@ def resolve(name: str, table: Mapping[str, T], kind: str, base: type | None = No
     return found
 
 
+def deferred(reference: str) -> object:
+    """Import ``"package.module:name"`` of graphrec itself, whose module needs an extra.
+
+    The test of the layers reads such references like any other import.
+    """
+    module_name, _, attribute = reference.partition(":")
+    found: object = getattr(importlib.import_module(module_name), attribute)
+    return found
+
+
 def _imported(name: str, kind: str) -> T:  # type: ignore[type-var]
     module_name, _, attribute = name.partition(":")
     try:

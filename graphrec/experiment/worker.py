@@ -1,4 +1,4 @@
-"""Train the configurations in folders and stop there: python -m graphrec.experiment.worker FOLDER..."""
+"""Train the configurations in folders: python -m graphrec.experiment.worker FOLDER..."""
 
 import sys
 from pathlib import Path

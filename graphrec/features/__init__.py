@@ -1,4 +1,4 @@
-"""Item content -> Features: per modality a matrix of values and a mask of the items that have one."""
+"""Item content -> Features: per modality a matrix of values and a mask of what is present."""
 
 from graphrec.features.encode import ENCODERS, encode
 

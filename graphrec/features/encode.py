@@ -160,7 +160,8 @@ def _require_encoder(name: str, found: object) -> None:
     if not (isinstance(found, type) and has_config and callable(getattr(found, "encode", None))):
         raise ConfigError(
             f"The encoder {name!r} is no encoder: it is not a class with a Config, a subclass of "
-            f"graphrec.features.config.FeatureConfig, and a method encode. Write one, or name another one."
+            f"graphrec.features.config.FeatureConfig, and a method encode. Write one, or name "
+            f"another one."
         )
 
 

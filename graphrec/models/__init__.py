@@ -36,7 +36,7 @@ def model_of(name: str) -> type[Model]:
     found = resolve(name, MODELS, "model", Model)
     if not (isinstance(found.Config, type) and issubclass(found.Config, ModelConfig)):
         raise ConfigError(
-            f"The model {name!r} has a Config that is no subclass of graphrec.models.config.ModelConfig. "
-            f"Make it one."
+            f"The model {name!r} has a Config that is no subclass of "
+            f"graphrec.models.config.ModelConfig. Make it one."
         )
     return found

@@ -4,13 +4,12 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import LogFormatter
+from typing import TYPE_CHECKING
 
 from graphrec.core.escaping import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = {"svg.hashsalt": "graphrec", "svg.fonttype": "none", "text.parse_math": False}
 """Reproducible files, in which every text is literal: a name such as ``$x$`` is no formula."""
@@ -22,13 +21,17 @@ def literal_text() -> Iterator[None]:
 
     A glyph that matplotlib's own font lacks is no trouble: the reader's fonts show the text.
     """
+    import matplotlib as mpl
+
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
         yield
 
 
-def as_svg(figure: Figure) -> str:
+def as_svg(figure: "Figure") -> str:
     """Return the drawing, without a date and with every text as it was given."""
+    from matplotlib.text import Text
+
     buffer = io.StringIO()
     with literal_text():
         for text in figure.findobj(Text):
@@ -39,8 +42,10 @@ def as_svg(figure: Figure) -> str:
     return visible(buffer.getvalue())
 
 
-def _write_powers_plainly(figure: Figure) -> None:
+def _write_powers_plainly(figure: "Figure") -> None:
     """Label logarithmic axes with 1e-05: matplotlib's own labels are formulas."""
+    from matplotlib.ticker import LogFormatter
+
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":

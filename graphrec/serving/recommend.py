@@ -34,7 +34,8 @@ def recommend(
     Returns:
         One row per recommendation: user, item, rank, score, and title where items have one. With
         ``explain`` also attention_m and change_m of each modality m, and the lists because (up to
-        three items of the user), contributions and because_titles; see ``graphrec.models.modality_attention_gcn.explain``.
+        three items of the user), contributions and because_titles; see
+        ``graphrec.models.modality_attention_gcn.explain``.
 
     Raises:
         DataError: an unknown user (the nearest id is offered), or as in ``load_run``.

@@ -1,21 +1,25 @@
 """Studies of one experiment: what modalities are worth, what their lack costs, how to fuse them.
 
-Only this file is imported with graphrec: drawings need matplotlib, which is an extra.
+Drawings need matplotlib, and the comparison of fusions optuna: both are extras.
 """
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias, cast
 
 from graphrec.config import RunConfig
 from graphrec.core.errors import ConfigError
+from graphrec.core.names import deferred
+from graphrec.studies.fusion_cells import Axes
+from graphrec.studies.fusion_record import GridResult
+from graphrec.studies.missing import Grid
+from graphrec.studies.missing import study as missing_study
+from graphrec.studies.modality import study as modality_study
+from graphrec.studies.record import LabResult
 from graphrec.tuning import require_optuna
 
-if TYPE_CHECKING:
-    from graphrec.studies.fusion_cells import Axes
-    from graphrec.studies.fusion_record import GridResult
-    from graphrec.studies.missing import Grid
-    from graphrec.studies.record import LabResult
+GridRun: TypeAlias = Callable[..., GridResult]
 
 
 def study_modalities(
@@ -25,7 +29,7 @@ def study_modalities(
     seeds: int = 3,
     workers: int = 1,
     metric: str | None = None,
-) -> "LabResult":
+) -> LabResult:
     """Compare an experiment with itself without, with only, and with controls of each modality.
 
     Every variant is trained with ``seeds`` fresh seeds; the test part is opened once, for all. The
@@ -39,20 +43,18 @@ def study_modalities(
         DataError: the data do not hold what the configuration says.
     """
     require_matplotlib("modality")
-    from graphrec.studies.modality import study
-
-    return study(config, Path(out), seeds, workers, metric)
+    return modality_study(config, Path(out), seeds, workers, metric)
 
 
 def study_missing(
     config: RunConfig,
     out: Path | str,
-    grid: "Grid | None" = None,
+    grid: Grid | None = None,
     *,
     seeds: int = 3,
     workers: int = 1,
     metric: str | None = None,
-) -> "LabResult":
+) -> LabResult:
     """Take modalities from items at several rates and fill them in several ways.
 
     Args:
@@ -62,19 +64,17 @@ def study_missing(
         ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
     """
     require_matplotlib("missing")
-    from graphrec.studies.missing import Grid, study
-
-    return study(config, grid or Grid(), Path(out), seeds, workers, metric)
+    return missing_study(config, grid or Grid(), Path(out), seeds, workers, metric)
 
 
 def study_fusions(
     config: RunConfig,
     out: Path | str,
-    axes: "Axes | None" = None,
+    axes: Axes | None = None,
     *,
     tuned: bool = True,
     workers: int = 1,
-) -> "GridResult":
+) -> GridResult:
     """Compare backbone x where x how of the fusion, each cell tuned by the budget of ``[tune]``.
 
     Args:
@@ -85,9 +85,7 @@ def study_fusions(
         ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
     """
     require_optuna()
-    from graphrec.studies.fusion import run_grid
-    from graphrec.studies.fusion_cells import Axes
-
+    run_grid = cast(GridRun, deferred("graphrec.studies.fusion:run_grid"))
     return run_grid(config, axes or Axes(), Path(out), tuned=tuned, workers=workers)
 
 

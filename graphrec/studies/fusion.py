@@ -34,7 +34,7 @@ from graphrec.experiment.fit import build
 from graphrec.experiment.prepare import prepare
 from graphrec.experiment.log import RunLog
 from graphrec.tuning.objective import objectives_of
-from graphrec.tuning.record import StudyResult, read_study, spread
+from graphrec.tuning.result import StudyResult, read_study, spread
 from graphrec.tuning.search import require_valid, start
 from graphrec.tuning.work import withhold_test
 

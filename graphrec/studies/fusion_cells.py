@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
 
-from graphrec.config.space import applying
-from graphrec.tuning.search import space_of
 from graphrec.config import RunConfig
-from graphrec.core.config import Json
 from graphrec.config.run import validate
-from graphrec.core.ranges import SearchRange
+from graphrec.config.space import applying, space_of
+from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError
-from graphrec.nn.fusion import FUSIONS
-from graphrec.models.modality_attention_gcn.config import SCORED
 from graphrec.core.names import resolve
+from graphrec.core.ranges import SearchRange
+from graphrec.models.modality_attention_gcn.config import SCORED
+from graphrec.nn.fusion import FUSIONS
 
 VARIED = ("backbone", "where", "fusion", "late")
 """Settings of the model that make a cell: ``how`` is late where scores are fused, else fusion."""

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from matplotlib.figure import Figure
 
 from graphrec.core.config import Json
 from graphrec.report.svg import as_svg
@@ -16,6 +15,9 @@ from graphrec.core.files import write_bytes, write_json
 from graphrec.core.names import quantity
 from graphrec.report.html import html_table, inlined, paragraphs, write_page
 from graphrec.report.tables import RUN_KEY, append_records, identity_columns, spread, to_csv
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1
 SHOWN = ("recall@20", "ndcg@20")
@@ -206,8 +208,10 @@ def _line(result: GridResult, cell: CellResult, metrics: Sequence[str]) -> dict[
     }
 
 
-def _drawn(result: GridResult) -> Figure:
+def _drawn(result: GridResult) -> "Figure":
     """A row per cell, cells of one backbone together, a colour for each where."""
+    from matplotlib.figure import Figure
+
     groups: dict[str, list[CellResult]] = {}
     for cell in result.cells:
         groups.setdefault(cell.settings["backbone"], []).append(cell)

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from graphrec.core.config import Json
 from graphrec.report.svg import as_svg
@@ -15,10 +14,14 @@ from graphrec.studies.record import LabResult, Row, cells, reasons, tables
 from graphrec.core.names import quantity
 from graphrec.report.html import html_table, inlined, paragraphs, write_page
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 ROW_INCHES, PANEL_INCHES = 0.32, (4.2, 3.4)
 
 
-def write_report(out: Path, result: LabResult, figure: Figure) -> None:
+def write_report(out: Path, result: LabResult, figure: "Figure") -> None:
     """Write ``<study>.svg`` and ``report.html``, which needs no other file."""
     svg = as_svg(figure)
     write_bytes(out / f"{result.study}.svg", svg.encode())
@@ -45,8 +48,10 @@ def write_report(out: Path, result: LabResult, figure: Figure) -> None:
     write_page(out / "report.html", title, parts)
 
 
-def draw_differences(result: LabResult) -> Figure:
+def draw_differences(result: LabResult) -> "Figure":
     """A point with its interval for each variant: how far it is from what it is compared with."""
+    from matplotlib.figure import Figure
+
     rows = [row for row in result.rows if row.difference is not None][::-1]
     figure = Figure(figsize=(7.0, 1.2 + ROW_INCHES * len(rows)))
     axes = figure.add_subplot()
@@ -63,8 +68,10 @@ def draw_differences(result: LabResult) -> Figure:
     return figure
 
 
-def draw_curves(result: LabResult) -> Figure:
+def draw_curves(result: LabResult) -> "Figure":
     """The metric against the rate: a panel for each mechanism, a line for each strategy."""
+    from matplotlib.figure import Figure
+
     start = result.rows[0]
     panels = list(dict.fromkeys(_panel(row) for row in result.rows[1:])) or [("", None)]
     width, height = PANEL_INCHES
@@ -86,7 +93,7 @@ def _panel(row: Row) -> tuple[Json, Json]:
     return row.facets["mechanism"], row.facets["modality"]
 
 
-def _draw_line(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_line(axes: "Axes", rows: Sequence[Row]) -> None:
     """Mean and deviation over seeds."""
     table = [[row.facets["rate"], row.mean, row.deviation] for row in rows]
     rates, means, deviations = np.array(table, dtype=np.float64).T

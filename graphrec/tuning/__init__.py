@@ -1,24 +1,28 @@
 """Hyper-parameter search on train and valid; the test part is opened once, in the end.
 
-Only this file is imported with graphrec: the others need optuna, which is an extra.
+The modules that search need optuna, which is an extra; ``tune`` and ``join`` import them when
+they are called.
 """
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias, cast
 
 from graphrec.config import RunConfig
 from graphrec.core.errors import ConfigError
+from graphrec.core.names import deferred
+from graphrec.tuning.result import StudyResult
 
-if TYPE_CHECKING:
-    from graphrec.tuning.record import StudyResult
+Start: TypeAlias = Callable[[RunConfig, Path, int, str | None], StudyResult]
+Join: TypeAlias = Callable[[RunConfig, str], None]
 
 NEEDED = ("optuna", "cmaes", "matplotlib")
 
 
 def tune(
     config: RunConfig, out: Path | str, *, workers: int = 1, storage: str | None = None
-) -> "StudyResult":
+) -> StudyResult:
     """Search the space of ``config.search`` as ``config.tune`` says, and write the folder ``out``.
 
     Trials are trained on train and judged on valid; the test part is not even loaded with them.
@@ -35,8 +39,7 @@ def tune(
         DataError: no trial was completed (the first error is shown), or the storage is not usable.
     """
     require_optuna()
-    from graphrec.tuning.search import start
-
+    start = cast(Start, deferred("graphrec.tuning.search:start"))
     return start(config, Path(out), workers, storage)
 
 
@@ -48,8 +51,7 @@ def join(config: RunConfig, storage: str) -> None:
         DataError: the storage is not usable.
     """
     require_optuna()
-    from graphrec.tuning.search import join as take_part
-
+    take_part = cast(Join, deferred("graphrec.tuning.search:join"))
     take_part(config, storage)
 
 

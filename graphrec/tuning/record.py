@@ -1,11 +1,7 @@
 """What a study leaves: a table of trials, ``study.json``, and the winner's configuration."""
 
-import json
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
 
 import optuna
 import polars as pl
@@ -15,59 +11,13 @@ from graphrec.config import RunConfig
 from graphrec.config.identity import experiment_identity
 from graphrec.core.config import Json
 from graphrec.core.errors import DataError
-from graphrec.core.files import write_bytes, write_json, write_parquet
-from graphrec.core.shapes import misfit, read_object
+from graphrec.core.files import write_bytes, write_parquet
 from graphrec.experiment.result import Result, openings_of
-from graphrec.report.tables import RUN_KEY, append_records, identity_columns, table_csv
+from graphrec.report.tables import table_csv
+from graphrec.tuning.result import StudyResult, spread
 from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
-SCHEMA_VERSION = 1
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """All of ``study.json``. Field names are a stable surface.
-
-    Attributes:
-        objectives: ``{name: maximize or minimize}``, measured on valid.
-        budget: ``trials`` and ``seconds`` as they were asked for.
-        trials: how many are ``complete``, ``pruned``, ``failed``, and ``lost`` with their worker.
-        seconds: of all trials together, the lost ones included: the cost of the search.
-        workers: processes that took trials.
-        own: values of the configuration as it stood, by objective; empty if that trial failed.
-        best: likewise of the winner; with several objectives the best by the first of them.
-        best_trial: its number. front: numbers of all trials that no other one beats.
-        best_params: the settings that were searched.
-        config_hash: identity of the experiment and its space, without the budget.
-        valid, test: ``{"own" or "best": {metric: [mean, standard deviation]}}`` of the final
-            training with ``seeds`` fresh seeds; empty if there was none.
-        test_openings: every reason for which the test part was opened.
-    """
-
-    name: str
-    model: str
-    dataset: str
-    objectives: dict[str, str]
-    sampler: str
-    pruner: str
-    budget: dict[str, float | None]
-    trials: dict[str, int]
-    seconds: float
-    workers: int
-    own: dict[str, float]
-    best: dict[str, float]
-    best_trial: int
-    front: list[int]
-    best_params: dict[str, bool | int | float | str]
-    fingerprints: dict[str, str]
-    environment: dict[str, Json]
-    seeds: list[int] = field(default_factory=list)
-    valid: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    test: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    test_openings: list[str] = field(default_factory=list)
-    config_hash: str = ""
-    schema_version: int = SCHEMA_VERSION
 
 
 def best_of(study: optuna.Study) -> FrozenTrial:
@@ -176,91 +126,3 @@ def summarise(
         test_openings=openings_of(finals.values()),
         config_hash=experiment_identity(config, searched=True),
     )
-
-
-def spread(results: Sequence[Result], part: str) -> dict[str, list[float]]:
-    """Mean and standard deviation of every metric over the seeds."""
-    found = {}
-    for name in results[0].metrics[part]:
-        values = [result.metrics[part][name] for result in results]
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        found[name] = [statistics.fmean(values), deviation]
-    return found
-
-
-STUDY_KEY = ("name", *RUN_KEY, "sampler", "budget_trials", "budget_seconds", "commit")
-"""Columns of a results file that identify a study."""
-
-APPENDED = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-
-
-def append_studies(path: Path, results: Sequence[StudyResult]) -> int:
-    """Add one line per study to a results file, unless it stands there; return how many.
-
-    Raises:
-        DataError: the file has other columns, or cannot be written.
-    """
-    return append_records(path, [_line(result) for result in results], STUDY_KEY)
-
-
-def _line(result: StudyResult) -> dict[str, str]:
-    name, way = next(iter(result.objectives.items()))
-    versions, git = result.environment["versions"], result.environment["git"]
-    assert isinstance(versions, dict)
-    assert isinstance(git, dict)
-    measured = {"valid": result.valid, "test": result.test}
-    figures = {
-        f"{part} {which} {metric}": " ".join(f"{value:.6f}" for value in found[which][metric])
-        if metric in found.get(which, {})
-        else ""
-        for part, found in measured.items()
-        for which in ("own", "best")
-        for metric in APPENDED
-    }
-    return {
-        "name": result.name,
-        "model": result.model,
-        "dataset": result.dataset,
-        "objective": f"{way} {name}",
-        "sampler": result.sampler,
-        "pruner": result.pruner,
-        "budget_trials": str(result.budget["trials"]),
-        "budget_seconds": str(result.budget["seconds"] or ""),
-        **{state: str(count) for state, count in result.trials.items()},
-        "seconds": f"{result.seconds:.0f}",
-        "workers": str(result.workers),
-        "own": f"{result.own[name]:.6f}" if name in result.own else "",
-        "best": f"{result.best[name]:.6f}",
-        "best_trial": str(result.best_trial),
-        "best_params": json.dumps(result.best_params),
-        "seeds": " ".join(map(str, result.seeds)),
-        **figures,
-        **identity_columns(result.config_hash, [result.fingerprints]),
-        "graphrec": str(versions["graphrec"]),
-        "torch": str(versions["torch"]),
-        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
-    }
-
-
-def write_study(path: Path, result: StudyResult) -> None:
-    """Write ``study.json``."""
-    write_json(path, cast(Json, asdict(result)))
-
-
-def read_study(folder: Path) -> StudyResult:
-    """Read the record of a finished study.
-
-    Raises:
-        DataError: there is none, or another graphrec wrote it.
-    """
-    path = folder / "study.json"
-    try:
-        content = read_object(path, "Tune again in another folder.")
-    except FileNotFoundError as error:
-        raise DataError(f"{folder} holds no finished study: there is no study.json.") from error
-    wrong = misfit(content, StudyResult)
-    if content.get("schema_version") != SCHEMA_VERSION:
-        wrong = f"its schema version is not {SCHEMA_VERSION}"
-    if wrong or not content["objectives"]:
-        raise DataError(f"{path} cannot be read as a study: {wrong or 'it has no objective'}.")
-    return StudyResult(**content)  # type: ignore[arg-type]

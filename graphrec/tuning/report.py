@@ -17,7 +17,8 @@ from graphrec.core.names import quantity
 from graphrec.report.html import html_table, inlined, paragraphs, write_page
 from graphrec.report.svg import as_svg, literal_text
 from graphrec.report.tables import spread
-from graphrec.tuning.record import StudyResult, trial_table
+from graphrec.tuning.record import trial_table
+from graphrec.tuning.result import StudyResult
 from graphrec.tuning.trials import counted
 
 LEGEND_LINES = 10

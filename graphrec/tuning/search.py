@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from graphrec.config import RunConfig
 from graphrec.config.identity import require_same, stored_config
-from graphrec.config.space import Space, Values
+from graphrec.config.space import Space, Values, space_of
 from graphrec.core.claim import claimed
 from graphrec.core.environment import environment
 from graphrec.core.errors import ConfigError
@@ -24,18 +24,10 @@ from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepare import prepare
 from graphrec.experiment.prepared import Prepared
 from graphrec.experiment.series import train_series
-from graphrec.models import model_of
 from graphrec.tuning.objective import Objective, shown
-from graphrec.tuning.record import (
-    StudyResult,
-    best_of,
-    front_of,
-    read_study,
-    summarise,
-    write_study,
-    write_trials,
-)
+from graphrec.tuning.record import best_of, front_of, summarise, write_trials
 from graphrec.tuning.report import write_report
+from graphrec.tuning.result import StudyResult, read_study, write_study
 from graphrec.tuning.study import connect, enqueue, is_ready, name_of, storage_errors, study_of
 from graphrec.tuning.trials import counted
 from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
@@ -119,23 +111,6 @@ def require_valid(prepared: Prepared) -> None:
         )
     if not len(prepared.split.valid):
         raise ConfigError("tune needs a validation part. Use split.kind with a valid share.")
-
-
-def space_of(config: RunConfig) -> Space:
-    """The space of ``[search]``, or else the default one of the model.
-
-    Raises:
-        ConfigError: there is nothing to search.
-    """
-    if config.search:
-        return Space(config, config.search)
-    space = Space.default(config, model_of(config.model.name).search)
-    if not space.ranges:
-        raise ConfigError(
-            f"Model {config.model.name!r} has no default search space. Add a table [search], as "
-            f'in "training.lr" = {{low = 1e-4, high = 1e-2, log = true}}.'
-        )
-    return space
 
 
 def _under_its_name(config: RunConfig, out: Path) -> RunConfig:

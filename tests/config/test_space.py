@@ -6,10 +6,9 @@ import optuna
 import pytest
 
 from graphrec import ConfigError, build_config
-from graphrec.config.space import Space
+from graphrec.config.space import Space, space_of
 from graphrec.core.ranges import SearchRange
 from graphrec.models import MODELS
-from graphrec.tuning.search import space_of
 from tests import flow
 
 SEARCH: flow.Table = {

@@ -28,7 +28,7 @@ from graphrec.studies.fusion_record import table_of as shown_table
 from graphrec.report.tables import FINGERPRINTS, RUN_KEY
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
-from graphrec.tuning.record import read_study
+from graphrec.tuning.result import read_study
 from tests import flow
 from tests.tuning import small
 

@@ -14,8 +14,8 @@ import pytest
 from graphrec import DataError, load_config
 from graphrec.config.identity import experiment_identity
 from graphrec.report.tables import FINGERPRINTS
-from graphrec.tuning.record import append_studies, read_study
 from graphrec.tuning.report import write_report
+from graphrec.tuning.result import append_studies, read_study
 from graphrec.tuning.work import quiet
 from tests.tuning import small
 

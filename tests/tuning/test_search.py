@@ -19,7 +19,7 @@ from graphrec.models.mf import MF
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning import work as work_module
-from graphrec.tuning.record import read_study
+from graphrec.tuning.result import read_study
 from graphrec.tuning.work import withhold_test
 from tests import flow
 from tests.tuning import small

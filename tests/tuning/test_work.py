@@ -21,7 +21,8 @@ from graphrec.core.files import write_json
 from graphrec.tuning import join
 from graphrec.tuning import search as search_module
 from graphrec.tuning.objective import Objective
-from graphrec.tuning.record import read_study, trial_table
+from graphrec.tuning.record import trial_table
+from graphrec.tuning.result import read_study
 from graphrec.tuning.trials import counted
 from graphrec.tuning.work import work
 from tests import flow
