@@ -19,7 +19,7 @@ from graphrec.core.processes import PARENT
 from graphrec.studies import study_fusions, study_missing, study_modalities
 from graphrec.studies.distill import distill
 from tests import flow
-from tests.lab import worlds
+from tests.studies import worlds
 from tests.test_resume import same
 from tests.tuning import small
 

@@ -4,25 +4,8 @@ import sys
 
 import typer
 
-from graphrec.cli import (
-    check as cli_check,
-)
+from graphrec.cli import check, distill, embed, fusion, recommend, reports, runs, studies, tune
 from graphrec.cli import console as show
-from graphrec.cli import (
-    distill as cli_distill,
-)
-from graphrec.cli import (
-    embed as cli_embed,
-)
-from graphrec.cli import (
-    fusion as cli_fusion,
-)
-from graphrec.cli import (
-    studies as cli_lab,
-)
-from graphrec.cli import (
-    tune as cli_tune,
-)
 from graphrec.cli.data import data_app
 from graphrec.core.errors import GraphRecError
 
@@ -32,14 +15,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("run")(runs.run)
+app.command("check")(check.command)
+app.command("encode")(runs.encode)
+app.command("recommend")(recommend.recommend)
+app.command("embed")(embed.command)
+app.command("report")(reports.report)
+app.command("tune")(tune.command)
+app.command("modality")(studies.modality)
+app.command("missing")(studies.missing)
+app.command("fusion")(fusion.command)
+app.command("distill")(distill.command)
+app.command("list")(reports.list_names)
+app.command("cite")(reports.cite)
+app.command("doctor")(reports.doctor)
 app.add_typer(data_app, name="data")
-app.command("check")(cli_check.command)
-app.command("tune")(cli_tune.command)
-app.command("distill")(cli_distill.command)
-app.command("embed")(cli_embed.command)
-app.command("fusion")(cli_fusion.command)
-app.command("modality")(cli_lab.modality)
-app.command("missing")(cli_lab.missing)
 
 
 def main() -> None:

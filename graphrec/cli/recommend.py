@@ -8,12 +8,10 @@ import typer
 
 from graphrec.cli import console as show
 from graphrec.cli.explain import print_explained
-from graphrec.cli.main import app
 from graphrec.cli.options import JsonFlag, Moved
 from graphrec.serving.recommend import recommend as recommend_from
 
 
-@app.command()
 def recommend(
     run_dir: Annotated[Path, typer.Argument(help="A run folder.")],
     user: Annotated[list[str], typer.Option(help="External user id; may be repeated.")],

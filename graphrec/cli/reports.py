@@ -10,13 +10,13 @@ import typer
 
 from graphrec.cli import console as show
 from graphrec.cli.doctor import diagnose
-from graphrec.cli.main import app
 from graphrec.cli.options import JsonFlag
 from graphrec.config import load_config
 from graphrec.config.file import read_table
 from graphrec.core.names import quantity
 from graphrec.data import CATALOG
 from graphrec.evaluation import METRICS, PRESETS
+from graphrec.experiment.comparable import require_comparable
 from graphrec.experiment.result import read_result
 from graphrec.features import ENCODERS
 from graphrec.models import MODELS
@@ -26,7 +26,6 @@ from graphrec.papers.configs import paper_configs
 from graphrec.report import tables as reports
 
 
-@app.command("list")
 def list_names(
     kind: Annotated[
         Literal["models", "datasets", "encoders", "fusions", "metrics", "protocols", "papers"],
@@ -61,7 +60,6 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().split("\n")[0]
 
 
-@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     metrics: Annotated[str, typer.Option(help="Test metrics, separated by commas.")] = (
@@ -79,7 +77,7 @@ def report(
     Example: graphrec report runs/a runs/b --metrics recall@20,ndcg@20 --format md
     """
     results = [read_result(run_dir) for run_dir in runs]
-    reports.require_comparable(results)
+    require_comparable(results)
     names = [name.strip() for name in metrics.split(",")]
     last = [run_dir.name for run_dir in runs]
     folders = last if len(set(last)) == len(set(runs)) else list(map(str, runs))
@@ -98,7 +96,6 @@ def report(
         show.stderr().print(added, soft_wrap=True)
 
 
-@app.command()
 def cite(
     names: Annotated[
         list[str], typer.Argument(help="graphrec, models, data sets, or configuration files.")
@@ -125,7 +122,6 @@ def _citable(names: Sequence[str]) -> list[str]:
     return found
 
 
-@app.command()
 def doctor(as_json: JsonFlag = False) -> None:
     """Show versions, backends, devices and missing extras.
 

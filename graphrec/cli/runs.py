@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from graphrec.cli import console as show
-from graphrec.cli.main import app
 from graphrec.cli.options import AllowDownload, JsonFlag, Overrides, Strict
 from graphrec.config import RunConfig, load_config
 from graphrec.config.identity import experiment_identity
@@ -29,7 +28,6 @@ from graphrec.features.content.pretrained import EncodedModality
 from graphrec.features.encode import reads_train
 
 
-@app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
     overrides: Overrides = None,
@@ -140,7 +138,6 @@ def _models(result: Result) -> list[tuple[str, dict[str, float]]]:
     return [(own, result.metrics["test"]), *result.baselines.items()]
 
 
-@app.command()
 def encode(
     config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
     overrides: Overrides = None,

@@ -7,8 +7,11 @@ import torch
 from graphrec.core.errors import ConfigError
 
 
-def device_of(name: str) -> torch.device:
-    """Return the device of ``run.device``.
+def device_of(name: str, setting: str = "run.device") -> torch.device:
+    """Return the device that a setting names: auto (CUDA if there is one), cpu, cuda or cuda:N.
+
+    Args:
+        setting: what to call it in an error.
 
     Raises:
         ConfigError: it is no device, or not one of this machine.
@@ -19,10 +22,10 @@ def device_of(name: str) -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     if re.fullmatch(r"cuda(:\d+)?", name) is None:
-        raise ConfigError(f"run.device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0.")
+        raise ConfigError(f"{setting} = {name!r} is not a device. Use auto, cpu, cuda or cuda:0.")
     device = torch.device(name)
     if (device.index or 0) >= count:
         raise ConfigError(
-            f"run.device = {name!r}, but this torch sees {count} CUDA devices. Use auto or cpu."
+            f"{setting} = {name!r}, but this torch sees {count} CUDA devices. Use auto or cpu."
         )
     return device

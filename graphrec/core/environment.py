@@ -30,7 +30,7 @@ def version_of(package: str) -> str | None:
 
 def _git_state() -> dict[str, Json]:
     """Commit and cleanliness of graphrec's own checkout; empty for an installed package."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return {}
 

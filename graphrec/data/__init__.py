@@ -2,10 +2,10 @@
 
 ``load`` reads what a ``DataConfig`` names (``readers``, ``adjacency``, ``roles``, ``ids``,
 ``times``), cleans it (``cleaning``), numbers users and items (``vocabulary``) and aligns the item
-table (``items``). ``split`` applies one rule of ``splitting.SPLITS``. ``Features`` holds the modalities of
-the items and ``neighbours`` lists of their nearest items, as records. ``catalog`` knows public data
-sets by name and fetches them; ``checkerboard``, ``planted`` and ``planted_pictures`` are data sets
-with a known answer.
+table (``items``). ``split`` applies one rule of ``splitting.SPLITS``. ``Features`` holds the
+modalities of the items and ``neighbours`` lists of their nearest items, as records. ``catalog``
+knows public data sets by name and fetches them; ``checkerboard``, ``planted`` and
+``planted_pictures`` are data sets with a known answer.
 """
 
 from graphrec.data.catalog.entries import CATALOG

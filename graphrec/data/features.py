@@ -18,6 +18,9 @@ from graphrec.core.errors import DataError
 class LearnedRows(nn.Module, ABC):
     """Rows ``[I, F]`` of an encoder that is trained with the recommender."""
 
+    lr_scale: float
+    """Learning rate of the encoder as a multiple of ``training.lr``."""
+
     @abstractmethod
     def live(self, items: Tensor) -> AbstractContextManager[None]:
         """Compute the rows of ``items`` anew inside the context, with a gradient."""

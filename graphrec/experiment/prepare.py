@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from graphrec.config import RunConfig
 from graphrec.core.config import Json
+from graphrec.core.device import device_of
 from graphrec.core.environment import environment
 from graphrec.data import load, split
 from graphrec.evaluation import protocol_of
@@ -23,7 +24,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
         DataError: the data do not hold what the configuration says.
     """
     started_in = environment()
-    device = checks.device_of(config.run.device)
+    device = device_of(config.run.device)
     protocol = protocol_of(config.evaluation)
     names = (config.model.name, *(config.evaluation.baselines or ()))
     models = {name: model_of(name) for name in names}

@@ -29,10 +29,9 @@ from graphrec.experiment.prepare import prepare
 from graphrec.experiment.prepared import CHECKPOINT, Prepared
 from graphrec.experiment.result import BetterBaseline, Result, read_result, write_result
 from graphrec.experiment.tables import recommended, summarise, write_tables
-from graphrec.experiment.teacher import with_teacher
+from graphrec.experiment.teacher import taught, with_teacher
 from graphrec.models import Model
 from graphrec.training import FitResult, require_resumable
-from graphrec.training.distillation import student as taught
 
 
 def run(config: RunConfig, out: Path | str, *, resume: bool = False) -> Result:

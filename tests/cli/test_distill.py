@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import flow
-from tests.distillation.small import teacher_run
+from tests.training.distillation.small import teacher_run
 from tests.flow import graphrec
 
 

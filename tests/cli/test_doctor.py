@@ -40,7 +40,7 @@ def test_a_missing_extra_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_package_of_every_extra_is_there() -> None:
     """tune and dev were left out, so that nobody saw why tune would not run."""
-    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     modules = {"pillow": "PIL", "pytest_xdist": "xdist"}
     for extra, requirements in extras.items():

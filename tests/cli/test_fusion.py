@@ -16,10 +16,10 @@ from graphrec.studies import fusion as grid_module
 from graphrec.tuning import search as search_module
 from tests import flow
 from tests.flow import graphrec
-from tests.lab import test_grid as grids
+from tests.studies import test_fusion as grids
 from tests.tuning import small
 
-GUIDE = Path(__file__).parents[1] / "docs" / "fusion_grid.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "fusion_grid.md"
 
 
 @pytest.fixture(autouse=True)

@@ -235,7 +235,7 @@ def test_data_info_tells_whether_files_of_the_release_are_the_right_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRAPHREC_DATA", str(tmp_path))
-    source = Path(__file__).parents[1] / "data/online-retail/raw.parquet"
+    source = Path(__file__).parents[2] / "data/online-retail/raw.parquet"
     (tmp_path / "online-retail").mkdir()
     copy = tmp_path / "online-retail/raw.parquet"
     copy.write_bytes(source.read_bytes())
@@ -265,7 +265,7 @@ def test_data_info_of_an_unknown_name_is_refused() -> None:
 
 
 def test_data_get_from_copies_verifies_and_counts(tmp_path: Path) -> None:
-    source = Path(__file__).parents[1] / "data"
+    source = Path(__file__).parents[2] / "data"
     answer = flow.graphrec(
         "data", "get", "online-retail", "--from", source, "--to", tmp_path / "raw"
     )

@@ -9,7 +9,7 @@ import pytest
 from graphrec.core.files import write_json
 from tests import flow
 from tests.flow import graphrec
-from tests.lab import worlds
+from tests.studies import worlds
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.datasets.test_ids import table
+from tests.data.test_ids import table
 
 from graphrec.core.errors import DataError
 from graphrec.data import load

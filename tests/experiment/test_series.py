@@ -16,7 +16,7 @@ from graphrec.experiment import worker as fit
 from graphrec.experiment.log import RunLog
 from graphrec.experiment.series import train_series
 from graphrec.studies import study_modalities
-from tests.lab import worlds
+from tests.studies import worlds
 
 
 def test_content_under_other_settings_is_that_of_a_run_of_its_own(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from graphrec.core.errors import ConfigError
 from graphrec.data import Features, Modality
 from graphrec.models import Batch
 from graphrec.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
-from tests.alignment import literal
+from tests.nn.alignment import literal
 from tests.models.cases import (
     COLD_WITH_CONTENT,
     COLD_WITH_NOTHING,

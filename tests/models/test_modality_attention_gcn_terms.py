@@ -20,7 +20,7 @@ from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from graphrec.nn.alignment.mixing import feature_noise, mixed
 from graphrec.training import CheckpointPolicy, FitResult, fit
 from graphrec.training.config import TrainingConfig
-from tests.alignment import literal
+from tests.nn.alignment import literal
 from tests.models.cases import (
     CPU,
     Case,

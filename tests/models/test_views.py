@@ -13,7 +13,7 @@ from graphrec.core.errors import ConfigError
 from graphrec.data import Features
 from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
 from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
-from tests.fusion.literal import LITERAL
+from tests.nn.fusion.literal import LITERAL
 from tests.graphs.dense import Dense, normalised_adjacency
 from tests.models.cases import Case, World, batch_of, scores_of, train_briefly
 from tests.models.flagship import (

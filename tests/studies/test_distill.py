@@ -9,7 +9,7 @@ from graphrec import ConfigError, distill, read_result
 from graphrec.studies.distill import BLOCK, ROUNDS, lost_percent, milliseconds
 from graphrec.experiment.load import load_run
 from tests import flow
-from tests.distillation.small import student_of, teacher_run
+from tests.training.distillation.small import student_of, teacher_run
 
 
 def test_what_is_lost_is_relative_to_the_teacher_and_for_metrics_that_should_be_high() -> None:

@@ -13,7 +13,7 @@ from graphrec.studies import study_missing
 from graphrec.studies.missing import Grid
 from graphrec.studies.record import LabResult, reasons
 from tests import flow
-from tests.lab import worlds
+from tests.studies import worlds
 
 GRID = Grid((0.0, 0.9), ("random", "modality"), ("mask", "mean", "token", "regression"))
 

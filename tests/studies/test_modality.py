@@ -24,7 +24,7 @@ from graphrec.studies.variants import FULL, ID_ONLY
 from graphrec.studies.warmth import groups_of
 from graphrec.report.tables import FINGERPRINTS, group
 from tests import flow
-from tests.lab import worlds
+from tests.studies import worlds
 
 SEEDS = 2
 

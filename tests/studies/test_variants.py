@@ -5,7 +5,7 @@ import pytest
 from graphrec import ConfigError, build_config
 from graphrec.studies.missing import Grid, missing_variants
 from graphrec.studies.variants import modality_variants
-from tests.lab import worlds
+from tests.studies import worlds
 
 
 def test_two_modalities_have_eight_different_variants() -> None:

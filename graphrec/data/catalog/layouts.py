@@ -79,7 +79,7 @@ def _table(config: BaseModel) -> dict[str, object]:
 
 def places(entry: CatalogEntry) -> list[Path]:
     """The folders in which the files of an entry are looked for, in order."""
-    roots = [Path("data"), Path("data/raw"), Path(__file__).parents[2] / "data"]
+    roots = [Path("data"), Path("data/raw"), Path(__file__).parents[3] / "data"]
     if "GRAPHREC_DATA" in os.environ:
         roots.insert(0, Path(os.environ["GRAPHREC_DATA"]))
     return [(root / entry.folder).absolute() for root in roots]

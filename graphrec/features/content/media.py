@@ -9,9 +9,10 @@ import torch
 from polars import Series
 from torch import Tensor
 
+from graphrec.core.device import device_of
 from graphrec.features.content.config import MediaConfig
 from graphrec.features.content.networks import Network, UnreadableError
-from graphrec.features.content.pretrained import Batch, ContentEncoder, device_of
+from graphrec.features.content.pretrained import Batch, ContentEncoder
 
 
 class MediaEncoder(ContentEncoder):
@@ -37,7 +38,7 @@ class MediaEncoder(ContentEncoder):
 
     def run(self, network: Network, sources: Series, keys: Series) -> Iterator[Batch]:
         """Send files through a network in their order."""
-        device = device_of(self.media.device)
+        device = device_of(self.media.device, "device")
         module = network.module.to(device).eval()
 
         def prepare(position: int) -> Tensor | str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from graphrec.core.config import Json
 from graphrec.core.digest import digest
-from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.errors import DataError
 from graphrec.core.files import unwritable_is_a_warning, write_parquet
 from graphrec.core.progress import step
 from graphrec.data import Modality
@@ -259,21 +259,3 @@ class ContentEncoder(ABC):
                 logger.warning("%s: %d %s", self.kind, count, what)
         if report.unused:  # nothing to worry about: the data may be filtered
             logger.info("%s: %d files belong to no item", self.kind, report.unused)
-
-
-def device_of(name: str) -> torch.device:
-    """Return the device that a setting means.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    count = torch.cuda.device_count()
-    try:
-        device = torch.device(("cuda" if count else "cpu") if name == "auto" else name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device = {name!r} is not a device. Use auto, cpu, cuda or cuda:0.")
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"device = {name!r}, but this torch sees {count} CUDA devices. Use cpu.")
-    return device

@@ -75,6 +75,7 @@ class TrainableRows(LearnedRows):
         present = torch.tensor([content is not None for content in contents])
         self.register_buffer("present", present, persistent=False)
         self.settings, self._contents = settings, contents
+        self.lr_scale = settings.lr_scale
         self._unregistered = (network,)  # in a tuple: its frozen weights are no state of the model
         self._fresh: tuple[Tensor, Tensor] | None = None
         self._stale = False

@@ -11,9 +11,10 @@ import polars as pl
 import torch
 
 from graphrec.core.config import Json
+from graphrec.core.device import device_of
 from graphrec.features.content.config import PretrainedConfig
 from graphrec.features.content.networks import Network
-from graphrec.features.content.pretrained import Batch, ContentEncoder, device_of
+from graphrec.features.content.pretrained import Batch, ContentEncoder
 from graphrec.features.content.sources import Content, text_content, text_file_content
 from graphrec.features.content.store import Matrix
 from graphrec.features.content.weights import folder_licence, hub_identity, model_folder, versions
@@ -87,7 +88,7 @@ class TextEncoder(ContentEncoder):
             ConfigError, DataError: as of ``network``.
         """
         reader, size = Reader(self.config, self.folder), self.config.batch_size
-        device = device_of(self.config.device)
+        device = device_of(self.config.device, "device")
         reader.vectors.to(device)
         order = np.argsort(-sources.str.len_chars().to_numpy().astype(np.int64), kind="stable")
         for start in range(0, len(order), WINDOW_BATCHES * size):

@@ -370,9 +370,7 @@ class ModalityAttentionGCN(EmbeddingModel):
 
     def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Encoders that are trained have their own multiple of the learning rate."""
-        scaled = [
-            (list(each.parameters()), each.settings.lr_scale) for each in self.content.encoders
-        ]
+        scaled = [(list(each.parameters()), each.lr_scale) for each in self.content.encoders]
         theirs = {weight for weights, _ in scaled for weight in weights}
         return [([weight for weight in self.parameters() if weight not in theirs], 1.0), *scaled]
 

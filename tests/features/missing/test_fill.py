@@ -11,7 +11,7 @@ from graphrec.data.neighbours import GivenNeighbours, Neighbours
 from graphrec.features.content.pretrained import EncodedModality, Report
 from graphrec.features.missing import STRATEGIES, remove_and_fill
 from graphrec.features.missing.removal import losing_items
-from tests.missing.worlds import changed, config, planted, squared_error, world
+from tests.features.missing.worlds import changed, config, planted, squared_error, world
 from tests.models.cases import interactions_of
 
 FEW = {"gan": {"steps": 3, "hidden": 4}, "vae": {"steps": 3, "hidden": 4}}

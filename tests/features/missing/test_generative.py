@@ -12,7 +12,7 @@ from graphrec.features.missing import generative
 from graphrec.features.missing.gan import GAN
 from graphrec.features.missing.generative import NOISE, Condition, Fitted, Generative, Known
 from graphrec.features.missing.vae import VAE
-from tests.missing.worlds import Real, changed, config, gap_of, planted, world
+from tests.features.missing.worlds import Real, changed, config, gap_of, planted, world
 from tests.models.cases import interactions_of
 
 HIDDEN, WIDTH, WIDTHS = 5, 4, (3, 2)

@@ -6,7 +6,7 @@ import pytest
 from graphrec.data import Features, Interactions, Modality
 from graphrec.features.missing import neighbours
 from graphrec.features.missing.neighbours import by_neighbours
-from tests.missing.worlds import Real, config, gap_of, world
+from tests.features.missing.worlds import Real, config, gap_of, world
 from tests.models.cases import interactions_of
 
 SETTINGS = config(strategy="neighbours")

@@ -10,7 +10,7 @@ from graphrec.core.rng import numpy_stream
 from graphrec.data import Modality
 from graphrec.features.missing.config import MissingConfig
 from graphrec.features.missing.removal import losing_items, without
-from tests.missing.worlds import config
+from tests.features.missing.worlds import config
 
 RATES = (0.0, 0.05, 0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9, 0.99)
 PRESENT = np.arange(23) % 4 != 1  # 17 of 23

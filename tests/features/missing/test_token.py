@@ -9,7 +9,7 @@ from graphrec.features.missing import remove_and_fill
 from graphrec.features.missing.token import TokenModality, TokenRows
 from graphrec.graphs import nearest_items
 from graphrec.models import Model
-from tests.missing.worlds import config, world
+from tests.features.missing.worlds import config, world
 from tests.models.cases import Case, World, batch_of, scores_of, train_briefly
 
 NAME = "modality_attention_gcn"

@@ -8,8 +8,8 @@ from torch import Tensor
 from graphrec.models.modality_attention_gcn import terms
 from graphrec.models.modality_attention_gcn.config import AlignmentConfig
 from graphrec.models.modality_attention_gcn.terms import AlignmentTerms, Step
-from tests.alignment import literal
-from tests.alignment.literal import tokens_and_mask
+from tests.nn.alignment import literal
+from tests.nn.alignment.literal import tokens_and_mask
 
 NAMES = ("audio", "image", "text")
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from graphrec.nn.alignment.adversarial import Discriminator, reverse_gradient
-from tests.alignment import literal
-from tests.alignment.literal import FILLERS, tokens_and_mask
+from tests.nn.alignment import literal
+from tests.nn.alignment.literal import FILLERS, tokens_and_mask
 
 
 def made(scale: float = 0.5, num: int = 3) -> Discriminator:

@@ -10,8 +10,8 @@ from torch import Tensor
 from graphrec.core.errors import ConfigError
 from graphrec.nn import losses
 from graphrec.nn.alignment.balance import Fixed, GradNorm, Uncertainty, modality_losses
-from tests.alignment import literal
-from tests.alignment.literal import FILLERS, tokens_and_mask
+from tests.nn.alignment import literal
+from tests.nn.alignment.literal import FILLERS, tokens_and_mask
 
 ALL = torch.ones(3).bool()
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from graphrec.nn.alignment.contrastive import infonce
-from tests.alignment import literal
-from tests.alignment.literal import FILLERS, tokens_and_mask
+from tests.nn.alignment import literal
+from tests.nn.alignment.literal import FILLERS, tokens_and_mask
 
 
 @pytest.mark.parametrize("num_views", [2, 3, 5])

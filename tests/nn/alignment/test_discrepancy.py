@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from graphrec.nn.alignment.discrepancy import mmd, squared_mmd
-from tests.alignment import literal
-from tests.alignment.literal import FILLERS, tokens_and_mask
+from tests.nn.alignment import literal
+from tests.nn.alignment.literal import FILLERS, tokens_and_mask
 
 
 @pytest.mark.parametrize("num", [2, 3])

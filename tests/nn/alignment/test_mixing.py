@@ -11,7 +11,7 @@ from graphrec.data.features import FixedRows
 from graphrec.features.content.rows import TrainableRows
 from graphrec.models.modality_attention_gcn.content import NoisyRows
 from graphrec.nn.alignment.mixing import feature_noise, mixed
-from tests.alignment.literal import FILLERS, tokens_and_mask
+from tests.nn.alignment.literal import FILLERS, tokens_and_mask
 
 
 def rng_of(seed: int) -> torch.Generator:

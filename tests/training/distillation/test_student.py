@@ -24,7 +24,7 @@ from graphrec.training.distillation.losses import embedding_loss, score_loss
 from graphrec.training.distillation.student import Taught
 from graphrec.training.distillation.teacher import _logits
 from tests import flow
-from tests.distillation.small import prepared_with, student_of, teacher_run
+from tests.training.distillation.small import prepared_with, student_of, teacher_run
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
 BATCH = Batch(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from graphrec.nn.fusion import FUSIONS, Fusion
-from tests.fusion.literal import LITERAL
+from tests.nn.fusion.literal import LITERAL
 
 every_fusion = pytest.mark.parametrize("name", FUSIONS)
 SHARES = [name for name in FUSIONS if name not in ("sum", "gate")]
