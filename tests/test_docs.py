@@ -88,7 +88,7 @@ def test_the_controls_of_the_guide_are_a_valid_configuration() -> None:
 
 
 def test_the_commands_of_the_guide_to_controls_are_accepted(tmp_path: Path) -> None:
-    """Each with all its options, on a small configuration; studies themselves are in tests/studies."""
+    """Each with all its options, on a small configuration; studies are in tests/studies."""
     write_json(tmp_path / "shop.json", worlds.table_of("image"))
     lines = [line for block in blocks(CONTROLS, "bash") for line in block.splitlines() if line]
     assert len(lines) == 2

@@ -68,7 +68,7 @@ def test_planted_faults_are_noticed(tmp_path: Path) -> None:
     """Fingerprints, where a fault that nobody notices would let tables mix."""
     found = figures(
         *("mutate.py", tmp_path / "mutate.json", "--named", "--within", "datasets/dataset"),
-        *("--tests", "tests/datasets/test_dataset"),
+        *("--tests", "tests/data/test_dataset"),
     )
     assert (found["faults"], found["killed"]) == (3, 3), found
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests import flow
-from tests.training.distillation.small import teacher_run
 from tests.flow import graphrec
+from tests.training.distillation.small import teacher_run
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.data.test_ids import table
 
 from graphrec.core.errors import DataError
 from graphrec.data import load
@@ -15,6 +14,7 @@ from graphrec.data.config import DataConfig
 from graphrec.data.times import parse_dates
 from graphrec.features.tabular.attributes import AttributeConfig, AttributeEncoder
 from graphrec.features.tabular.numbers import read_times
+from tests.data.test_ids import table
 
 NOON = int(datetime(2020, 9, 13, 12, tzinfo=UTC).timestamp())
 DAY = 86_400

@@ -14,8 +14,8 @@ from graphrec.experiment.prepare import prepare, with_settings
 from graphrec.features.content.pretrained import EncodedModality, Report
 from graphrec.features.controls import Control, controlled
 from graphrec.graphs import nearest_items
-from tests.studies import worlds
 from tests.models.cases import random_features
+from tests.studies import worlds
 
 NUM_ITEMS = 60
 

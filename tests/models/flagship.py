@@ -13,9 +13,9 @@ from graphrec.graphs import nearest_items
 from graphrec.models import Model
 from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
 from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
-from tests.nn.fusion.literal import LITERAL
 from tests.graphs.dense import Dense, gat, ngcf
 from tests.models.cases import Case, World, random_features, random_interactions
+from tests.nn.fusion.literal import LITERAL
 
 NAME = "modality_attention_gcn"
 Settings = dict[str, Json]

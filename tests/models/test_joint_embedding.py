@@ -12,7 +12,6 @@ from graphrec.core.errors import ConfigError
 from graphrec.data import Features, Modality
 from graphrec.models import Batch
 from graphrec.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
-from tests.nn.alignment import literal
 from tests.models.cases import (
     COLD_WITH_CONTENT,
     COLD_WITH_NOTHING,
@@ -28,6 +27,7 @@ from tests.models.cases import (
     scores_of,
     train_briefly,
 )
+from tests.nn.alignment import literal
 
 Dense = np.ndarray
 

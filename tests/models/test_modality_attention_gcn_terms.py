@@ -20,7 +20,6 @@ from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from graphrec.nn.alignment.mixing import feature_noise, mixed
 from graphrec.training import CheckpointPolicy, FitResult, fit
 from graphrec.training.config import TrainingConfig
-from tests.nn.alignment import literal
 from tests.models.cases import (
     CPU,
     Case,
@@ -37,6 +36,7 @@ from tests.models.flagship import (
     shaken,
     small_world,
 )
+from tests.nn.alignment import literal
 
 EVERYTHING: Settings = {
     "align": "adversarial",

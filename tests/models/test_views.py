@@ -13,7 +13,6 @@ from graphrec.core.errors import ConfigError
 from graphrec.data import Features
 from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
 from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
-from tests.nn.fusion.literal import LITERAL
 from tests.graphs.dense import Dense, normalised_adjacency
 from tests.models.cases import Case, World, batch_of, scores_of, train_briefly
 from tests.models.flagship import (
@@ -24,6 +23,7 @@ from tests.models.flagship import (
     shaken,
     small_world,
 )
+from tests.nn.fusion.literal import LITERAL
 
 NAMES = ("audio", "image", "text", "id")
 SHARES = {"audio": 1.0, "image": 0.5, "text": 0.0, "id": 2.0}

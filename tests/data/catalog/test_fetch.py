@@ -24,7 +24,7 @@ from graphrec.data.catalog.identities import Identity
 CONTENT = bytes(range(256)) * 40
 LISTS = {"train.txt": b"0 0 1\n1 1\n", "test.txt": b"0 2\n1 0\n"}
 RIGHT = Identity(5, hashlib.sha256(b"right").hexdigest())
-TINY_NAME = "tests.datasets.test_fetch:TINY"
+TINY_NAME = "tests.data.catalog.test_fetch:TINY"
 TINY = CatalogEntry(
     title="Two users",
     folder="tiny",
@@ -256,7 +256,7 @@ def served(server: str, checksums: dict[str, str]) -> str:
     Handler.files |= {f"/{file}": content for file, content in LISTS.items()}
     downloads = tuple(Download(f"{server}/{file}", checksums.get(file, "")) for file in LISTS)
     SERVED = replace(TINY, downloads=downloads)
-    return "tests.datasets.test_fetch:SERVED"
+    return "tests.data.catalog.test_fetch:SERVED"
 
 
 def test_a_download_without_a_checksum_needs_consent(server: str, tmp_path: Path) -> None:

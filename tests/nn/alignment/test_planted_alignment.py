@@ -10,9 +10,9 @@ from graphrec.core.config import Json
 from graphrec.data import Features, Modality
 from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 from graphrec.training import FitResult
-from tests.nn.alignment import literal
 from tests.models.cases import checkerboard_world, planted_world, train_briefly
 from tests.models.flagship import built
+from tests.nn.alignment import literal
 
 
 def trained(epochs: int, lr: float, **settings: Json) -> tuple[ModalityAttentionGCN, FitResult]:

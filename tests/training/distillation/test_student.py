@@ -24,8 +24,8 @@ from graphrec.training.distillation.losses import embedding_loss, score_loss
 from graphrec.training.distillation.student import Taught
 from graphrec.training.distillation.teacher import _logits
 from tests import flow
-from tests.training.distillation.small import prepared_with, student_of, teacher_run
 from tests.test_resume import Killed, same, stop_at_checkpoint
+from tests.training.distillation.small import prepared_with, student_of, teacher_run
 
 BATCH = Batch(
     torch.tensor([3, 0, 3]), torch.tensor([1, 2, 5]), torch.tensor([[7, 9], [4, 4], [0, 7]])
