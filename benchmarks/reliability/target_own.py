@@ -123,14 +123,14 @@ def read_store(folder: Path, settings: dict[str, Json]) -> object:
         header = {"keys": " ".join(keys), "sha256": digest(rows.contiguous().numpy())}
         content = safetensors.torch.save({str(name): rows}, metadata=header)
         (place / "0.safetensors").write_bytes(content)
-    shelf = Store(folder / "root").open("text", STORED, strict=not settings)
+    row_store = Store(folder / "root").open("text", STORED, strict=not settings)
     keys = pl.Series("key", KEYS)
-    new = shelf.new(keys)
-    with shelf.writing():
+    new = row_store.new(keys)
+    with row_store.writing():
         if new.any():
-            shelf.add(keys.filter(pl.Series(new)), np.ones((int(new.sum()), 3), np.float32))
-    rows = [rows for _, rows in shelf.blocks(keys)]
-    return shelf.width, shelf.row(KEYS[0]), rows
+            row_store.add(keys.filter(pl.Series(new)), np.ones((int(new.sum()), 3), np.float32))
+    rows = [rows for _, rows in row_store.blocks(keys)]
+    return row_store.width, row_store.row(KEYS[0]), rows
 
 
 def _identity() -> str:

@@ -12,7 +12,7 @@ from graphrec.data import CATALOG, load
 from graphrec.data.catalog.entries import CatalogEntry
 from graphrec.data.catalog.fetch import fetch
 from graphrec.data.catalog.inspect import compare, described
-from graphrec.data.catalog.layouts import entry_of, find_layout, places
+from graphrec.data.catalog.layouts import data_folders, entry_of, find_layout
 
 SIZES = ("users", "items", "interactions")
 
@@ -73,7 +73,7 @@ def _files(name: str, entry: CatalogEntry) -> dict[str, str]:
         f"or files ({number})": described(entry, layout)
         for number, layout in enumerate(entry.layouts[1:], start=2)
     }
-    folders = places(entry)
+    folders = data_folders(entry)
     found = next((folder for folder in folders if find_layout(entry, folder)), None)
     forms["found in"] = str(found or f"no folder yet: graphrec data get {name}")
     for file, identity in entry.identities.items():

@@ -15,7 +15,7 @@ from graphrec.core.errors import ConfigError
 from graphrec.core.names import folder_name, listed, quantity
 from graphrec.studies import study_missing, study_modalities
 from graphrec.studies.missing import Grid
-from graphrec.studies.record import LabResult, append_rows, cells, reasons, tables
+from graphrec.studies.record import VariantsResult, append_rows, cells, reasons, tables
 
 OUT_ROOT = Path("studies")
 
@@ -51,7 +51,7 @@ def modality(
     Example: graphrec modality shop.toml --seeds 3 --workers 2
     """
 
-    def study(settings: RunConfig, folder: Path) -> LabResult:
+    def study(settings: RunConfig, folder: Path) -> VariantsResult:
         return study_modalities(settings, folder, seeds=seeds, workers=workers, metric=metric)
 
     _run("modality", study, config, overrides, out, append, as_json)
@@ -85,7 +85,7 @@ def missing(
     Example: graphrec missing shop.toml --rates 0,0.5 --strategies mask,mean
     """
 
-    def study(settings: RunConfig, folder: Path) -> LabResult:
+    def study(settings: RunConfig, folder: Path) -> VariantsResult:
         grid = Grid(
             rates=tuple(_rate(each) for each in listed(rates)),
             mechanisms=listed(mechanisms),
@@ -106,7 +106,7 @@ def _rate(text: str) -> float:
 
 def _run(
     name: str,
-    study: Callable[[RunConfig, Path], LabResult],
+    study: Callable[[RunConfig, Path], VariantsResult],
     config: Path,
     overrides: list[str] | None,
     out: Path | None,
@@ -125,7 +125,7 @@ def _run(
         _print(result, folder)
 
 
-def _print(result: LabResult, folder: Path) -> None:
+def _print(result: VariantsResult, folder: Path) -> None:
     seeds = quantity(len(result.seeds), "seed")
     for heading, part in tables(result).items():
         header, rows = cells(part)

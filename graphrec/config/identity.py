@@ -150,19 +150,19 @@ Key = tuple[str, ...]
 """The way to a setting, table by table."""
 
 
-def places(config: RunConfig) -> dict[Key, str]:
+def file_paths(config: RunConfig) -> dict[Key, str]:
     """Return every path of an experiment by its key: where its data and teacher lie."""
-    return dict(_places(config, ()))
+    return dict(_file_paths(config, ()))
 
 
-def _places(value: object, key: Key) -> Iterator[tuple[Key, str]]:
+def _file_paths(value: object, key: Key) -> Iterator[tuple[Key, str]]:
     if isinstance(value, Config):
         for name, inner in value:
             if name not in value.incidental:
-                yield from _places(inner, (*key, name))
+                yield from _file_paths(inner, (*key, name))
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _places(inner, (*key, str(name)))
+            yield from _file_paths(inner, (*key, str(name)))
     elif isinstance(value, Path | FilePattern):
         yield key, str(value)
     elif isinstance(value, str) and key[-1] == "encoder" and value.startswith(LOCAL):
@@ -175,8 +175,8 @@ def relocated(config: RunConfig, other: RunConfig, *, only_gone: bool = False) -
     Args:
         only_gone: leave the paths at which something lies.
     """
-    here, table = places(other), config.model_dump(mode="json")
-    for key, place in places(config).items():
+    here, table = file_paths(other), config.model_dump(mode="json")
+    for key, place in file_paths(config).items():
         if key in here and (gone(place) or not only_gone):
             node = table
             for name in key[:-1]:
@@ -198,6 +198,6 @@ def gone(place: str) -> bool:
 
 def moved(stored: RunConfig, config: RunConfig) -> bool:
     """Whether an experiment is asked for at other paths than the stored ones, all of them gone."""
-    now = places(config)
-    changed = [key for key, place in places(stored).items() if now.get(key) != place]
-    return bool(changed) and all(gone(places(stored)[key]) for key in changed)
+    now = file_paths(config)
+    changed = [key for key, place in file_paths(stored).items() if now.get(key) != place]
+    return bool(changed) and all(gone(file_paths(stored)[key]) for key in changed)

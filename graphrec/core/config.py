@@ -75,13 +75,17 @@ class Config(BaseModel):
                 found[name] = kept
         return found
 
-    def idle(self) -> Iterable[tuple[str, str]]:
+    def inactive_settings(self) -> Iterable[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         return ()
 
-    def in_vain(self) -> list[tuple[str, str]]:
+    def ignored_settings(self) -> list[tuple[str, str]]:
         """Settings that are not at their default and have no effect, and why."""
-        return [each for each in self.idle() if getattr(self, each[0]) != self._default(each[0])]
+        return [
+            each
+            for each in self.inactive_settings()
+            if getattr(self, each[0]) != self._default(each[0])
+        ]
 
     def require_effect(self) -> None:
         """Refuse a setting that would be ignored.
@@ -89,7 +93,7 @@ class Config(BaseModel):
         Raises:
             ValueError: there is one; it is named with the reason.
         """
-        for name, reason in self.in_vain():
+        for name, reason in self.ignored_settings():
             raise ValueError(f"{name} has no effect {reason}; remove it")
 
     def _default(self, name: str) -> object:

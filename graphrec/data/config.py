@@ -224,7 +224,7 @@ class DataConfig(Config):
             raise ValueError("a given split needs both train and test")
         return self
 
-    def idle(self) -> Iterable[tuple[str, str]]:
+    def inactive_settings(self) -> Iterable[tuple[str, str]]:
         """Yield each setting of times that has no effect, and why."""
         if self.time is None:
             yield from ((name, "without time") for name in ("time_unit", "time_format"))

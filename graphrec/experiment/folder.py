@@ -13,7 +13,6 @@ from graphrec.config.identity import (
     left_by_another,
     moved,
     other_settings,
-    places,
     require_same_run,
     stored_config,
 )
@@ -41,7 +40,7 @@ def finished_result(config: RunConfig, out: Path, resume: bool) -> Result | None
             f"{out} already holds a run. Add --resume to go on with it, or choose another --out."
         )
     require_same_run(out, config)
-    at_home = places(stored_config(out)) == places(config)
+    at_home = file_paths(stored_config(out)) == file_paths(config)
     return read_result(out) if at_home and holds_result_of(config, out) else None
 
 
@@ -61,7 +60,7 @@ def can_go_on(folder: Path, config: RunConfig) -> bool:
     except ConfigError as error:
         logger.warning("%s is left out: %s", folder, error)
         return False
-    at_home = places(stored) == places(config)
+    at_home = file_paths(stored) == file_paths(config)
     return not other_settings(stored, config) and (at_home or moved(stored, config))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from graphrec.config import RunConfig, build_config
 from graphrec.config.file import read_table
-from graphrec.config.identity import differing_settings, gone, places, relocated, stored_config
+from graphrec.config.identity import differing_settings, file_paths, gone, relocated, stored_config
 from graphrec.config.run import validate
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.experiment.fit import build
@@ -41,7 +41,7 @@ def load_run(
         )
     if beside is not None:
         config = relocated(config, beside, only_gone=True)
-    for key, place in places(config).items():
+    for key, place in file_paths(config).items():
         if gone(place) and key[0] != "distill":  # a finished run needs no teacher
             setting = ".".join(key)
             raise DataError(

@@ -29,7 +29,7 @@ from graphrec.experiment.prepare import prepare
 from graphrec.experiment.prepared import CHECKPOINT, Prepared
 from graphrec.experiment.result import BetterBaseline, Result, read_result, write_result
 from graphrec.experiment.tables import recommended, summarise, write_tables
-from graphrec.experiment.teacher import taught, with_teacher
+from graphrec.experiment.teacher import with_distillation, with_teacher
 from graphrec.models import Model
 from graphrec.training import FitResult, require_resumable
 
@@ -80,7 +80,7 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
     require_resumable(policy, config.training)
     with log.stage("build"):
         model = build(config.model, prepared)
-        learner = taught(model, prepared)
+        learner = with_distillation(model, prepared)
     write_json(out / "config.json", config.model_dump(mode="json"))
     log.write_to(out / "log.jsonl")
     with log.stage("fit"):

@@ -20,7 +20,7 @@ from graphrec.experiment.run import conclude
 from graphrec.experiment.worker import fit_in, is_fitted
 
 
-def train_series(
+def train_replicates(
     settings: Mapping[str, RunConfig],
     num_seeds: int,
     out: Path,

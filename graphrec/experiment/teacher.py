@@ -16,7 +16,7 @@ from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepared import Prepared
 from graphrec.experiment.result import read_result
 from graphrec.models import EmbeddingModel, Model
-from graphrec.training.distillation.student import Taught
+from graphrec.training.distillation.student import DistilledStudent
 from graphrec.training.distillation.teacher import Teacher, _logits, has_embeddings
 
 
@@ -77,7 +77,7 @@ def _require_same_task(folder: Path, prepared: "Prepared") -> None:
         )
 
 
-def taught(model: Model, prepared: "Prepared") -> Model:
+def with_distillation(model: Model, prepared: "Prepared") -> Model:
     """The model that is trained in place of ``model``: itself, or itself with its teacher.
 
     Raises:
@@ -91,4 +91,4 @@ def taught(model: Model, prepared: "Prepared") -> Model:
             f"by embeddings and cannot be taught. Change its settings or remove [distill]."
         )
     rng = torch_stream(prepared.config.run.seed, "distill")
-    return Taught(model, prepared.teacher, prepared.config.distill, rng)
+    return DistilledStudent(model, prepared.teacher, prepared.config.distill, rng)

@@ -114,7 +114,7 @@ class Model(nn.Module, ABC):
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Prepare for an epoch, for example by drawing an augmented graph."""
 
-    def lasting(self) -> "Model":
+    def deployable(self) -> "Model":
         """The model that is kept after training, without what serves training only."""
         return self
 

@@ -19,10 +19,10 @@ class ModelConfig(Config):
         left, gone = self, list(names)
         while gone:
             left = left.model_copy(update={name: self._default(name) for name in gone})
-            gone = [name for name, _ in left.in_vain()]
+            gone = [name for name, _ in left.ignored_settings()]
         return left
 
-    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+    def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """These settings where only some modalities are left, without what needs the others.
 
         Args:

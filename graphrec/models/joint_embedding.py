@@ -52,7 +52,7 @@ class JointEmbeddingConfig(ModelConfig):
         self.require_effect()
         return self
 
-    def idle(self) -> Iterator[tuple[str, str]]:
+    def inactive_settings(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         if self.align != "infonce":
             yield "align_temperature", f"on align = {self.align!r}"

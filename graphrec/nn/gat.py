@@ -61,16 +61,17 @@ class GATLayers(nn.Module):
     ) -> Tensor:
         values = single(transform(x)).unflatten(1, (self.num_heads, -1))
         with torch.autocast(x.device.type, enabled=False):
-            hears, speaks = (values * target).sum(dim=2), (values * source).sum(dim=2)
-            own = functional.leaky_relu(hears + speaks, SLOPE)
-            heard = hears.index_select(0, edges.targets) + speaks.index_select(0, edges.sources)
-            heard = functional.leaky_relu(heard, SLOPE)
+            receiving, sending = (values * target).sum(dim=2), (values * source).sum(dim=2)
+            own = functional.leaky_relu(receiving + sending, SLOPE)
+            incoming = receiving.index_select(0, edges.targets)
+            incoming = incoming + sending.index_select(0, edges.sources)
+            incoming = functional.leaky_relu(incoming, SLOPE)
             # The softmax does not depend on what is subtracted: no gradient passes here.
-            peak = torch.maximum(own, edges.maximum(heard)).detach()
+            peak = torch.maximum(own, edges.maximum(incoming)).detach()
             own = (own - peak).exp()
-            heard = (heard - peak.index_select(0, edges.targets)).exp()
-            mass = own.index_add(0, edges.targets, heard)
-            alpha = heard / mass.index_select(0, edges.targets)
+            incoming = (incoming - peak.index_select(0, edges.targets)).exp()
+            mass = own.index_add(0, edges.targets, incoming)
+            alpha = incoming / mass.index_select(0, edges.targets)
             messages = [
                 edges.weighted_sum(alpha[:, head], values[:, head])
                 for head in range(self.num_heads)
@@ -83,7 +84,7 @@ class Edges:
     """The 2 E directed edges of an undirected graph, in CSR order.
 
     Shapes:
-        targets, sources: ``[2 E]``, the node that hears and the one that is heard.
+        targets, sources: ``[2 E]``, the node that receives a message and the one that sends it.
     """
 
     def __init__(self, graph: Graph) -> None:

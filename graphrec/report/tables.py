@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from graphrec.config import build_config
-from graphrec.config.identity import experiment_identity, places
+from graphrec.config.identity import experiment_identity, file_paths
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.core.escaping import csv_cell, latex, markdown
 from graphrec.core.files import write_bytes
@@ -91,7 +91,7 @@ def _without_seed(result: Result) -> tuple[str, ...]:
     run = config.run.model_copy(update={"seed": 0})
     identity = experiment_identity(config.model_copy(update={"run": run}))
     if config.controls:
-        prints["features"] = str(places(config))
+        prints["features"] = str(file_paths(config))
     return label(result), identity, json.dumps(prints, sort_keys=True)
 
 

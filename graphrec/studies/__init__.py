@@ -16,7 +16,7 @@ from graphrec.studies.fusion_record import GridResult
 from graphrec.studies.missing import Grid
 from graphrec.studies.missing import study as missing_study
 from graphrec.studies.modality import study as modality_study
-from graphrec.studies.record import LabResult
+from graphrec.studies.record import VariantsResult
 from graphrec.tuning import require_optuna
 
 GridRun: TypeAlias = Callable[..., GridResult]
@@ -29,7 +29,7 @@ def study_modalities(
     seeds: int = 3,
     workers: int = 1,
     metric: str | None = None,
-) -> LabResult:
+) -> VariantsResult:
     """Compare an experiment with itself without, with only, and with controls of each modality.
 
     Every variant is trained with ``seeds`` fresh seeds; the test part is opened once, for all. The
@@ -54,7 +54,7 @@ def study_missing(
     seeds: int = 3,
     workers: int = 1,
     metric: str | None = None,
-) -> LabResult:
+) -> VariantsResult:
     """Take modalities from items at several rates and fill them in several ways.
 
     Args:

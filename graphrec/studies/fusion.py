@@ -23,7 +23,7 @@ from graphrec.config.identity import (
 )
 from graphrec.studies.fusion_cells import Axes, Cell, Plan, plan_of
 from graphrec.studies.fusion_record import AxisMean, CellResult, GridResult, write_grid
-from graphrec.experiment.series import train_series
+from graphrec.experiment.series import train_replicates
 from graphrec.studies.study import per_user
 from graphrec.experiment.prepared import Prepared
 from graphrec.core.processes import stoppable
@@ -78,7 +78,7 @@ def run_grid(
             cell.name: _winner(out / cell.name, config) if tuned else _as_it_stands(cell.config)
             for cell in plan.cells
         }
-        finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log, whole)
+        finals = train_replicates(settings, config.tune.final_seeds, out / "final", workers, log, whole)
     some = finals[plan.reference]
     cells = _measured(plan, studies, finals, out, metric)
     result = GridResult(

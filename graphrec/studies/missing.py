@@ -13,7 +13,7 @@ from graphrec.features.missing.config import MissingConfig
 from graphrec.config.run import validate
 from graphrec.core.errors import ConfigError
 from graphrec.features.tabular.neighbours import NeighbourConfig
-from graphrec.studies.record import LabResult, write_result
+from graphrec.studies.record import VariantsResult, write_result
 from graphrec.studies.pages import draw_curves, write_report
 from graphrec.studies.study import Plan, carry_out, require_modalities
 from graphrec.studies.variants import Variant, base_of, sharing_folders, variant
@@ -45,11 +45,11 @@ class Grid:
 
 def study(
     config: RunConfig, grid: Grid, out: Path, seeds: int, workers: int, metric: str | None
-) -> LabResult:
+) -> VariantsResult:
     """Train all cells and compare them; see ``graphrec.studies.study_missing``."""
     require_modalities(config, "missing")
     variants = missing_variants(config, grid)
-    plan = Plan("missing", config, variants, _rivals(variants), metric)
+    plan = Plan("missing", config, variants, _compared_with(variants), metric)
     result = carry_out(plan, out, seeds, workers)
     write_result(out, result)
     write_report(out, result, draw_curves(result))
@@ -69,19 +69,19 @@ def missing_variants(config: RunConfig, grid: Grid) -> list[Variant]:
     for mechanism in grid.mechanisms:
         alone = names if mechanism == ONE_BY_ONE else (None,)
         panels += [(mechanism, modality) for modality in alone]
-    found = [variant(base, COMPLETE, lambda: base, _facets(None, None, 0.0, None))]
+    found = [variant(base, COMPLETE, lambda: base, _attributes(None, None, 0.0, None))]
     for (mechanism, modality), rate, strategy in product(panels, rates, grid.strategies):
         panel = mechanism if modality is None else f"{mechanism} {modality}"
         table: dict[str, Json] = {"mechanism": mechanism, "rate": rate, "strategy": strategy}
         if modality is not None or grid.modalities:
             table["modalities"] = list(names) if modality is None else [modality]
         make = partial(_with_missing, base, table)
-        facets = _facets(mechanism, modality, rate, strategy)
-        found.append(variant(base, f"{panel} {rate:g} {strategy}", make, facets))
+        attributes = _attributes(mechanism, modality, rate, strategy)
+        found.append(variant(base, f"{panel} {rate:g} {strategy}", make, attributes))
     return sharing_folders(found)
 
 
-def _facets(
+def _attributes(
     mechanism: str | None, modality: str | None, rate: float, strategy: str | None
 ) -> dict[str, Json]:
     return {"mechanism": mechanism, "modality": modality, "rate": rate, "strategy": strategy}
@@ -91,9 +91,9 @@ def _with_missing(base: RunConfig, table: Json) -> RunConfig:
     return validate({**base.model_dump(mode="json"), "missing": table})
 
 
-def _rivals(variants: Sequence[Variant]) -> dict[str, str]:
+def _compared_with(variants: Sequence[Variant]) -> dict[str, str]:
     """Every strategy is compared with mask, where there is a row of it for the same items."""
-    masked = {_cell(each): each.label for each in variants if each.facets["strategy"] == MASK}
+    masked = {_cell(each): each.label for each in variants if each.attributes["strategy"] == MASK}
     return {
         each.label: masked[_cell(each)]
         for each in variants
@@ -102,7 +102,7 @@ def _rivals(variants: Sequence[Variant]) -> dict[str, str]:
 
 
 def _cell(each: Variant) -> tuple[Json, ...]:
-    return tuple(each.facets[name] for name in ("mechanism", "modality", "rate"))
+    return tuple(each.attributes[name] for name in ("mechanism", "modality", "rate"))
 
 
 def _require_sound(config: RunConfig, grid: Grid) -> None:

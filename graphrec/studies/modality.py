@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from graphrec.config import RunConfig
-from graphrec.studies.record import LabResult, Row, Verdict, write_result
+from graphrec.studies.record import VariantsResult, Row, Verdict, write_result
 from graphrec.studies.pages import draw_differences, write_report
 from graphrec.studies.study import Plan, carry_out, require_modalities
 from graphrec.studies.variants import FULL, ID_ONLY, modality_variants
@@ -15,12 +15,12 @@ JUDGES = {"without": "without it", "shuffled": "with its content shuffled among 
 """The full model must win against both: it may gain by a modality as it would by parameters."""
 
 
-def study(config: RunConfig, out: Path, seeds: int, workers: int, metric: str | None) -> LabResult:
+def study(config: RunConfig, out: Path, seeds: int, workers: int, metric: str | None) -> VariantsResult:
     """Train all variants and judge every modality; see ``graphrec.studies.study_modalities``."""
     require_modalities(config, "modality")
     variants = modality_variants(config)
-    rivals = {each.label: FULL for each in variants[1:]}
-    result = carry_out(Plan("modality", config, variants, rivals, metric), out, seeds, workers)
+    compared_with = {each.label: FULL for each in variants[1:]}
+    result = carry_out(Plan("modality", config, variants, compared_with, metric), out, seeds, workers)
     groups = groups_of(result, out)
     parts = {name: groups[name].rows if name in groups else [] for name in GROUPS if groups}
     verdicts = [
@@ -39,7 +39,7 @@ def judged_on(items: str, name: str, metric: str, rows: Sequence[Row]) -> Verdic
     if not rows:
         why = f"{name} is not judged on {items} items: fewer than two users have one in test."
         return Verdict(name, "not judged", why, items)
-    by_change = {(row.facets["modality"], row.facets["change"]): row for row in rows}
+    by_change = {(row.attributes["modality"], row.attributes["change"]): row for row in rows}
     found = {change: by_change[name, change] for change in JUDGES}
     verdict = judged(name, metric, found, "" if items == "all" else f" on {items} items")
     ids = next(row for row in rows if row.label == ID_ONLY)

@@ -10,7 +10,7 @@ import numpy as np
 from graphrec.core.config import Json
 from graphrec.report.svg import as_svg
 from graphrec.core.files import write_bytes
-from graphrec.studies.record import LabResult, Row, cells, reasons, tables
+from graphrec.studies.record import VariantsResult, Row, cells, reasons, tables
 from graphrec.core.names import quantity
 from graphrec.report.html import html_table, inlined, paragraphs, write_page
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROW_INCHES, PANEL_INCHES = 0.32, (4.2, 3.4)
 
 
-def write_report(out: Path, result: LabResult, figure: "Figure") -> None:
+def write_report(out: Path, result: VariantsResult, figure: "Figure") -> None:
     """Write ``<study>.svg`` and ``report.html``, which needs no other file."""
     svg = as_svg(figure)
     write_bytes(out / f"{result.study}.svg", svg.encode())
@@ -48,7 +48,7 @@ def write_report(out: Path, result: LabResult, figure: "Figure") -> None:
     write_page(out / "report.html", title, parts)
 
 
-def draw_differences(result: LabResult) -> "Figure":
+def draw_differences(result: VariantsResult) -> "Figure":
     """A point with its interval for each variant: how far it is from what it is compared with."""
     from matplotlib.figure import Figure
 
@@ -68,7 +68,7 @@ def draw_differences(result: LabResult) -> "Figure":
     return figure
 
 
-def draw_curves(result: LabResult) -> "Figure":
+def draw_curves(result: VariantsResult) -> "Figure":
     """The metric against the rate: a panel for each mechanism, a line for each strategy."""
     from matplotlib.figure import Figure
 
@@ -79,8 +79,8 @@ def draw_curves(result: LabResult) -> "Figure":
     several = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, panel in zip(several, panels, strict=True):
         rows = [row for row in result.rows[1:] if _panel(row) == panel and row.mean is not None]
-        for strategy in dict.fromkeys(row.facets["strategy"] for row in rows):
-            _draw_line(axes, [start, *(r for r in rows if r.facets["strategy"] == strategy)])
+        for strategy in dict.fromkeys(row.attributes["strategy"] for row in rows):
+            _draw_line(axes, [start, *(r for r in rows if r.attributes["strategy"] == strategy)])
         axes.set_title(" ".join(str(each) for each in panel if each))
         axes.set_xlabel("rate")
         if rows:
@@ -90,12 +90,12 @@ def draw_curves(result: LabResult) -> "Figure":
 
 
 def _panel(row: Row) -> tuple[Json, Json]:
-    return row.facets["mechanism"], row.facets["modality"]
+    return row.attributes["mechanism"], row.attributes["modality"]
 
 
 def _draw_line(axes: "Axes", rows: Sequence[Row]) -> None:
     """Mean and deviation over seeds."""
-    table = [[row.facets["rate"], row.mean, row.deviation] for row in rows]
+    table = [[row.attributes["rate"], row.mean, row.deviation] for row in rows]
     rates, means, deviations = np.array(table, dtype=np.float64).T
     axes.errorbar(
         rates,
@@ -103,5 +103,5 @@ def _draw_line(axes: "Axes", rows: Sequence[Row]) -> None:
         yerr=deviations,
         marker="o",
         capsize=2,
-        label=str(rows[-1].facets["strategy"]),
+        label=str(rows[-1].attributes["strategy"]),
     )

@@ -24,7 +24,7 @@ class Row:
     """One variant.
 
     Attributes:
-        facets: what tells it from the others: for ``modality`` modality and change, for
+        attributes: what tells it from the others: for ``modality`` modality and change, for
             ``missing`` mechanism, modality, rate and strategy.
         folder: start of the names of its run folders.
         values: the metric on test, one per seed; mean and deviation of them.
@@ -37,7 +37,7 @@ class Row:
     """
 
     label: str
-    facets: dict[str, Json]
+    attributes: dict[str, Json]
     folder: str = ""
     values: list[float] = field(default_factory=list)
     mean: float | None = None
@@ -92,7 +92,7 @@ class ItemGroup:
 
 
 @dataclass(frozen=True)
-class LabResult:
+class VariantsResult:
     """All of ``<study>.json``. Field names are a stable surface.
 
     Attributes:
@@ -124,14 +124,14 @@ class LabResult:
 
 def row_of(
     label: str,
-    facets: Mapping[str, Json],
+    attributes: Mapping[str, Json],
     folder: str,
     values: Sequence[float],
     against: tuple[str, Comparison, float] | None,
 ) -> Row:
     """A row of a trained variant; ``against`` is a label, the comparison and its adjusted p."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    row = Row(label, dict(facets), folder, list(values), statistics.fmean(values), deviation)
+    row = Row(label, dict(attributes), folder, list(values), statistics.fmean(values), deviation)
     if against is None:
         return row
     other, found, p = against
@@ -140,13 +140,13 @@ def row_of(
     )
 
 
-def write_result(out: Path, result: LabResult) -> None:
+def write_result(out: Path, result: VariantsResult) -> None:
     """Write ``<study>.json`` and ``<study>.csv``."""
     write_json(out / f"{result.study}.json", cast(Json, asdict(result)))
     parts = {"all": result.rows} | {name: each.rows for name, each in result.groups.items()}
     table = pl.DataFrame(
         [
-            {"label": row.label, **row.facets, "items": items}
+            {"label": row.label, **row.attributes, "items": items}
             | {**_figures(row), "skipped": row.skipped}
             for items, rows in parts.items()
             for row in rows
@@ -168,7 +168,7 @@ def _figures(row: Row) -> dict[str, float | str | None]:
     }
 
 
-def tables(result: LabResult) -> dict[str, LabResult]:
+def tables(result: VariantsResult) -> dict[str, VariantsResult]:
     """The study by title of its tables: of all items, and of each group of items."""
     found = {f"{result.users:,} users": result}
     for name, each in result.groups.items():
@@ -177,11 +177,11 @@ def tables(result: LabResult) -> dict[str, LabResult]:
     return found
 
 
-def cells(result: LabResult) -> tuple[list[str], list[list[str]]]:
+def cells(result: VariantsResult) -> tuple[list[str], list[list[str]]]:
     """Header and text of the table of variants; reasons are told by ``reasons``."""
-    rivals = {row.against for row in result.rows if row.against}
-    one = len(rivals) == 1
-    against = [f"difference to {next(iter(rivals))}"] if one else ["compared with", "difference"]
+    compared_with = {row.against for row in result.rows if row.against}
+    one = len(compared_with) == 1
+    against = [f"difference to {next(iter(compared_with))}"] if one else ["compared with", "difference"]
     header = ["variant", result.metric, *against, "95% interval", "adjusted p"]
     rows = [_shown(row) for row in result.rows]
     return header, [each[:2] + each[3:] if one else each for each in rows]
@@ -197,7 +197,7 @@ def _shown(row: Row) -> list[str]:
     return [*shown, row.against or "", f"{row.difference:+.4f}", interval, f"{row.p:.2g}"]
 
 
-def reasons(result: LabResult) -> list[str]:
+def reasons(result: VariantsResult) -> list[str]:
     """One line for each reason, with the variants that were skipped for it."""
     found: dict[str, list[str]] = {}
     for row in result.rows:
@@ -212,7 +212,7 @@ KEY = (
 """Columns of a results file that identify a row."""
 
 
-def append_rows(path: Path, result: LabResult) -> int:
+def append_rows(path: Path, result: VariantsResult) -> int:
     """Add a line per variant to a results file, unless it stands there; return how many.
 
     Raises:
@@ -221,7 +221,7 @@ def append_rows(path: Path, result: LabResult) -> int:
     return append_records(path, [_line(result, row) for row in result.rows], KEY)
 
 
-def _line(result: LabResult, row: Row) -> dict[str, str]:
+def _line(result: VariantsResult, row: Row) -> dict[str, str]:
     versions, git = result.environment["versions"], result.environment["git"]
     assert isinstance(versions, dict)
     assert isinstance(git, dict)

@@ -16,8 +16,8 @@ from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
 from graphrec.core.files import read_parquet, write_json
 from graphrec.config.identity import experiment_identity, require_same
-from graphrec.studies.record import LabResult, Row, row_of
-from graphrec.experiment.series import folder_of, is_finished, seeded, train_series
+from graphrec.studies.record import VariantsResult, Row, row_of
+from graphrec.experiment.series import folder_of, is_finished, seeded, train_replicates
 from graphrec.studies.variants import Variant, folders
 from graphrec.models import MODELS, model_of
 from graphrec.core.names import nearest
@@ -41,14 +41,14 @@ class Plan:
         study: ``modality`` or ``missing``.
         config: the experiment as it was given.
         variants: the first one is what cannot be left out.
-        rival: for each label the label of the variant it is compared with, if any.
+        compared_with: for each label the label of the variant it is compared with, if any.
         metric: by default that of early stopping.
     """
 
     study: str
     config: RunConfig
     variants: Sequence[Variant]
-    rival: Mapping[str, str]
+    compared_with: Mapping[str, str]
     metric: str | None = None
 
 
@@ -96,7 +96,7 @@ def metric_of(config: RunConfig, chosen: str | None, default: str) -> str:
     return name
 
 
-def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
+def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> VariantsResult:
     """Train what is missing, and compare; the same call goes on with a study that was stopped.
 
     Raises:
@@ -120,11 +120,11 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> LabResult:
         variants = _buildable(plan.variants, prepared, seeds, out, log)
         write_json(out / "config.json", plan.config.model_dump(mode="json"))
         log.write_to(out / "log.jsonl")
-        results = train_series(folders(variants), seeds, out, workers, log, prepared)
-    rows, users = _rows(plan.rival, variants, results, metric, out)
+        results = train_replicates(folders(variants), seeds, out, workers, log, prepared)
+    rows, users = _rows(plan.compared_with, variants, results, metric, out)
     rows = _identified(rows, plan.variants, variants, results)
     some = results[variants[0].folder][0]
-    return LabResult(
+    return VariantsResult(
         study=plan.study,
         name=plan.config.run.name or plan.config.model.name,
         model=some.model,
@@ -175,17 +175,17 @@ def _all_finished(settings: RunConfig, folder: str, seeds: int, out: Path) -> bo
 
 
 def _rows(
-    rival: Mapping[str, str],
+    compared_with: Mapping[str, str],
     variants: Sequence[Variant],
     results: Mapping[str, Sequence[Result]],
     metric: str,
     out: Path,
 ) -> tuple[list[Row], int]:
-    """Compare each variant with its rival, each pair of run folders once; also count the users."""
+    """Compare each variant with its compared_with, each pair of run folders once; also count the users."""
     folder = {each.label: each.folder for each in variants if each.settings is not None}
     users, values = per_user(results, metric, out)
     pairs: dict[tuple[str, str], Comparison] = {}
-    for label, other in track(rival.items(), "Comparing"):
+    for label, other in track(compared_with.items(), "Comparing"):
         if label in folder and other in folder and folder[label] != folder[other]:
             ours, theirs = folder[label], folder[other]
             if (ours, theirs) not in pairs:
@@ -194,13 +194,13 @@ def _rows(
     rows = []
     for each in variants:
         if each.settings is None:
-            rows.append(Row(each.label, dict(each.facets), skipped=each.skipped))
+            rows.append(Row(each.label, dict(each.attributes), skipped=each.skipped))
             continue
         means = [found.metrics["test"][metric] for found in results[each.folder]]
-        other = rival.get(each.label, "")
+        other = compared_with.get(each.label, "")
         pair = (each.folder, folder.get(other, ""))
         against = (other, pairs[pair], adjusted[pair]) if pair in pairs else None
-        rows.append(row_of(each.label, each.facets, each.folder, means, against))
+        rows.append(row_of(each.label, each.attributes, each.folder, means, against))
     return rows, users
 
 

@@ -25,13 +25,13 @@ class Variant:
         label: its name in tables.
         folder: start of the names of its run folders; variants of equal settings share them.
         settings: what is trained; None where that is impossible, and ``skipped`` says why.
-        facets: what tells it from the others, by name.
+        attributes: what tells it from the others, by name.
     """
 
     label: str
     folder: str
     settings: RunConfig | None
-    facets: dict[str, Json] = field(default_factory=dict)
+    attributes: dict[str, Json] = field(default_factory=dict)
     skipped: str = ""
 
 
@@ -49,7 +49,7 @@ def base_of(config: RunConfig) -> RunConfig:
 
 
 def variant(
-    base: RunConfig, label: str, make: Callable[[], RunConfig], facets: dict[str, Json]
+    base: RunConfig, label: str, make: Callable[[], RunConfig], attributes: dict[str, Json]
 ) -> Variant:
     """A variant named in tables of runs as well; impossible settings become its reason."""
     folder = re.sub(r"[^\w.-]+", "-", label)
@@ -59,8 +59,8 @@ def variant(
         run = settings.run.model_copy(update={"name": name})
         settings = validate(settings.model_copy(update={"run": run}).model_dump(mode="json"))
     except ConfigError as error:
-        return Variant(label, folder, None, facets, str(error))
-    return Variant(label, folder, settings, facets)
+        return Variant(label, folder, None, attributes, str(error))
+    return Variant(label, folder, settings, attributes)
 
 
 def sharing_folders(variants: Sequence[Variant]) -> list[Variant]:
@@ -73,7 +73,7 @@ def sharing_folders(variants: Sequence[Variant]) -> list[Variant]:
     for each in variants:
         twin = next((other for other in found if _equal(other, each)), None)
         if twin is not None:
-            each = Variant(each.label, twin.folder, twin.settings, each.facets, each.skipped)
+            each = Variant(each.label, twin.folder, twin.settings, each.attributes, each.skipped)
         elif any(other.folder == each.folder for other in found):
             raise ConfigError(
                 f"The run folders of {each.label!r} would be those of another variant, "
@@ -103,8 +103,8 @@ def modality_variants(config: RunConfig) -> list[Variant]:
             "noise": partial(_with_control, base, name, "noise"),
         }
         for change, make in changes.items():
-            facets: dict[str, Json] = {"modality": name, "change": change}
-            found.append(variant(base, f"{change} {name}", make, facets))
+            attributes: dict[str, Json] = {"modality": name, "change": change}
+            found.append(variant(base, f"{change} {name}", make, attributes))
     ids = partial(with_only, base, [])
     found.append(variant(base, ID_ONLY, ids, {"modality": None, "change": ID_ONLY}))
     return sharing_folders(found)
@@ -128,7 +128,7 @@ def with_only(base: RunConfig, names: Collection[str]) -> RunConfig:
             "features": features,
             "controls": {name: base.controls[name] for name in base.controls if name in names},
             "missing": _missing(base.missing, names),
-            "model": base.model.reduced(matrices, lists),
+            "model": base.model.restricted_to(matrices, lists),
         }
     )
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from graphrec.core.errors import DataError
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
-from graphrec.studies.record import ItemGroup, LabResult, Row, row_of
+from graphrec.studies.record import ItemGroup, VariantsResult, Row, row_of
 
 GROUPS = ("warm", "cold")
 """Test items with interactions in train, and those without."""
@@ -17,7 +17,7 @@ GROUPS = ("warm", "cold")
 Pairs = dict[tuple[str, str], Comparison]
 
 
-def groups_of(result: LabResult, out: Path) -> dict[str, ItemGroup]:
+def groups_of(result: VariantsResult, out: Path) -> dict[str, ItemGroup]:
     """Compare the variants of a study on warm and on cold test items, if there are cold ones.
 
     Lists are those of the whole study; only items of the group count as relevant, and only users
@@ -52,7 +52,7 @@ def groups_of(result: LabResult, out: Path) -> dict[str, ItemGroup]:
     }
 
 
-def _values(result: LabResult, row: Row, group: str, out: Path) -> Values | None:
+def _values(result: VariantsResult, row: Row, group: str, out: Path) -> Values | None:
     """The metric of each user with items of the group, ``[seeds, users]``; None if not told."""
     column = f"{result.metric} {group}"
     values = []
@@ -64,7 +64,7 @@ def _values(result: LabResult, row: Row, group: str, out: Path) -> Values | None
     return np.stack(values)
 
 
-def _rivals(result: LabResult) -> dict[str, tuple[str, str]]:
+def _compared_with(result: VariantsResult) -> dict[str, tuple[str, str]]:
     """The folders of each compared row and of what it is compared with, by label."""
     folders = {row.label: row.folder for row in result.rows}
     return {
@@ -74,14 +74,14 @@ def _rivals(result: LabResult) -> dict[str, tuple[str, str]]:
     }
 
 
-def _compared(result: LabResult, values: Mapping[str, Values]) -> Pairs:
+def _compared(result: VariantsResult, values: Mapping[str, Values]) -> Pairs:
     """Each pair of run folders once."""
-    pairs = dict.fromkeys(_rivals(result).values())
+    pairs = dict.fromkeys(_compared_with(result).values())
     return {(ours, theirs): compare(values[ours], values[theirs]) for ours, theirs in pairs}
 
 
 def _row(
-    result: LabResult,
+    result: VariantsResult,
     row: Row,
     values: Mapping[str, Values],
     pairs: Pairs,
@@ -90,9 +90,9 @@ def _row(
     """The same variant, measured on the group."""
     if not row.folder:
         return row
-    pair = _rivals(result).get(row.label)
+    pair = _compared_with(result).get(row.label)
     against = None
     if pair is not None and row.against is not None:
         against = (row.against, pairs[pair], p_values[pair])
     means = [float(each) for each in values[row.folder].mean(axis=1)]
-    return row_of(row.label, row.facets, row.folder, means, against)
+    return row_of(row.label, row.attributes, row.folder, means, against)

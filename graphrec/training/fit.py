@@ -133,7 +133,7 @@ def _device(device: torch.device | str) -> torch.device:
 
 def _finish(model: Model, best: Mapping[str, Tensor], result: FitResult) -> FitResult:
     """Leave the model with its best weights, ready to score."""
-    model.lasting().load_state_dict(best)
+    model.deployable().load_state_dict(best)
     model.eval()
     return result
 

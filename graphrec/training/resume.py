@@ -63,7 +63,7 @@ class CheckpointPolicy:
 
 def best_weights(model: Model) -> dict[str, Tensor]:
     """Return a copy of the weights that are kept after training."""
-    state = model.lasting().state_dict()
+    state = model.deployable().state_dict()
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
@@ -118,7 +118,7 @@ def restore(
         saved = _where_to_go_on(checkpoint, saved, config)
         result = _result_in(saved, path)
     best = saved.group("best")
-    restore_weights(model.lasting(), best, path)  # finds what is damaged before any training
+    restore_weights(model.deployable(), best, path)  # finds what is damaged before any training
     if not result.stopped:
         restore_weights(model, saved.group("model"), path)
         _restore_moments(optimizer, saved.group("optimizer"), path)

@@ -23,7 +23,7 @@ from graphrec.experiment.checks import require_no_teacher
 from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepare import prepare
 from graphrec.experiment.prepared import Prepared
-from graphrec.experiment.series import train_series
+from graphrec.experiment.series import train_replicates
 from graphrec.tuning.objective import Objective, shown
 from graphrec.tuning.record import best_of, front_of, summarise, write_trials
 from graphrec.tuning.report import write_report
@@ -64,7 +64,7 @@ def start(
         with storage_errors(storage):
             write_trials(out, study)
             settings = _write_winners(out, study, space, log)
-        finals = train_series(settings, config.tune.final_seeds, out / "final", workers, log)
+        finals = train_replicates(settings, config.tune.final_seeds, out / "final", workers, log)
         result = summarise(study, config, fingerprints, finals, started_in)
         write_study(out / "study.json", result)
         write_report(out, study, result)

@@ -245,13 +245,13 @@ def test_a_setting_that_one_of_the_files_needs_is_accepted(data: flow.Table) -> 
     assert build_config({"data": data, "model": {"name": "popular"}})
 
 
-class Taught(Popular):
+class DistilledStudent(Popular):
     """A model with a learning rate of its own."""
 
     training_defaults: ClassVar[Mapping[str, Json]] = {"lr": 0.25, "num_negatives": 3}
 
 
-TAUGHT = [f'model.name="{__name__}:Taught"']
+TAUGHT = [f'model.name="{__name__}:DistilledStudent"']
 
 
 def test_a_model_has_training_defaults_of_its_own(tmp_path: Path) -> None:

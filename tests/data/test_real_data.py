@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from graphrec.data import CATALOG, load, split
-from graphrec.data.catalog.layouts import find_layout, places
+from graphrec.data.catalog.layouts import data_folders, find_layout
 from graphrec.data.config import SplitConfig
 
 pytestmark = [
@@ -23,7 +23,7 @@ EMPTY_CONTENT = {
 @pytest.mark.parametrize("name", CATALOG)
 def test_it_loads_with_the_expected_counts_and_splits(name: str) -> None:
     entry = CATALOG[name]
-    if not any(find_layout(entry, place) for place in places(entry)):
+    if not any(find_layout(entry, place) for place in data_folders(entry)):
         pytest.skip(f"no files of {name}")
     dataset = load(name)
     for what, expected in entry.counts.items():

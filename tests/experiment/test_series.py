@@ -14,7 +14,7 @@ from graphrec import DataError, build_config, read_result
 from graphrec.experiment import series
 from graphrec.experiment import worker as fit
 from graphrec.experiment.log import RunLog
-from graphrec.experiment.series import train_series
+from graphrec.experiment.series import train_replicates
 from graphrec.studies import study_modalities
 from tests.studies import worlds
 
@@ -31,9 +31,9 @@ def test_content_under_other_settings_is_that_of_a_run_of_its_own(tmp_path: Path
         name: build_config(worlds.table_of("image") | table, ["training.max_epochs=2"])
         for name, table in tables.items()
     }
-    together = train_series(settings, 2, tmp_path / "all", 1, RunLog())
+    together = train_replicates(settings, 2, tmp_path / "all", 1, RunLog())
     for name, config in settings.items():
-        (alone,) = train_series({name: config}, 1, tmp_path / name, 1, RunLog())[name]
+        (alone,) = train_replicates({name: config}, 1, tmp_path / name, 1, RunLog())[name]
         assert together[name][0].metrics == alone.metrics
     shuffled = [each.fingerprints["features"] for each in together["control"]]
     assert shuffled[0] != shuffled[1]
@@ -48,7 +48,7 @@ def test_a_worker_takes_its_runs_in_turn(tmp_path: Path, monkeypatch: pytest.Mon
         name: build_config(table | more, ["training.max_epochs=2"])
         for name, more in (("control", {"controls": {"image": "shuffled"}}), ("plain", {}))
     }
-    alone = train_series(settings, 1, tmp_path / "alone", 1, RunLog())
+    alone = train_replicates(settings, 1, tmp_path / "alone", 1, RunLog())
     folders = [tmp_path / "shared" / f"{name}-seed1" for name in settings]
     for folder in folders:
         folder.mkdir(parents=True)
@@ -62,7 +62,7 @@ def test_a_worker_takes_its_runs_in_turn(tmp_path: Path, monkeypatch: pytest.Mon
         )
         assert weights.keys() == expected.keys()
         assert all(torch.equal(weights[key], expected[key]) for key in weights)
-    shared = train_series(settings, 1, tmp_path / "shared", 1, RunLog())
+    shared = train_replicates(settings, 1, tmp_path / "shared", 1, RunLog())
     assert [each[0].metrics for each in shared.values()] == [
         each[0].metrics for each in alone.values()
     ]
@@ -73,7 +73,7 @@ def test_what_a_failed_worker_leaves_is_trained_and_that_is_said(
 ) -> None:
     monkeypatch.setattr(series, "run_processes", lambda words, *_: list(words)[:1])
     log, config = RunLog(), build_config(worlds.table_of("image"), ["training.max_epochs=1"])
-    found = train_series({"full": config}, 2, tmp_path, 2, log)
+    found = train_replicates({"full": config}, 2, tmp_path, 2, log)
     assert len(found["full"]) == 2
     log.write_to(tmp_path / "log.jsonl")
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -172,16 +172,16 @@ def test_a_run_of_other_settings_is_set_aside_and_comes_back(tmp_path: Path) -> 
         for reg in (0.1, 0.2)
     )
     log = RunLog()
-    first = train_series({"best": one}, 1, tmp_path, 1, log)["best"]
+    first = train_replicates({"best": one}, 1, tmp_path, 1, log)["best"]
     before = contents(tmp_path / "best-seed1")
-    second = train_series({"best": other}, 1, tmp_path, 1, log)["best"]
+    second = train_replicates({"best": other}, 1, tmp_path, 1, log)["best"]
     assert first[0].config_hash != second[0].config_hash
     (aside,) = (path for path in tmp_path.iterdir() if path.name != "best-seed1")
     assert aside.name == f"best-seed1-{first[0].config_hash[:12]}"
     assert contents(aside) == before
     log.write_to(tmp_path / "log.jsonl")
     assert f"which is now {aside}" in (tmp_path / "log.jsonl").read_text()
-    assert train_series({"best": one}, 1, tmp_path, 1, RunLog())["best"] == first
+    assert train_replicates({"best": one}, 1, tmp_path, 1, RunLog())["best"] == first
     assert contents(tmp_path / "best-seed1") == before
     assert read_result(tmp_path / f"best-seed1-{second[0].config_hash[:12]}") == second[0]
 

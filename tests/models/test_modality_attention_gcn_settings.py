@@ -215,7 +215,7 @@ def test_with_all_modalities_settings_stay_as_they_are() -> None:
     own = settings(
         item_layers=1, knn_shares={"a": 1, "l": 2}, align="mmd", align_weight=0.3, feature_drop=0.1
     )
-    assert own.reduced(["a", "b"], ["l"]) == own
+    assert own.restricted_to(["a", "b"], ["l"]) == own
 
 
 def test_shares_of_modalities_that_are_gone_are_dropped() -> None:
@@ -225,15 +225,15 @@ def test_shares_of_modalities_that_are_gone_are_dropped() -> None:
         modality_loss=0.1,
         modality_shares={"a": 1, "b": 2},
     )
-    left = own.reduced(["b"], ["l"])
+    left = own.restricted_to(["b"], ["l"])
     assert (left.knn_shares, left.modality_shares) == ({"b": 2, "l": 3}, {"b": 2})
-    assert own.reduced([], ["l"]) == settings(item_layers=1, knn_shares={"l": 3})
+    assert own.restricted_to([], ["l"]) == settings(item_layers=1, knn_shares={"l": 3})
 
 
 def test_a_graph_of_modalities_without_a_share_is_dropped() -> None:
     own = settings(item_layers=1, knn_k=7, knn_shares={"a": 0, "b": 1})
-    assert own.reduced(["a"], []) == settings()
-    assert own.reduced(["b"], []) == settings(item_layers=1, knn_k=7, knn_shares={"b": 1})
+    assert own.restricted_to(["a"], []) == settings()
+    assert own.restricted_to(["b"], []) == settings(item_layers=1, knn_k=7, knn_shares={"b": 1})
 
 
 def test_terms_that_need_two_modalities_are_dropped_with_one() -> None:
@@ -241,9 +241,9 @@ def test_terms_that_need_two_modalities_are_dropped_with_one() -> None:
         align="mmd", align_weight=0.3, modality_loss=0.2, balance="gradnorm", balance_alpha=0.5,
         modality_dropout=0.2, feature_noise=0.1,
     )  # fmt: skip
-    assert own.reduced(["a"], []) == settings(modality_loss=0.2, feature_noise=0.1)
+    assert own.restricted_to(["a"], []) == settings(modality_loss=0.2, feature_noise=0.1)
     contrast = settings(align="infonce", align_temperature=0.3)
-    assert contrast.reduced(["a"], []) == contrast
+    assert contrast.restricted_to(["a"], []) == contrast
 
 
 def test_without_features_nothing_is_left_that_reads_them() -> None:
@@ -251,29 +251,29 @@ def test_without_features_nothing_is_left_that_reads_them() -> None:
         dim=16, item_layers=2, knn_edges="cosine", align="infonce", modality_loss=0.1,
         projection_l1=0.1, feature_noise=0.1, feature_mix=0.2, feature_drop=0.3,
     )  # fmt: skip
-    assert own.reduced([], []) == settings(dim=16)
+    assert own.restricted_to([], []) == settings(dim=16)
     with pytest.raises(ConfigError, match="leaves nothing to learn from without features"):
-        settings(use_id=False).reduced([], ["l"])
+        settings(use_id=False).restricted_to([], ["l"])
 
 
 def test_a_place_of_fusion_goes_with_what_belongs_to_it() -> None:
     shares = {"a": 1, "b": 2, "id": 3}
     own = settings(where="late", late="weighted", view_shares=shares)
-    assert own.reduced(["a"], []) == settings(
+    assert own.restricted_to(["a"], []) == settings(
         where="late", late="weighted", view_shares={"a": 1, "id": 3}
     )
-    assert own.reduced([], []) == settings()
+    assert own.restricted_to([], []) == settings()
     without_ids = settings(where="sample", use_id=False)
-    assert without_ids.reduced(["a"], []) == settings(use_id=False)
+    assert without_ids.restricted_to(["a"], []) == settings(use_id=False)
 
 
 def test_without_similar_items_a_place_that_needs_them_goes_too() -> None:
     own = settings(**GRAPH, modality_loss=0.1, feature_noise=0.1, knn_shares={"a": 1, "l": 2})
-    assert own.reduced(["a"], []) == settings(
+    assert own.restricted_to(["a"], []) == settings(
         **GRAPH, modality_loss=0.1, feature_noise=0.1, knn_shares={"a": 1}
     )
-    assert own.reduced([], ["l"]) == settings(**GRAPH, knn_shares={"l": 2})
-    assert own.reduced([], []) == settings()
+    assert own.restricted_to([], ["l"]) == settings(**GRAPH, knn_shares={"l": 2})
+    assert own.restricted_to([], []) == settings()
 
 
 def test_every_reduction_can_be_built(world) -> None:
@@ -282,7 +282,7 @@ def test_every_reduction_can_be_built(world) -> None:
     )
     names = list(world.features)
     for count in range(len(names) + 1):
-        left = own.reduced(names[:count], [])
+        left = own.restricted_to(names[:count], [])
         features = Features({name: world.features[name] for name in names[:count]}, 12)
         inputs = replace(Case(NAME).inputs(world), features=features)
         assert ModalityAttentionGCN(left, inputs).names == tuple(sorted(names[:count]))

@@ -11,7 +11,7 @@ import pytest
 from graphrec import ConfigError, read_result
 from graphrec.studies import study_missing
 from graphrec.studies.missing import Grid
-from graphrec.studies.record import LabResult, reasons
+from graphrec.studies.record import VariantsResult, reasons
 from tests import flow
 from tests.studies import worlds
 
@@ -19,7 +19,7 @@ GRID = Grid((0.0, 0.9), ("random", "modality"), ("mask", "mean", "token", "regre
 
 
 @cache
-def finished() -> tuple[Path, LabResult]:
+def finished() -> tuple[Path, VariantsResult]:
     """A study of one modality; tests must not change it."""
     folder = worlds.folder() / "missing"
     return folder, study_missing(worlds.config_of("image"), folder, GRID, seeds=1)
@@ -32,7 +32,7 @@ def test_less_of_the_planted_modality_costs() -> None:
 
 def test_every_strategy_is_compared_with_mask() -> None:
     for row in finished()[1].rows:
-        masked = row.facets["strategy"] in ("mask", None)
+        masked = row.attributes["strategy"] in ("mask", None)
         compared = not masked and not row.skipped
         assert (row.difference is not None) == compared, row.label
         if compared:
@@ -54,7 +54,7 @@ def test_the_runs_are_those_of_the_cells() -> None:
     }
     for name, row in trained.items():
         run = read_result(folder / f"{name}-seed1")
-        assert run.config["missing"]["rate"] == row.facets["rate"]
+        assert run.config["missing"]["rate"] == row.attributes["rate"]
         assert run.name == f"toy, {row.label}"
 
 

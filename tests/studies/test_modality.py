@@ -18,7 +18,7 @@ from graphrec.evaluation.significance import compare, holm
 from graphrec.config.identity import experiment_identity
 from graphrec.studies import study_modalities
 from graphrec.studies.modality import JUDGES, judged, judged_on
-from graphrec.studies.record import LabResult, Row, append_rows
+from graphrec.studies.record import VariantsResult, Row, append_rows
 from graphrec.studies.study import metric_of
 from graphrec.studies.variants import FULL, ID_ONLY
 from graphrec.studies.warmth import groups_of
@@ -30,7 +30,7 @@ SEEDS = 2
 
 
 @cache
-def finished() -> tuple[Path, LabResult]:
+def finished() -> tuple[Path, VariantsResult]:
     """A study of a picture that tells the taste and of junk; tests must not change it."""
     folder = worlds.folder() / "modality"
     return folder, study_modalities(worlds.config_of("image", "junk"), folder, seeds=SEEDS)
@@ -66,7 +66,7 @@ def test_warm_and_cold_items_are_compared_apart() -> None:
     assert sum(map(len, distinct)) == 14
 
 
-def whole_gain_is_cold(out: Path, with_columns: bool = True) -> LabResult:
+def whole_gain_is_cold(out: Path, with_columns: bool = True) -> VariantsResult:
     """A study whose image changes nothing on warm items, and all on cold ones."""
     rng = np.random.default_rng(0)
     warm = rng.random(40)
@@ -82,9 +82,9 @@ def whole_gain_is_cold(out: Path, with_columns: bool = True) -> LabResult:
         path.parent.mkdir(parents=True, exist_ok=True)
         pl.DataFrame({"user": [str(n) for n in range(40)]} | values).write_parquet(path)
         against = None if label == "full" else "full"
-        facets = {"modality": "image" if change in JUDGES else None, "change": change}
-        rows.append(Row(label, facets, folder, [0.5], 0.5, 0.0, against, -0.1, -0.2, -0.1, 0.001))
-    return LabResult("modality", "toy", "m", "d", "ndcg@20", [1], 40, rows, {}, {})
+        attributes = {"modality": "image" if change in JUDGES else None, "change": change}
+        rows.append(Row(label, attributes, folder, [0.5], 0.5, 0.0, against, -0.1, -0.2, -0.1, 0.001))
+    return VariantsResult("modality", "toy", "m", "d", "ndcg@20", [1], 40, rows, {}, {})
 
 
 def test_a_gain_on_cold_items_alone_is_not_told_as_one_on_warm_items(tmp_path: Path) -> None:

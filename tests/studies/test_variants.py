@@ -86,7 +86,7 @@ def test_a_grid_has_one_complete_variant_and_each_cell() -> None:
     ]
     last = found[-1]
     assert last.settings.missing.modalities == ("junk",)
-    assert last.facets == {
+    assert last.attributes == {
         "mechanism": "modality", "modality": "junk", "rate": 0.5, "strategy": "mean"
     }  # fmt: skip
     assert found[1].settings.missing.modalities is None

@@ -77,7 +77,7 @@ def _table(config: BaseModel) -> dict[str, object]:
     return config.model_dump(exclude_unset=True)
 
 
-def places(entry: CatalogEntry) -> list[Path]:
+def data_folders(entry: CatalogEntry) -> list[Path]:
     """The folders in which the files of an entry are looked for, in order."""
     roots = [Path("data"), Path("data/raw"), Path(__file__).parents[3] / "data"]
     if "GRAPHREC_DATA" in os.environ:
@@ -102,7 +102,7 @@ def file_settings(name: str, folder: Path | None = None) -> DataConfig:
         DataError: no folder holds them; names the places tried and how to get the files.
     """
     entry = entry_of(name)
-    tried = [folder.absolute()] if folder is not None else places(entry)
+    tried = [folder.absolute()] if folder is not None else data_folders(entry)
     for place in tried:
         layout = find_layout(entry, place)
         if layout is not None:

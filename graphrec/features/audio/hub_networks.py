@@ -10,7 +10,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError, DataError
-from graphrec.features.audio.networks import Listener, SoundNetwork, in_steps, join, over_pieces
+from graphrec.features.audio.networks import (
+    LoadedAudioModel,
+    SoundNetwork,
+    in_steps,
+    join,
+    over_pieces,
+)
 from graphrec.features.audio.sounds import Samples
 from graphrec.features.content.networks import Layers, hidden_layer
 from graphrec.features.content.weights import (
@@ -64,7 +70,7 @@ class HubSounds(SoundNetwork):
         """Of the model card."""
         return folder_licence(self.folder)
 
-    def load(self) -> Listener:
+    def load(self) -> LoadedAudioModel:
         """Load model and feature extractor.
 
         Raises:
@@ -104,7 +110,7 @@ class HubSounds(SoundNetwork):
 
 def _waves(
     config: "AudioConfig", extractor: "Wav2Vec2FeatureExtractor", model: "PreTrainedModel"
-) -> Listener:
+) -> LoadedAudioModel:
     """A model that reads the samples themselves, as many as there are."""
     _require_mean(config)
     kernels, strides = (getattr(model.config, f"conv_{name}", ()) for name in ("kernel", "stride"))
@@ -125,12 +131,12 @@ def _waves(
     def collate(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return pad_sequence(list(inputs), batch_first=True), torch.tensor(list(map(len, inputs)))
 
-    return Listener(rate, needed, prepare, collate, _Waves(model, config).eval())
+    return LoadedAudioModel(rate, needed, prepare, collate, _Waves(model, config).eval())
 
 
 def _ast(
     config: "AudioConfig", extractor: "ASTFeatureExtractor", model: "PreTrainedModel"
-) -> Listener:
+) -> LoadedAudioModel:
     """A transformer over the patches of a spectrogram of fixed size."""
     size = AST_WINDOW + (extractor.max_length - 1) * AST_HOP
     rate: int = extractor.sampling_rate
@@ -140,12 +146,12 @@ def _ast(
         values: Tensor = extractor(pieces, sampling_rate=rate, return_tensors="pt").input_values
         return values
 
-    return Listener(rate, MIN_SAMPLES, prepare, join, _Patches(model, config).eval())
+    return LoadedAudioModel(rate, MIN_SAMPLES, prepare, join, _Patches(model, config).eval())
 
 
 def _whisper(
     config: "AudioConfig", extractor: "WhisperFeatureExtractor", model: "PreTrainedModel"
-) -> Listener:
+) -> LoadedAudioModel:
     """The encoder of Whisper, over the frames in which there is sound."""
     _require_mean(config)
     rate: int = extractor.sampling_rate
@@ -158,12 +164,12 @@ def _whisper(
         return torch.cat([found, frames.float().expand(len(found), 1, -1)], dim=1)
 
     module = _Frames(model.get_encoder(), config)
-    return Listener(rate, MIN_SAMPLES, prepare, join, module.eval())
+    return LoadedAudioModel(rate, MIN_SAMPLES, prepare, join, module.eval())
 
 
 def _clap(
     config: "AudioConfig", extractor: "ClapFeatureExtractor", model: "PreTrainedModel"
-) -> Listener:
+) -> LoadedAudioModel:
     """The audio tower of CLAP."""
     if (config.layer, config.pooling) != (None, "mean"):
         raise ConfigError(
@@ -181,7 +187,7 @@ def _clap(
         values: Tensor = extractor(pieces, sampling_rate=rate, return_tensors="pt").input_features
         return values
 
-    return Listener(rate, MIN_SAMPLES, prepare, join, _Joint(model).eval())
+    return LoadedAudioModel(rate, MIN_SAMPLES, prepare, join, _Joint(model).eval())
 
 
 class _Waves(nn.Module):

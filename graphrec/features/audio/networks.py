@@ -14,7 +14,7 @@ PIECES = 32
 """Windows of sounds that go through a network at once, however many a sound has."""
 
 
-class Listener(NamedTuple):
+class LoadedAudioModel(NamedTuple):
     """A loaded network.
 
     Attributes:
@@ -47,7 +47,7 @@ class SoundNetwork(ABC):
         """Under which licence the weights are, as far as their source says."""
 
     @abstractmethod
-    def load(self) -> Listener:
+    def load(self) -> LoadedAudioModel:
         """Read the weights and build the network, on the CPU, in evaluation mode."""
 
 

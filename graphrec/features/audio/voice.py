@@ -10,7 +10,13 @@ from torch.nn.functional import normalize
 
 from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError, DataError
-from graphrec.features.audio.networks import Listener, SoundNetwork, in_steps, join, over_pieces
+from graphrec.features.audio.networks import (
+    LoadedAudioModel,
+    SoundNetwork,
+    in_steps,
+    join,
+    over_pieces,
+)
 from graphrec.features.audio.sounds import Samples
 from graphrec.features.content.weights import file_sha256, package_licence
 
@@ -63,7 +69,7 @@ class VoiceNetwork(SoundNetwork):
         """Of the package with the weights."""
         return package_licence("Resemblyzer")
 
-    def load(self) -> Listener:
+    def load(self) -> LoadedAudioModel:
         """Build the network and fill it.
 
         Raises:
@@ -77,7 +83,7 @@ class VoiceNetwork(SoundNetwork):
         except Exception as error:  # torch raises whatever the bytes provoke
             problem = " ".join(str(error).split())[:300]
             raise DataError(f"{self.file} holds no weights of {VOICE}: {problem}") from error
-        return Listener(RATE, WINDOW, partials, join, module.eval())
+        return LoadedAudioModel(RATE, WINDOW, partials, join, module.eval())
 
 
 class VoiceModule(nn.Module):

@@ -20,7 +20,7 @@ Block = tuple[Positions, Matrix]
 Blocks = Callable[[], Iterator[Block]]
 """Goes through all rows once."""
 
-Turn = Callable[[Matrix], Matrix]
+RowTransform = Callable[[Matrix], Matrix]
 
 
 HEADER_BYTES = 4096
@@ -64,7 +64,7 @@ def assemble(
         ConfigError: there are fewer rows or columns than principal components.
         DataError: the disk is full.
     """
-    turn = _identity if finish.pca is None else _projection(blocks, finish.pca)
+    transform = _identity if finish.pca is None else _projection(blocks, finish.pca)
     present = np.zeros(num_items, dtype=np.bool_)
     counts, seen = Counts(), set[bytes]()
 
@@ -80,11 +80,11 @@ def assemble(
                 counts.duplicates += mark in seen
                 seen.add(mark)
             present[positions[finite]] = True
-            yield positions[finite], _finished(kept, turn, finish.unit)
+            yield positions[finite], _finished(kept, transform, finish.unit)
 
     stored = blocks()
     first = next(stored, None)
-    width = 0 if first is None else turn(first[1][:1]).shape[1]
+    width = 0 if first is None else transform(first[1][:1]).shape[1]
     rest = sound(stored if first is None else chain((first,), stored))
     return _matrix((num_items, width), finish, rest), present, counts
 
@@ -117,8 +117,8 @@ def _matrix(shape: tuple[int, int], finish: Finish, blocks: Iterator[Block]) -> 
     return result
 
 
-def _finished(rows: Matrix, turn: Turn, unit: bool) -> Matrix:
-    turned = turn(rows)
+def _finished(rows: Matrix, transform: RowTransform, unit: bool) -> Matrix:
+    turned = transform(rows)
     if not unit:
         return turned
     lengths = np.linalg.norm(turned, axis=1, keepdims=True)
@@ -129,7 +129,7 @@ def _identity(rows: Matrix) -> Matrix:
     return rows
 
 
-def _projection(blocks: Blocks, dim: int) -> Turn:
+def _projection(blocks: Blocks, dim: int) -> RowTransform:
     """Return ``x -> (x - mean) V`` with the ``dim`` strongest eigenvectors V of the covariance.
 
     The sign of each is such that its largest weight is positive. Rows that are not finite are left
@@ -158,8 +158,8 @@ def _projection(blocks: Blocks, dim: int) -> Turn:
     largest = np.abs(strongest).argmax(axis=0)
     strongest = strongest * np.sign(strongest[largest, np.arange(dim)])
 
-    def turn(rows: Matrix) -> Matrix:
+    def transform(rows: Matrix) -> Matrix:
         result: Matrix = ((rows - mean) @ strongest).astype(np.float32)
         return result
 
-    return turn
+    return transform

@@ -26,7 +26,7 @@ from graphrec.features.content.config import PretrainedConfig
 from graphrec.features.content.networks import Network
 from graphrec.features.content.rows import FineTuning, TrainableRows
 from graphrec.features.content.sources import Content
-from graphrec.features.content.store import Matrix, Shelf, Store
+from graphrec.features.content.store import Matrix, RowStore, Store
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class ContentEncoder(ABC):
         """What is done to rows after the store, for the record beside them."""
         return {"pca": str(self._shared.pca), "normalise": self._shared.normalise}
 
-    def shelf(self) -> Shelf:
+    def row_store(self) -> RowStore:
         """Open the stored rows."""
         config = self._shared
         return Store(config.store or STORE).open(
@@ -146,10 +146,10 @@ class ContentEncoder(ABC):
         content = self.content(items, item_ids)
         table = content.table
         self._require_whole(table)
-        shelf = self.shelf()
+        row_store = self.row_store()
         wanted = table.drop_nulls("key").unique("key", maintain_order=True)
-        todo = wanted.filter(pl.Series(shelf.new(wanted["key"]), dtype=pl.Boolean))
-        failed = self._fill(shelf, todo)
+        todo = wanted.filter(pl.Series(row_store.new(wanted["key"]), dtype=pl.Boolean))
+        failed = self._fill(row_store, todo)
         table = table.join(failed, on="key", how="left", maintain_order="left").with_columns(
             reason=pl.coalesce("reason", "failure")
         )
@@ -163,13 +163,13 @@ class ContentEncoder(ABC):
             pca=config.pca,
             unit=config.normalise == "l2",
             largest=config.memory_mb * 2**20,
-            folder=shelf.folder,
+            folder=row_store.folder,
             name=f"items-{key}",
         )
 
         def blocks() -> Iterator[tuple[Positions, Matrix]]:
             rows_of = whose["item_row"].to_numpy().astype(np.int64)
-            for places, rows in shelf.blocks(whose["key"]):
+            for places, rows in row_store.blocks(whose["key"]):
                 yield rows_of[places], self.pooled(rows)
 
         values, present, counts = assemble(blocks, len(item_ids), finish)
@@ -186,13 +186,13 @@ class ContentEncoder(ABC):
             missing=dict(table.drop_nulls("reason").select("item", "reason").iter_rows()),
             **vars(counts),
             unused=content.unused,
-            folder=str(shelf.folder),
+            folder=str(row_store.folder),
         )
         self._tell(report)
-        if shelf.folder.is_dir():
+        if row_store.folder.is_dir():
             listed = table.select("item", "key", "reason")
             with unwritable_is_a_warning():
-                write_parquet(shelf.folder / f"{finish.name}.parquet", listed, after)
+                write_parquet(row_store.folder / f"{finish.name}.parquet", listed, after)
         trainable = None
         if config.fine_tune != "none":
             trainable = partial(self._trainable, torch.from_numpy(values), table)
@@ -214,15 +214,15 @@ class ContentEncoder(ABC):
         )
         return TrainableRows(values, contents, self.network(), settings)
 
-    def _fill(self, shelf: Shelf, todo: pl.DataFrame) -> pl.DataFrame:
+    def _fill(self, row_store: RowStore, todo: pl.DataFrame) -> pl.DataFrame:
         """Encode and store what is new; return ``key`` and ``failure`` of what cannot be read."""
         failures: dict[str, str] = {}
         if len(todo):
-            shelf.require_writable()
-            with shelf.writing(), step(f"Encoding {self.kind}", len(todo)) as bar:
+            row_store.require_writable()
+            with row_store.writing(), step(f"Encoding {self.kind}", len(todo)) as bar:
                 for batch in self.embed(todo["source"], todo["key"]):
                     if len(batch.positions):
-                        shelf.add(todo["key"][batch.positions], batch.rows)
+                        row_store.add(todo["key"][batch.positions], batch.rows)
                     failures |= {todo["key"][at]: why for at, why in batch.unreadable.items()}
                     bar.advance(len(batch.positions) + len(batch.unreadable))
         return pl.DataFrame(

@@ -53,7 +53,7 @@ class Store:
         licence: str = "",
         *,
         strict: bool,
-    ) -> "Shelf":
+    ) -> "RowStore":
         """Return the rows of one encoder; ``identity`` is all that its rows depend on.
 
         Raises:
@@ -62,10 +62,10 @@ class Store:
         whole: dict[str, Json] = {"kind": kind, **identity, "dtype": dtype}
         name = digest(json.dumps(whole, sort_keys=True))[:16]
         notes: dict[str, Json] = {**whole, "licence": licence}
-        return Shelf(self.root / kind / name, notes, dtype, strict=strict)
+        return RowStore(self.root / kind / name, notes, dtype, strict=strict)
 
 
-class Shelf:
+class RowStore:
     """The rows of one encoder."""
 
     def __init__(self, folder: Path, notes: dict[str, Json], dtype: str, *, strict: bool) -> None:

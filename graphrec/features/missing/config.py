@@ -52,7 +52,7 @@ class MissingConfig(Config):
             raise ValueError("mechanism = 'modality' needs modalities = [the one that is removed]")
         return self
 
-    def idle(self) -> Iterator[tuple[str, str]]:
+    def inactive_settings(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         used = {
             "mechanism": self.rate > 0,

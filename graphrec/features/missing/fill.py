@@ -12,7 +12,7 @@ from graphrec.data.neighbours import GivenNeighbours
 from graphrec.features.controls import why_fixed
 from graphrec.features.missing.config import FROM_OTHERS, MissingConfig
 from graphrec.features.missing.gan import by_gan
-from graphrec.features.missing.gap import Filling, Gap
+from graphrec.features.missing.missing_modality import Filling, MissingModality
 from graphrec.features.missing.neighbours import by_neighbours
 from graphrec.features.missing.regression import by_regression
 from graphrec.features.missing.removal import without
@@ -20,12 +20,12 @@ from graphrec.features.missing.token import TokenModality
 from graphrec.features.missing.vae import by_vae
 
 
-def by_mean(gap: Gap, config: MissingConfig) -> Filling:
+def by_mean(gap: MissingModality, config: MissingConfig) -> Filling:
     """Reach nobody: items that a strategy does not reach get the mean."""
     return Filling(gap.missing[:0], gap.modality.values[:0])
 
 
-STRATEGIES: dict[str, Callable[[Gap, MissingConfig], Filling]] = {
+STRATEGIES: dict[str, Callable[[MissingModality, MissingConfig], Filling]] = {
     "mean": by_mean,
     "neighbours": by_neighbours,
     "regression": by_regression,
@@ -95,7 +95,7 @@ def remove_and_fill(
     result, changes = dict(left), []
     for name in targets:
         others = {other: each for other, each in sources.items() if other != name}
-        gap = Gap(name, left[name], others, train)
+        gap = MissingModality(name, left[name], others, train)
         result[name], by_mean = _fill(gap, config)
         had, kept, now = (int(each[name].present.sum()) for each in (features, left, result))
         gone = len(gap.missing)
@@ -110,7 +110,7 @@ def _problem(modality: Modality) -> str:
     return why_fixed(modality)
 
 
-def _fill(gap: Gap, config: MissingConfig) -> tuple[Modality, int]:
+def _fill(gap: MissingModality, config: MissingConfig) -> tuple[Modality, int]:
     """Return the modality without gaps, and how many of them hold the mean."""
     if config.strategy in FROM_OTHERS and not gap.sources:
         raise ConfigError(

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from graphrec.features.missing.config import MissingConfig
-from graphrec.features.missing.gap import Filling, Gap
 from graphrec.features.missing.generative import (
     NOISE,
     Condition,
@@ -17,6 +16,7 @@ from graphrec.features.missing.generative import (
     generated,
     perceptron,
 )
+from graphrec.features.missing.missing_modality import Filling, MissingModality
 
 NEARNESS = 10.0
 """Weight of the squared error beside the adversarial term."""
@@ -86,6 +86,6 @@ class GAN(Generative):
         ]
 
 
-def by_gan(gap: Gap, config: MissingConfig) -> Filling:
+def by_gan(gap: MissingModality, config: MissingConfig) -> Filling:
     """Generate rows with a ``GAN``."""
     return generated(gap, config, GAN)

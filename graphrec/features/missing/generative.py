@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphrec.core.rng import torch_stream
 from graphrec.features.missing.config import MissingConfig
-from graphrec.features.missing.gap import Filling, Gap, Scale
+from graphrec.features.missing.missing_modality import Filling, MissingModality, Scale
 from graphrec.features.missing.removal import Items
 from graphrec.nn.init import linear
 
@@ -107,7 +107,9 @@ class Fitted:
     target: Scale
 
     @classmethod
-    def fit(cls, gap: Gap, config: MissingConfig, kind: type[Generative]) -> Self | None:
+    def fit(
+        cls, gap: MissingModality, config: MissingConfig, kind: type[Generative]
+    ) -> Self | None:
         """Train on the examples that have another modality; None if there are none.
 
         Each scale is that of the rows of training items.
@@ -131,7 +133,7 @@ class Fitted:
         network.train_on(rows, fitted.known(gap, items), config.steps, rng)
         return fitted
 
-    def known(self, gap: Gap, items: Items) -> Known:
+    def known(self, gap: MissingModality, items: Items) -> Known:
         """What is known of some items."""
         sources = tuple(
             torch.from_numpy(scale.apply(gap.sources[name].values[items])).float()
@@ -140,13 +142,13 @@ class Fitted:
         return Known(sources, torch.from_numpy(gap.has[items]).float())
 
     @torch.no_grad()
-    def generate(self, gap: Gap, items: Items) -> Filling:
+    def generate(self, gap: MissingModality, items: Items) -> Filling:
         """Generate the rows of items at z = 0, the centre of the noise."""
         scaled = self.network(torch.zeros(len(items), NOISE), self.known(gap, items))
         return Filling(items, self.target.undo(scaled.numpy()))
 
 
-def generated(gap: Gap, config: MissingConfig, kind: type[Generative]) -> Filling:
+def generated(gap: MissingModality, config: MissingConfig, kind: type[Generative]) -> Filling:
     """Fill the items that have another modality from a network trained on the training items."""
     items = gap.missing[gap.has[gap.missing].any(axis=1)]
     fitted = Fitted.fit(gap, config, kind) if len(items) else None

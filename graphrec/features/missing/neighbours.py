@@ -3,13 +3,13 @@
 import numpy as np
 
 from graphrec.features.missing.config import MissingConfig
-from graphrec.features.missing.gap import Filling, Gap
+from graphrec.features.missing.missing_modality import Filling, MissingModality
 
 BLOCK_COLUMNS = 64
 """Columns propagated at once: memory, never the result."""
 
 
-def by_neighbours(gap: Gap, config: MissingConfig) -> Filling:
+def by_neighbours(gap: MissingModality, config: MissingConfig) -> Filling:
     """x_i = sum_j C_ij x_j / sum_j C_ij over the items j that have a row; C_ij = common users.
 
     C = R^T R with the training matrix R ``[U, I]``: the mean over all paths item - user - item.

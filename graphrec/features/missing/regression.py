@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from graphrec.features.missing.config import MissingConfig
-from graphrec.features.missing.gap import Filling, Gap, Matrix, Real, Scale
+from graphrec.features.missing.missing_modality import Filling, Matrix, MissingModality, Real, Scale
 
 PENALTIES = 10.0 ** np.arange(-3, 3.5, 0.5)
 """Tried by ``Ridge``, in units of the mean eigenvalue of the covariance of the inputs."""
@@ -62,7 +62,7 @@ def _joined(scales: Sequence[Scale], inputs: Sequence[Matrix]) -> Real:
     return np.hstack([scale.apply(rows) for scale, rows in zip(scales, inputs, strict=True)])
 
 
-def by_regression(gap: Gap, config: MissingConfig) -> Filling:
+def by_regression(gap: MissingModality, config: MissingConfig) -> Filling:
     """Predict each item from all other modalities that it has.
 
     For every such set of modalities there is one ``Ridge``, fitted on the training items that have

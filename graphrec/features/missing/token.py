@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphrec.core.digest import digest
 from graphrec.data import Modality
-from graphrec.features.missing.gap import Matrix
+from graphrec.features.missing.missing_modality import Matrix
 
 
 class TokenRows(nn.Module):

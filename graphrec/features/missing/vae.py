@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from graphrec.features.missing.config import MissingConfig
-from graphrec.features.missing.gap import Filling, Gap
 from graphrec.features.missing.generative import (
     NOISE,
     Condition,
@@ -16,6 +15,7 @@ from graphrec.features.missing.generative import (
     generated,
     perceptron,
 )
+from graphrec.features.missing.missing_modality import Filling, MissingModality
 
 
 class VAE(Generative):
@@ -58,6 +58,6 @@ class VAE(Generative):
         return [(list(self.parameters()), self.bound)]
 
 
-def by_vae(gap: Gap, config: MissingConfig) -> Filling:
+def by_vae(gap: MissingModality, config: MissingConfig) -> Filling:
     """Generate rows with a ``VAE``."""
     return generated(gap, config, VAE)

@@ -114,17 +114,17 @@ class VideoEncoder(MediaEncoder):
                 return found
             pooled = PooledFrames(found.module, self.config.frames, self.config.frame_pooling)
             return replace(found, module=pooled.eval())
-        shelf, frames = self.shelf(), self.config.frames
-        if shelf.width is None:
-            raise DataError(f"{shelf.folder} holds no frames yet. Encode the videos first.")
+        row_store, frames = self.row_store(), self.config.frames
+        if row_store.width is None:
+            raise DataError(f"{row_store.folder} holds no frames yet. Encode the videos first.")
 
         def prepare(_: str, key: str) -> Tensor:
-            row = shelf.row(key)
+            row = row_store.row(key)
             if row is None:
                 raise UnreadableError("its frames are not encoded")
             return torch.from_numpy(row.reshape(frames, -1))
 
-        return Network(prepare, stack, self._attention(shelf.width // frames))
+        return Network(prepare, stack, self._attention(row_store.width // frames))
 
     def frame_network(self) -> Network:
         """Decode frames and transform them as the weights define it; then the network."""

@@ -47,7 +47,7 @@ class GraphConfig(ModelConfig):
         if self.item_layers and self.backbone == "ngcf":
             raise ValueError("item_layers is for backbone = 'lightgcn', 'gat' or 'none'")
 
-    def idle_graph(self) -> Iterator[tuple[str, str]]:
+    def inactive_graph_settings(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         on_backbone = f"on backbone = {self.backbone!r}"
         if self.backbone == "none":
@@ -65,9 +65,9 @@ class GraphConfig(ModelConfig):
             for name in ("knn_k", "knn_edges", "knn_shares"):
                 yield name, "while item_layers = 0"
 
-    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+    def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """Without the shares of other modalities, and without a graph of none."""
-        left = super().reduced(matrices, lists)
+        left = super().restricted_to(matrices, lists)
         shares = dict.fromkeys((*matrices, *lists), 1.0)
         if self.knn_shares is not None:
             shares = {name: self.knn_shares[name] for name in self.knn_shares if name in shares}
@@ -205,7 +205,7 @@ class FusionConfig(AlignmentConfig):
         if self.view_shares is not None and not any(self.view_shares.values()):
             raise ValueError("all of view_shares are 0; give one of them more")
 
-    def idle_fusion(self) -> Iterator[tuple[str, str]]:
+    def inactive_fusion_settings(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         yield from self.idle_terms()
         here = f"on where = {self.where!r}"
@@ -249,7 +249,7 @@ class FusionConfig(AlignmentConfig):
                     f"{len(names)}. Add a [features.NAME] table or remove model.{key}."
                 )
 
-    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+    def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """Without the shares of other modalities, and without what needs more of them.
 
         Raises:
@@ -257,7 +257,7 @@ class FusionConfig(AlignmentConfig):
         """
         if not (matrices or self.use_id):
             raise ConfigError("model.use_id = false leaves nothing to learn from without features.")
-        left = super().reduced(matrices, lists)
+        left = super().restricted_to(matrices, lists)
         for key in ("modality_shares", "view_shares"):
             shares = shares_of(getattr(left, key), {*matrices, "id"})
             left = left.model_copy(update={key: shares})
@@ -299,12 +299,12 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         self.require_effect()
         return self
 
-    def idle(self) -> Iterator[tuple[str, str]]:
+    def inactive_settings(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
-        yield from self.idle_fusion()
-        yield from self.idle_graph()
+        yield from self.inactive_fusion_settings()
+        yield from self.inactive_graph_settings()
 
-    def reduced(self, matrices: Collection[str], lists: Collection[str]) -> Self:
+    def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """Without what needs other modalities; without any, items are free embeddings alone."""
-        left = super().reduced(matrices, lists)
+        left = super().restricted_to(matrices, lists)
         return left if left.item_layers or left.where != "graph" else left.at_defaults(["where"])

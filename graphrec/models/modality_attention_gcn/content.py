@@ -172,7 +172,9 @@ class ItemContent(nn.Module):
 
 
 @torch.no_grad()
-def tell_long_mean(modalities: Mapping[str, Modality], content: ItemContent, free: Tensor) -> None:
+def warn_if_mean_dominates(
+    modalities: Mapping[str, Modality], content: ItemContent, free: Tensor
+) -> None:
     """Tell of rows with much in common where some items have none.
 
     Items start at W f + e, and those without a row at e alone. If the mean of the rows is much

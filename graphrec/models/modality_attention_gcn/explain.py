@@ -155,7 +155,7 @@ def _scores(model: ModalityAttentionGCN, ranking: Ranking) -> Tensor:
 def linear_contributions(model: ModalityAttentionGCN, train: Interactions) -> Contributions:
     """Exact contributions, where ``passes_linearly``."""
     starts, _ = model.item_starts()
-    factors, targets = _factors(model, model.hear(starts))
+    factors, targets = _factors(model, model.propagate_to_users(starts))
     weights = reach(train, model.config.num_layers)
     h, c, y = _array(starts.flatten(1)), _array(factors), _array(targets)
     width = starts.shape[2]
@@ -209,7 +209,7 @@ def gradient_contributions(model: ModalityAttentionGCN, train: Interactions) -> 
     """Gradient times input on any backbone, one backward pass for each pair."""
     with torch.enable_grad():
         starts = model.item_starts()[0].detach().requires_grad_()
-        heard = model.hear(starts)
+        heard = model.propagate_to_users(starts)
     factors, targets = _factors(model, heard.detach())
 
     def of_pair(user: int, item: int, own: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from graphrec.models.modality_attention_gcn.config import (
 from graphrec.models.modality_attention_gcn.content import (
     ItemContent,
     require_no_learning,
-    tell_long_mean,
+    warn_if_mean_dominates,
 )
 from graphrec.models.modality_attention_gcn.layers import learned_layers
 from graphrec.models.modality_attention_gcn.similar import SimilarItems, graph_needs
@@ -134,7 +134,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         self.users = embedding_table(self.num_users, config, inputs.rng, config.dim * own)
         self.content = ItemContent(valued, self.num_items, config.dim, config, inputs.rng)
         if config.where == "early":
-            tell_long_mean(valued, self.content, self.users)
+            warn_if_mean_dominates(valued, self.content, self.users)
         self._build_fusion(inputs.rng)
         self._build_ids(inputs.train, inputs.rng)
         self.similar = SimilarItems(features, config, inputs.backend, inputs.graphs)
@@ -248,7 +248,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         users = users.expand(-1, starts.shape[1], -1)
         return self.split_nodes(self._pass(torch.cat([users, starts])))
 
-    def hear(self, starts: Tensor) -> Tensor:
+    def propagate_to_users(self, starts: Tensor) -> Tensor:
         """Users after messages of items that start there, ``[U, V, D]``; middle fuses them to one.
 
         What ``embed`` makes of them by ``normalize`` and by weights of views is left to the caller.

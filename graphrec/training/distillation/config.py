@@ -36,7 +36,7 @@ class DistillConfig(Config):
         self.require_effect()
         return self
 
-    def idle(self) -> list[tuple[str, str]]:
+    def inactive_settings(self) -> list[tuple[str, str]]:
         """Each setting that others switch off, and how."""
         if self.teacher is None:
             others = [name for name in type(self).model_fields if name != "teacher"]

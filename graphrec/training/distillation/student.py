@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TERMS = {"distill_scores", "distill_embeddings"}
 
 
-class Taught(Model):
+class DistilledStudent(Model):
     """A student's own loss, and two terms beside it that pull it to its teacher.
 
         score_weight * T^2 KL(softmax(z_t / T) || softmax(z_s / T))
@@ -60,7 +60,7 @@ class Taught(Model):
         """The student's."""
         return self.student.scorer()
 
-    def lasting(self) -> Model:
+    def deployable(self) -> Model:
         """The student."""
         return self.student
 

@@ -13,13 +13,13 @@ from safetensors.numpy import save
 from graphrec.core.digest import digest
 from graphrec.core.errors import DataError
 from graphrec.features.content import store as store_module
-from graphrec.features.content.store import Shelf, Store
+from graphrec.features.content.store import RowStore, Store
 
 F32 = np.float32
 IDENTITY = {"encoder": "hf:tiny", "layer": -1}
 
 
-def open_shelf(root: Path, dtype: str = "float32", *, strict: bool = False) -> Shelf:
+def open_shelf(root: Path, dtype: str = "float32", *, strict: bool = False) -> RowStore:
     return Store(root).open("text", IDENTITY, dtype, strict=strict)
 
 
@@ -31,20 +31,20 @@ def rows(*values: float) -> np.ndarray:
     return np.array([[value, -value] for value in values], dtype=np.float32)
 
 
-def read(shelf: Shelf, wanted: pl.Series) -> np.ndarray:
+def read(row_store: RowStore, wanted: pl.Series) -> np.ndarray:
     """The rows of all keys, in their order."""
-    parts = list(shelf.blocks(wanted))
+    parts = list(row_store.blocks(wanted))
     values = np.empty((len(wanted), parts[0][1].shape[1]), parts[0][1].dtype)
     for places, block in parts:
         values[places] = block
     return values
 
 
-def filled(root: Path, dtype: str = "float32") -> Shelf:
-    shelf = open_shelf(root, dtype)
-    with shelf.writing():
-        shelf.add(keys("a", "b"), rows(1, 2))
-    return shelf
+def filled(root: Path, dtype: str = "float32") -> RowStore:
+    row_store = open_shelf(root, dtype)
+    with row_store.writing():
+        row_store.add(keys("a", "b"), rows(1, 2))
+    return row_store
 
 
 def test_rows_come_back_by_content_in_the_order_asked_for(tmp_path):
@@ -56,30 +56,30 @@ def test_rows_come_back_by_content_in_the_order_asked_for(tmp_path):
 
 def test_rows_of_several_shards_are_put_together(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "SHARD_ROWS", 1)
-    shelf = filled(tmp_path)
-    with shelf.writing():
-        shelf.add(keys("c"), rows(3))
-    assert len(list(shelf.folder.glob("*.safetensors"))) == 2
+    row_store = filled(tmp_path)
+    with row_store.writing():
+        row_store.add(keys("c"), rows(3))
+    assert len(list(row_store.folder.glob("*.safetensors"))) == 2
     assert read(open_shelf(tmp_path), keys("c", "a")).tolist() == [[3, -3], [1, -1]]
 
 
 def test_one_row_can_be_looked_up(tmp_path):
     assert open_shelf(tmp_path).width is None
     filled(tmp_path, "float16")
-    shelf = open_shelf(tmp_path, "float16")
-    assert shelf.width == 2
-    assert shelf.row("c" * 64) is None
-    found = shelf.row("b" * 64)
+    row_store = open_shelf(tmp_path, "float16")
+    assert row_store.width == 2
+    assert row_store.row("c" * 64) is None
+    found = row_store.row("b" * 64)
     assert found is not None
     assert found.tolist() == [2, -2]
     assert found.dtype == np.float32
 
 
 def test_the_folder_is_named_by_kind_and_identity_and_has_a_manifest(tmp_path):
-    shelf = filled(tmp_path)
-    assert shelf.folder.parent == tmp_path / "text"
-    assert len(shelf.folder.name) == 16
-    manifest = (shelf.folder / "manifest.json").read_text()
+    row_store = filled(tmp_path)
+    assert row_store.folder.parent == tmp_path / "text"
+    assert len(row_store.folder.name) == 16
+    manifest = (row_store.folder / "manifest.json").read_text()
     for word in ('"encoder": "hf:tiny"', '"dtype": "float32"', '"width": 2'):
         assert word in manifest
 
@@ -98,17 +98,17 @@ def test_the_header_of_a_shard_names_the_content_of_every_row(tmp_path):
 
 
 def test_float16_halves_the_rows_on_disk_and_comes_back_as_float32(tmp_path):
-    shelf = filled(tmp_path, "float16")
-    (path,) = shelf.folder.glob("*.safetensors")
+    row_store = filled(tmp_path, "float16")
+    (path,) = row_store.folder.glob("*.safetensors")
     with safe_open(path, framework="np") as file:
         assert file.get_tensor("rows").dtype == np.float16
     assert read(open_shelf(tmp_path, "float16"), keys("a")).dtype == np.float32
 
 
 def test_an_interrupted_run_keeps_what_was_added(tmp_path):
-    shelf = open_shelf(tmp_path)
-    with pytest.raises(KeyboardInterrupt), shelf.writing():
-        shelf.add(keys("a"), rows(1))
+    row_store = open_shelf(tmp_path)
+    with pytest.raises(KeyboardInterrupt), row_store.writing():
+        row_store.add(keys("a"), rows(1))
         raise KeyboardInterrupt
     assert read(open_shelf(tmp_path), keys("a")).tolist() == [[1, -1]]
 
@@ -116,10 +116,10 @@ def test_an_interrupted_run_keeps_what_was_added(tmp_path):
 def write_all(root: Path) -> None:
     """Write six rows, one per shard."""
     store_module.SHARD_ROWS = 1
-    shelf = open_shelf(root)
-    with shelf.writing():
+    row_store = open_shelf(root)
+    with row_store.writing():
         for number, name in enumerate("abcdef"):
-            shelf.add(keys(name), rows(number))
+            row_store.add(keys(name), rows(number))
 
 
 def test_two_processes_on_one_store_need_no_lock(tmp_path):
@@ -174,9 +174,9 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
         DataError, match=r"Cannot write the store .*/file/text/\w+: .* Set store in"
     ):
         open_shelf(tmp_path / "file").require_writable()
-    shelf = open_shelf(tmp_path / "new")
-    shelf.require_writable()
-    assert list(shelf.folder.iterdir()) == []
+    row_store = open_shelf(tmp_path / "new")
+    row_store.require_writable()
+    assert list(row_store.folder.iterdir()) == []
 
 
 def test_a_full_disk_is_a_data_error_and_keeps_the_shards_before_it(tmp_path, monkeypatch):
@@ -185,23 +185,23 @@ def test_a_full_disk_is_a_data_error_and_keeps_the_shards_before_it(tmp_path, mo
 
     filled(tmp_path)
     monkeypatch.setattr("os.fsync", full)
-    shelf = open_shelf(tmp_path)
-    with pytest.raises(DataError, match="No space left on device"), shelf.writing():
-        shelf.add(keys("c"), rows(3))
+    row_store = open_shelf(tmp_path)
+    with pytest.raises(DataError, match="No space left on device"), row_store.writing():
+        row_store.add(keys("c"), rows(3))
     assert open_shelf(tmp_path, strict=True).new(keys("a", "b", "c")).tolist() == [
         *(False, False),
         True,
     ]
-    assert len(list(shelf.folder.iterdir())) == 2  # the manifest and the shard before
+    assert len(list(row_store.folder.iterdir())) == 2  # the manifest and the shard before
 
 
 def encode_slowly(root: Path, ready: "multiprocessing.synchronize.Event") -> None:
     """Add one row after the other, a shard for each, and never end."""
     store_module.SHARD_ROWS = 1
-    shelf = open_shelf(root)
-    with shelf.writing():
+    row_store = open_shelf(root)
+    with row_store.writing():
         for number, name in enumerate("abcdef"):
-            shelf.add(keys(name), rows(number))
+            row_store.add(keys(name), rows(number))
             if name == "c":
                 ready.set()
                 signal.pause()
@@ -215,17 +215,17 @@ def test_a_killed_process_leaves_whole_shards_and_another_goes_on(tmp_path):
     assert ready.wait(60)
     process.kill()
     process.join()
-    shelf = open_shelf(tmp_path, strict=True)
-    assert shelf.new(keys(*"abcdef")).tolist() == [False, False, False, True, True, True]
-    with shelf.writing():
-        shelf.add(keys(*"def"), rows(3, 4, 5))
+    row_store = open_shelf(tmp_path, strict=True)
+    assert row_store.new(keys(*"abcdef")).tolist() == [False, False, False, True, True, True]
+    with row_store.writing():
+        row_store.add(keys(*"def"), rows(3, 4, 5))
     expected = [[float(number), -float(number)] for number in range(6)]
     assert read(open_shelf(tmp_path, strict=True), keys(*"abcdef")).tolist() == expected
 
 
 def test_a_slow_encoder_writes_before_a_shard_is_full(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "SHARD_SECONDS", 0.0)
-    shelf = open_shelf(tmp_path)
-    with shelf.writing():
-        shelf.add(keys("a"), rows(1))
+    row_store = open_shelf(tmp_path)
+    with row_store.writing():
+        row_store.add(keys("a"), rows(1))
         assert not open_shelf(tmp_path).new(keys("a")).any()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graphrec.data import Features, Modality
-from graphrec.features.missing.gap import Scale
+from graphrec.features.missing.missing_modality import Scale
 from graphrec.features.missing.regression import Ridge, by_regression
 from tests.features.missing.worlds import Real, changed, config, gap_of, world
 from tests.models.cases import interactions_of

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from graphrec.data import Features, Interactions, Modality
 from graphrec.features.missing.config import MissingConfig
-from graphrec.features.missing.gap import Gap
+from graphrec.features.missing.missing_modality import MissingModality
 from tests.models.cases import random_features, random_interactions
 
 Real = npt.NDArray[np.float64]
@@ -42,9 +42,9 @@ def planted(
     return Features(modalities, num_items), Interactions(users, items, 40, num_items)
 
 
-def gap_of(features: Features, train: Interactions, name: str) -> Gap:
+def gap_of(features: Features, train: Interactions, name: str) -> MissingModality:
     sources = {other: each for other, each in features.items() if other != name}
-    return Gap(name, features[name], sources, train)
+    return MissingModality(name, features[name], sources, train)
 
 
 def changed(features: Features, name: str, items: npt.NDArray[np.int64], by: float) -> Features:

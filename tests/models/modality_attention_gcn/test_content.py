@@ -8,7 +8,11 @@ import torch
 
 from graphrec.data import Modality
 from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
-from graphrec.models.modality_attention_gcn.content import ItemContent, common_part, tell_long_mean
+from graphrec.models.modality_attention_gcn.content import (
+    ItemContent,
+    common_part,
+    warn_if_mean_dominates,
+)
 
 SOME, ALL = [True, True, False, True], [True] * 4
 
@@ -24,7 +28,7 @@ def told(modality: Modality, free_length: float, caplog: pytest.LogCaptureFixtur
     settings = ModalityAttentionGCNConfig(name="modality_attention_gcn")
     content = ItemContent({"image": modality}, 4, 8, settings, torch.Generator().manual_seed(0))
     with caplog.at_level(logging.WARNING):
-        tell_long_mean({"image": modality}, content, torch.tensor([[free_length, 0.0]]))
+        warn_if_mean_dominates({"image": modality}, content, torch.tensor([[free_length, 0.0]]))
     return caplog.text
 
 

@@ -303,14 +303,16 @@ def test_elsewhere_a_contribution_is_the_slope_of_the_score(
         )
         starts, step = model.item_starts()[0], 1e-6
         users, targets = model.vectors()
-        width = model.hear(starts).shape[2]
-        heard = model.hear(starts)[3].flatten()
+        width = model.propagate_to_users(starts).shape[2]
+        heard = model.propagate_to_users(starts)[3].flatten()
         factor = (users[3].view(-1, width) / heard.view(-1, width)).mean(dim=1, keepdim=True)
         for place, item in enumerate(own.tolist()):
             more, less = starts.clone(), starts.clone()
             more[item] *= 1 + step
             less[item] *= 1 - step
-            slope = (model.hear(more)[3] - model.hear(less)[3]) / (2 * step)
+            slope = (model.propagate_to_users(more)[3] - model.propagate_to_users(less)[3]) / (
+                2 * step
+            )
             expected = targets @ (factor * slope).flatten()
             np.testing.assert_allclose(found[:, place], expected, atol=1e-5)
     assert explained(model, world).neighbours is None

@@ -21,7 +21,7 @@ from graphrec.experiment.prepared import Prepared
 from graphrec.models import Batch, EmbeddingModel, Model
 from graphrec.training.distillation import student as taught
 from graphrec.training.distillation.losses import embedding_loss, score_loss
-from graphrec.training.distillation.student import Taught
+from graphrec.training.distillation.student import DistilledStudent
 from graphrec.training.distillation.teacher import _logits
 from tests import flow
 from tests.test_resume import Killed, same, stop_at_checkpoint
@@ -37,10 +37,10 @@ def weights_in(folder: Path) -> dict[str, Tensor]:
     return safetensors.torch.load_file(folder / "checkpoint.safetensors")
 
 
-def learner_of(prepared: Prepared) -> tuple[Taught, EmbeddingModel]:
+def learner_of(prepared: Prepared) -> tuple[DistilledStudent, EmbeddingModel]:
     student = build(prepared.config.model, prepared)
     learner = taught(student, prepared)
-    assert isinstance(learner, Taught)
+    assert isinstance(learner, DistilledStudent)
     assert isinstance(student, EmbeddingModel)
     return learner, student
 

@@ -23,7 +23,7 @@ class Filling(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Gap:
+class MissingModality:
     """A modality that some items lack.
 
     Attributes:
