@@ -172,11 +172,8 @@ def _candidate(row: dict[str, str]) -> str:
 
 def _valid(row: dict[str, str], found: dict[tuple[str, str], dict[str, str]]) -> str:
     metrics = ("recall@20", "ndcg@20")
-    compared_with = [found[name, row["data"]] for name in ("itemknn", "ease")]
-    best = all(
-        float(row[m]) > max(float(compared_with[m]) for compared_with in compared_with)
-        for m in metrics
-    )
+    baselines = [found[name, row["data"]] for name in ("itemknn", "ease")]
+    best = all(float(row[m]) > max(float(each[m]) for each in baselines) for m in metrics)
     return f"{row['recall@20']} / {row['ndcg@20']}" + (" \\*" if best else "")
 
 

@@ -76,15 +76,15 @@ class Config(BaseModel):
         return found
 
     def inactive_settings(self) -> Iterable[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
+        """Yield (setting, reason) for each setting that has no effect under the others."""
         return ()
 
     def ignored_settings(self) -> list[tuple[str, str]]:
         """Settings that are not at their default and have no effect, and why."""
         return [
-            each
-            for each in self.inactive_settings()
-            if getattr(self, each[0]) != self._default(each[0])
+            (name, reason)
+            for name, reason in self.inactive_settings()
+            if getattr(self, name) != self._default(name)
         ]
 
     def require_effect(self) -> None:

@@ -10,6 +10,7 @@ from graphrec.config import RunConfig
 from graphrec.config.file import read_table
 from graphrec.config.identity import (
     differing_settings,
+    file_paths,
     left_by_another,
     moved,
     other_settings,

@@ -11,7 +11,14 @@ from graphrec.core.names import resolve
 from graphrec.data.catalog.entries import CATALOG, CatalogEntry, Layout
 from graphrec.data.config import DataConfig
 
-__all__ = ["CATALOG", "entry_of", "file_settings", "find_layout", "places", "with_catalog_defaults"]
+__all__ = [
+    "CATALOG",
+    "data_folders",
+    "entry_of",
+    "file_settings",
+    "find_layout",
+    "with_catalog_defaults",
+]
 
 ADJUSTABLE = ("name", "clean", "item_columns", "item_title")
 """Keys of ``[data]`` that may stand beside ``name``; the catalog sets the others."""

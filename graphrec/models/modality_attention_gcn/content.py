@@ -175,7 +175,7 @@ class ItemContent(nn.Module):
 def warn_if_mean_dominates(
     modalities: Mapping[str, Modality], content: ItemContent, free: Tensor
 ) -> None:
-    """Tell of rows with much in common where some items have none.
+    """Warn when a modality's mean row is so long that items without a row cannot be told apart.
 
     Items start at W f + e, and those without a row at e alone. If the mean of the rows is much
     longer than e, the messages that all of these get are nearly the same, and their own e is not

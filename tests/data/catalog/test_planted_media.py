@@ -57,7 +57,7 @@ def see(path: Path) -> list[float]:
     return [*paint, inside.mean(), *thirds, down, across, grey[figure].std(), grey[figure].mean()]
 
 
-def propagate_to_users(path: Path) -> list[float]:
+def hear(path: Path) -> list[float]:
     """The loudest frequency, in octaves."""
     with wave.open(str(path), "rb") as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16_000)

@@ -18,8 +18,8 @@ from graphrec.data import SealedTest
 from graphrec.experiment.fit import build
 from graphrec.experiment.load import load_run
 from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.teacher import with_distillation
 from graphrec.models import Batch, EmbeddingModel, Model
-from graphrec.training.distillation import student as taught
 from graphrec.training.distillation.losses import embedding_loss, score_loss
 from graphrec.training.distillation.student import DistilledStudent
 from graphrec.training.distillation.teacher import _logits
@@ -39,7 +39,7 @@ def weights_in(folder: Path) -> dict[str, Tensor]:
 
 def learner_of(prepared: Prepared) -> tuple[DistilledStudent, EmbeddingModel]:
     student = build(prepared.config.model, prepared)
-    learner = taught(student, prepared)
+    learner = with_distillation(student, prepared)
     assert isinstance(learner, DistilledStudent)
     assert isinstance(student, EmbeddingModel)
     return learner, student
@@ -244,8 +244,8 @@ def test_the_run_of_a_student_holds_the_student_alone_and_needs_no_teacher(
 def test_a_model_alone_is_itself() -> None:
     prepared, _ = prepared_with(flow.finished("popular"))
     student = build(prepared.config.model, prepared)
-    assert taught(student, prepared) is not student
-    assert taught(student, replace(prepared, teacher=None)) is student
+    assert with_distillation(student, prepared) is not student
+    assert with_distillation(student, replace(prepared, teacher=None)) is student
 
 
 def test_baselines_beside_a_student_are_not_taught(tmp_path: Path) -> None:
