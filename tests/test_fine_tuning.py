@@ -85,13 +85,13 @@ def test_fine_tune_lr_scales_the_learning_rate_of_the_encoder(
 ) -> None:
     prepared = RUN.prepare(build_config(table, overrides), RunLog())
     model = RUN.build(prepared.config.model, prepared)
-    (rest, one), (encoder, own) = model.learning_rates()
-    assert (one, own) == (1.0, scale)
-    ids = {id(weight) for weight in encoder}
+    rest, encoder = model.parameter_groups()
+    assert (rest.lr_scale, encoder.lr_scale) == (1.0, scale)
+    ids = {id(weight) for weight in encoder.parameters}
     trained = {name for name, weight in model.named_parameters() if id(weight) in ids}
     assert trained
     assert all(name.startswith("content.rows.") for name in trained)
-    assert not ids & {id(weight) for weight in rest}
+    assert not ids & {id(weight) for weight in rest.parameters}
 
 
 def test_a_network_over_spectrograms_learns_from_tones(tmp_path: Path) -> None:

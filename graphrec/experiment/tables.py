@@ -20,7 +20,7 @@ from graphrec.experiment.log import RunLog
 from graphrec.experiment.measurable import left_out
 from graphrec.experiment.result import BetterBaseline, Example, Result, compare
 from graphrec.models import Model
-from graphrec.models.modality_attention_gcn.explain import NUM_NEIGHBOURS, Attribution, attribute
+from graphrec.models.explanation import NUM_NEIGHBOURS, Attribution, attribute
 from graphrec.training import FitResult
 
 if TYPE_CHECKING:

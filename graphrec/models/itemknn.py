@@ -52,6 +52,7 @@ class ItemKNN(Model):
     the second paper multiplies by co / (co + shrink). No item is similar to itself.
     """
 
+    family = "neighbourhood"
     reference = "sarwar2001itemknn"
     Config = ItemKNNConfig
     search = {

@@ -11,19 +11,19 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from graphrec.core.claim import claimed
 from graphrec.config import RunConfig
+from graphrec.core.claim import claimed
 from graphrec.core.config import Json
-from graphrec.training.distillation.config import DistillConfig
-from graphrec.training.distillation.teacher import has_embeddings
-from graphrec.core.errors import ConfigError
-from graphrec.evaluation import METRICS, parse_metric
-from graphrec.core.files import write_json
-from graphrec.models import Model
-from graphrec.experiment.load import load_run
 from graphrec.core.environment import environment
+from graphrec.core.errors import ConfigError
+from graphrec.core.files import write_json
+from graphrec.evaluation import METRICS, parse_metric
+from graphrec.experiment.load import load_run
 from graphrec.experiment.result import Result, read_result
 from graphrec.experiment.run import run
+from graphrec.models import Model
+from graphrec.training.distillation.config import DistillConfig
+from graphrec.training.distillation.teacher import has_embeddings
 
 SCHEMA_VERSION = 1
 BLOCK = 256

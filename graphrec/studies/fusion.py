@@ -5,15 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from graphrec.core.claim import claimed
 from graphrec.config import RunConfig, TuneConfig
 from graphrec.config.file import read_table
-from graphrec.config.run import validate
-from graphrec.core.errors import ConfigError, DataError, TrainingError
-from graphrec.evaluation import METRICS, parse_metric
-from graphrec.evaluation.metrics import expand
-from graphrec.evaluation.significance import compare, holm
-from graphrec.core.files import write_json
 from graphrec.config.identity import (
     differing_settings,
     experiment_identity,
@@ -21,18 +14,25 @@ from graphrec.config.identity import (
     require_same,
     stored_config,
 )
-from graphrec.studies.fusion_cells import Axes, Cell, Plan, plan_of
-from graphrec.studies.fusion_record import AxisMean, CellResult, GridResult, write_grid
-from graphrec.experiment.series import train_replicates
-from graphrec.studies.study import per_user
-from graphrec.experiment.prepared import Prepared
+from graphrec.config.run import validate
+from graphrec.core.claim import claimed
+from graphrec.core.environment import environment
+from graphrec.core.errors import ConfigError, DataError, TrainingError
+from graphrec.core.files import write_json
 from graphrec.core.processes import stoppable
 from graphrec.core.progress import track
-from graphrec.core.environment import environment
-from graphrec.experiment.result import Result, openings_of
+from graphrec.evaluation import METRICS, parse_metric
+from graphrec.evaluation.metrics import expand
+from graphrec.evaluation.significance import compare, holm
 from graphrec.experiment.fit import build
-from graphrec.experiment.prepare import prepare
 from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare
+from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.result import Result, openings_of
+from graphrec.experiment.series import train_replicates
+from graphrec.studies.fusion_cells import Axes, Cell, Plan, plan_of
+from graphrec.studies.fusion_record import AxisMean, CellResult, GridResult, write_grid
+from graphrec.studies.study import per_user
 from graphrec.tuning.objective import objectives_of
 from graphrec.tuning.result import StudyResult, read_study, spread
 from graphrec.tuning.search import require_valid, start
@@ -78,7 +78,9 @@ def run_grid(
             cell.name: _winner(out / cell.name, config) if tuned else _as_it_stands(cell.config)
             for cell in plan.cells
         }
-        finals = train_replicates(settings, config.tune.final_seeds, out / "final", workers, log, whole)
+        finals = train_replicates(
+            settings, config.tune.final_seeds, out / "final", workers, log, whole
+        )
     some = finals[plan.reference]
     cells = _measured(plan, studies, finals, out, metric)
     result = GridResult(

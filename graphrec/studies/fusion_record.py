@@ -7,13 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-
 from graphrec.core.config import Json
-from graphrec.report.svg import as_svg
-from graphrec.evaluation.significance import Comparison
 from graphrec.core.files import write_bytes, write_json
 from graphrec.core.names import quantity
+from graphrec.evaluation.significance import Comparison
 from graphrec.report.html import html_table, inlined, paragraphs, write_page
+from graphrec.report.svg import as_svg
 from graphrec.report.tables import RUN_KEY, append_records, identity_columns, spread, to_csv
 
 if TYPE_CHECKING:

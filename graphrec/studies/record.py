@@ -9,8 +9,8 @@ from typing import cast
 import polars as pl
 
 from graphrec.core.config import Json
-from graphrec.evaluation.significance import Comparison
 from graphrec.core.files import write_bytes, write_json
+from graphrec.evaluation.significance import Comparison
 from graphrec.report.tables import RUN_KEY, append_records, identity_columns, spread, table_csv
 
 SCHEMA_VERSION = 1
@@ -181,7 +181,9 @@ def cells(result: VariantsResult) -> tuple[list[str], list[list[str]]]:
     """Header and text of the table of variants; reasons are told by ``reasons``."""
     compared_with = {row.against for row in result.rows if row.against}
     one = len(compared_with) == 1
-    against = [f"difference to {next(iter(compared_with))}"] if one else ["compared with", "difference"]
+    against = (
+        [f"difference to {next(iter(compared_with))}"] if one else ["compared with", "difference"]
+    )
     header = ["variant", result.metric, *against, "95% interval", "adjusted p"]
     rows = [_shown(row) for row in result.rows]
     return header, [each[:2] + each[3:] if one else each for each in rows]

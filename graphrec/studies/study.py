@@ -7,28 +7,28 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from graphrec.experiment.checks import require_no_teacher
-from graphrec.core.claim import claimed
 from graphrec.config import RunConfig
+from graphrec.config.identity import experiment_identity, require_same
+from graphrec.core.claim import claimed
+from graphrec.core.environment import environment
 from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.files import read_parquet, write_json
+from graphrec.core.names import nearest
+from graphrec.core.processes import stoppable
+from graphrec.core.progress import track
 from graphrec.evaluation import METRICS, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
-from graphrec.core.files import read_parquet, write_json
-from graphrec.config.identity import experiment_identity, require_same
-from graphrec.studies.record import VariantsResult, Row, row_of
-from graphrec.experiment.series import folder_of, is_finished, seeded, train_replicates
-from graphrec.studies.variants import Variant, folders
-from graphrec.models import MODELS, model_of
-from graphrec.core.names import nearest
-from graphrec.experiment.prepared import Prepared
-from graphrec.core.processes import stoppable
-from graphrec.core.progress import track
-from graphrec.core.environment import environment
-from graphrec.experiment.result import Result, openings_of
+from graphrec.experiment.checks import require_no_teacher
 from graphrec.experiment.fit import build
-from graphrec.experiment.prepare import prepare, with_settings
 from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare, with_settings
+from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.result import Result, openings_of
+from graphrec.experiment.series import folder_of, is_finished, seeded, train_replicates
+from graphrec.models import MODELS, model_of
+from graphrec.studies.record import Row, VariantsResult, row_of
+from graphrec.studies.variants import Variant, folders
 
 RERUN = "Remove the folder {}; the same command trains it again."
 
@@ -181,7 +181,7 @@ def _rows(
     metric: str,
     out: Path,
 ) -> tuple[list[Row], int]:
-    """Compare each variant with its compared_with, each pair of run folders once; also count the users."""
+    """Compare each variant with another one, each pair of run folders once; count the users."""
     folder = {each.label: each.folder for each in variants if each.settings is not None}
     users, values = per_user(results, metric, out)
     pairs: dict[tuple[str, str], Comparison] = {}

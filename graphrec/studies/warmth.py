@@ -9,7 +9,7 @@ import polars as pl
 
 from graphrec.core.errors import DataError
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
-from graphrec.studies.record import ItemGroup, VariantsResult, Row, row_of
+from graphrec.studies.record import ItemGroup, Row, VariantsResult, row_of
 
 GROUPS = ("warm", "cold")
 """Test items with interactions in train, and those without."""

@@ -16,16 +16,16 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, DataError, RunConfig, build_config, load_config, read_result
+from graphrec.config.identity import experiment_identity
 from graphrec.data import SealedTest
 from graphrec.evaluation.significance import compare, holm
-from graphrec.config.identity import experiment_identity
 from graphrec.experiment import worker as fit_module
+from graphrec.report.tables import FINGERPRINTS, RUN_KEY
 from graphrec.studies import fusion as grid_module
 from graphrec.studies.fusion import run_grid
 from graphrec.studies.fusion_cells import Axes, Cell, plan_of
 from graphrec.studies.fusion_record import CellResult, GridResult, append_grid, write_grid
 from graphrec.studies.fusion_record import table_of as shown_table
-from graphrec.report.tables import FINGERPRINTS, RUN_KEY
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning.result import read_study

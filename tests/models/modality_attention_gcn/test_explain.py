@@ -15,11 +15,10 @@ from graphrec.data.catalog.planted_media import FACTORS, MEDIA
 from graphrec.data.neighbours import GivenNeighbours, Neighbours
 from graphrec.evaluation import Ranking, rank
 from graphrec.models import Inputs
+from graphrec.models.explanation import Attribution, attribute
 from graphrec.models.modality_attention_gcn import explain as attribution
 from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
 from graphrec.models.modality_attention_gcn.explain import (
-    Attribution,
-    attribute,
     blocks_of,
     gradient_contributions,
     items_of,

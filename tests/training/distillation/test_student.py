@@ -168,7 +168,7 @@ def test_the_terms_reach_the_student_and_the_map_and_not_the_teacher() -> None:
     learner, student = learner_of(prepared_with(teacher_run(), *BOTH)[0])
     terms = learner.loss(BATCH)
     (terms["distill_scores"] + terms["distill_embeddings"]).backward()
-    learned = {id(weight) for group, _ in learner.learning_rates() for weight in group}
+    learned = {id(weight) for group in learner.parameter_groups() for weight in group.parameters}
     assert learned == {id(weight) for weight in (*student.parameters(), learner.map)}
     assert all(weight.grad is not None and weight.grad.any() for weight in learner.parameters())
     assert not any(table.requires_grad for table in learner.teacher.embeddings or ())
