@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from graphrec import ConfigError, TrainingError, read_result, run
+from graphrec import ConfigError, Result, TrainingError, read_result, run
 from graphrec.training import Checkpoint, write_checkpoint
 from tests import flow
 
@@ -125,7 +125,7 @@ def test_patience_counts_on_across_the_stop(
     same(tmp_path, whole)
 
 
-@pytest.mark.parametrize("stage", ["fit_baselines", "write_tables", "write_result"])
+@pytest.mark.parametrize("stage", ["fit_baselines", "write_tables", "write"])
 def test_stopped_after_training(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +135,7 @@ def test_stopped_after_training(
     whole = flow.finished("mf", 'evaluation.baselines=["ngcf"]')
     config = flow.config_of(flow.data(), "mf", ['evaluation.baselines=["ngcf"]'])
     with monkeypatch.context() as patch:
-        patch.setattr(RUN, stage, kill)
+        patch.setattr(Result if stage == "write" else RUN, stage, kill)
         with pytest.raises(Killed):
             run(config, tmp_path)
     trained = (tmp_path / "checkpoint.safetensors").read_bytes()
@@ -173,7 +173,7 @@ def test_closed_form_models_are_solved_again(
 
     config = flow.config_of(flow.data(), "ease")
     with monkeypatch.context() as patch:
-        patch.setattr(RUN, "write_result", kill)
+        patch.setattr(Result, "write", kill)
         with pytest.raises(Killed):
             run(config, tmp_path)
     run(config, tmp_path, resume=True)

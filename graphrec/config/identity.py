@@ -13,6 +13,7 @@ from graphrec.config.file import differing_keys, read_table
 from graphrec.config.run import RunConfig, validate
 from graphrec.core.config import Config, FilePattern, Json
 from graphrec.core.errors import ConfigError
+from graphrec.core.run_folder import RunFolder
 from graphrec.training.config import TrainingConfig
 
 LOCAL = "local:"
@@ -66,7 +67,7 @@ def stored_config(folder: Path) -> RunConfig:
     Raises:
         ConfigError: it cannot be read, or another version of graphrec wrote it.
     """
-    path = folder / "config.json"
+    path = RunFolder(folder).config
     try:
         return validate(read_table(path))
     except ConfigError as error:
@@ -93,7 +94,7 @@ def require_same(folder: Path, config: RunConfig, command: str, *, searched: boo
         ConfigError: the folder holds another study; the keys that differ are named.
     """
     _require_own(folder, command)
-    if (folder / "config.json").exists():
+    if RunFolder(folder).config.exists():
         different = differing_settings(stored_config(folder), config, searched=searched)
         _refuse(folder, "study", different)
 

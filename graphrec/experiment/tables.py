@@ -14,6 +14,7 @@ import torch
 from graphrec.config.identity import experiment_identity
 from graphrec.core.config import Json
 from graphrec.core.files import write_parquet
+from graphrec.core.run_folder import RunFolder
 from graphrec.data import Dataset, Interactions
 from graphrec.evaluation import Evaluation, Ranking, by_warmth, rank, warm_cold
 from graphrec.experiment.log import RunLog
@@ -73,10 +74,10 @@ def write_tables(
     lists: Ranking,
 ) -> None:
     """Write ``per_user.parquet`` and, of ``lists``, ``recommendations.parquet``."""
-    write_parquet(out / "per_user.parquet", _per_user(prepared, test, truth))
+    write_parquet(RunFolder(out).per_user, _per_user(prepared, test, truth))
     reasons = attribute(model, prepared.split.train, lists)
     table = recommendation_table(prepared.dataset, lists, reasons)
-    write_parquet(out / "recommendations.parquet", table.drop("contributions", strict=False))
+    write_parquet(RunFolder(out).recommendations, table.drop("contributions", strict=False))
 
 
 def _per_user(prepared: "Prepared", test: Evaluation, truth: Interactions) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.core.files import read_parquet
 from graphrec.core.names import nearest
+from graphrec.core.run_folder import RunFolder
 from graphrec.data import load
 from graphrec.experiment.load import _config_of, load_run
 from graphrec.experiment.result import read_result
@@ -97,7 +98,7 @@ def _require_known(run_dir: Path, users: Sequence[str], overrides: Sequence[str]
     left to be recommended: then the data decide.
     """
     with suppress(DataError):  # a table that is damaged or gone spares no work
-        listed = read_parquet(run_dir / "recommendations.parquet", ["user"], "")["user"]
+        listed = read_parquet(RunFolder(run_dir).recommendations, ["user"], "")["user"]
         listed_ids = set(listed.unique())
         users = [user for user in users if user not in listed_ids]
     if not users:

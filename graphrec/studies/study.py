@@ -16,6 +16,7 @@ from graphrec.core.files import read_parquet, write_json
 from graphrec.core.names import nearest
 from graphrec.core.processes import stoppable
 from graphrec.core.progress import track
+from graphrec.core.run_folder import RunFolder
 from graphrec.evaluation import METRICS, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
@@ -118,8 +119,8 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> VariantsResult
         metric = metric_of(first, plan.metric, protocol.valid_metric)
         prepared = prepare(first, log)
         variants = _buildable(plan.variants, prepared, seeds, out, log)
-        write_json(out / "config.json", plan.config.model_dump(mode="json"))
-        log.write_to(out / "log.jsonl")
+        write_json(RunFolder(out).config, plan.config.model_dump(mode="json"))
+        log.write_to(RunFolder(out).log)
         results = train_replicates(folders(variants), seeds, out, workers, log, prepared)
     rows, users = _rows(plan.compared_with, variants, results, metric, out)
     rows = _identified(rows, plan.variants, variants, results)
@@ -239,7 +240,7 @@ def per_user(
     for name, runs in results.items():
         rows = []
         for each in runs:
-            path = out / f"{name}-seed{each.seed}" / "per_user.parquet"
+            path = RunFolder(out / f"{name}-seed{each.seed}").per_user
             table = read_parquet(path, ["user", metric], RERUN.format(path.parent))
             first = table["user"] if first is None else first
             if not table["user"].equals(first):

@@ -94,7 +94,7 @@ def user_batches(
 SAMPLING = {"pairs": shuffled_batches, "users": user_batches}
 """How the positives of an epoch are drawn, by ``training.sampling``."""
 
-Batches: TypeAlias = Iterator[Batch] | Iterator[UserBatch] | Iterator[SequenceBatch]
+Batches: TypeAlias = Iterator[Batch | UserBatch | SequenceBatch]
 
 
 class Batching:
@@ -111,11 +111,12 @@ class Batching:
         self, kind: BatchKind, train: Interactions, config: TrainingConfig, device: torch.device
     ) -> None:
         self.train, self.config, self.device = train, config, device
-        self.draw: Callable[[torch.Generator, torch.Generator], Batches] = {
+        ways: dict[BatchKind, Callable[[torch.Generator, torch.Generator], Batches]] = {
             "pairs": self._pairs,
             "users": self._users,
             "sequences": self._sequences,
-        }[kind]
+        }
+        self.draw = ways[kind]
         if kind == "pairs":
             self.sampler = NegativeSampler(train, config.negatives, device)
         if kind == "sequences":
