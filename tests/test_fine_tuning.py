@@ -58,7 +58,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
     }
 
 
-TUNED = ("features.looks.fine_tune=all", "features.looks.fine_tune_lr=0.5")
+TUNED = ("features.looks.fine_tune=all", "features.looks.fine_tune_lr_scale=0.5")
 
 
 def test_the_weights_move_and_valid_improves(table: dict[str, Json], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 from graphrec.config.file import differing_keys, read_table
 from graphrec.config.run import RunConfig, validate
@@ -43,9 +44,20 @@ def experiment_settings(config: RunConfig, *, searched: bool = False) -> dict[st
     """
     settings = config.identity()
     if searched:
-        settings["search"] = {key: span.identity() for key, span in config.search.items()}
+        settings["search"] = {
+            _first_key(config, key): span.identity() for key, span in config.search.items()
+        }
         settings["tune"] = config.tune.identity()
     return settings
+
+
+def _first_key(config: RunConfig, key: str) -> str:
+    """Return the key of a searched setting with the first name of each setting on its way."""
+    names, value = [], cast(object, config)
+    for name in key.split("."):
+        names.append(value.former_names.get(name, name) if isinstance(value, Config) else name)
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return ".".join(names)
 
 
 def experiment_identity(config: RunConfig, *, searched: bool = False) -> str:

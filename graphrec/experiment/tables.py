@@ -1,6 +1,5 @@
 """What a finished run writes: tables with external ids, examples for people, the record."""
 
-import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -233,8 +232,15 @@ def _epoch_seconds(fitted: FitResult) -> float:
 
 
 def _peak_bytes(device: torch.device) -> int:
-    """Largest memory so far: of the GPU where one is used, else of the process."""
+    """Return the largest memory so far, of the GPU where one is used, else of the process.
+
+    Windows does not count it: the result there is 0.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -95,7 +95,7 @@ def test_needs_grow_with_the_work() -> None:
     assert 4 * 50_000**2 < small.num_bytes < large.num_bytes
     train = random_interactions(200, 100, share=0.5, seed=0)
     knn = Inputs(train, torch.Generator())
-    few, many = (need_of("itemknn", knn, neighbours=count) for count in (1, 100))
+    few, many = (need_of("itemknn", knn, knn_k=count) for count in (1, 100))
     assert few.num_bytes < many.num_bytes
 
 

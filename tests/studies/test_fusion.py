@@ -125,7 +125,7 @@ def test_a_combination_that_is_refused_is_skipped_with_the_reason() -> None:
     }  # fmt: skip
     assert reasons["early-learned"] == "'learned' fuses scores, not vectors"
     assert reasons["late-attention"] == "'attention' fuses vectors, not scores"
-    assert "view_shares belong together" in reasons["late-weighted"]
+    assert "view_weights belong together" in reasons["late-weighted"]
     assert "nothing to learn from" in reasons["sample-learned"]
 
 
@@ -157,18 +157,18 @@ def test_where_nothing_is_fused_there_is_one_cell() -> None:
 
 def test_the_reference_can_combine_scores() -> None:
     config = config_of(
-        "model.where=late", "model.late=weighted", "model.view_shares={text=1.0, title=2.0}"
+        "model.where=late", "model.late=weighted", "model.view_weights={text=1.0, title=2.0}"
     )
     axes = Axes(("lightgcn",), ("early", "late"), ("sum", "weighted", "mean"))
     plan = plan_of(config, axes, tuned=False)
-    others = ["model.late", "model.view_shares"]
+    others = ["model.late", "model.view_weights"]
     assert plan.reference == "lightgcn-late-weighted"
     assert {cell.name: sorted(cell.left_out) for cell in plan.cells} == {
         "lightgcn-early-sum": others,
         "lightgcn-early-weighted": others,
         "lightgcn-early-mean": others,
         "lightgcn-late-weighted": [],
-        "lightgcn-late-mean": ["model.view_shares"],
+        "lightgcn-late-mean": ["model.view_weights"],
     }
     assert list(plan.skipped) == ["lightgcn-late-sum"]
     assert all(cell.in_grid for cell in plan.cells)

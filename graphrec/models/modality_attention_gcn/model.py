@@ -177,7 +177,7 @@ class ModalityAttentionGCN(ExplainedModel):
     def _build_fusion(self, rng: torch.Generator) -> None:
         config = self.config
         self.late = (
-            LateFusion(config.late, self.view_names, config.view_shares, self.users.shape[1])
+            LateFusion(config.late, self.view_names, config.view_weights, self.users.shape[1])
             if config.where in SCORED
             else None
         )
