@@ -138,7 +138,7 @@ def test_a_stopped_and_resumed_run_equals_a_whole_one(
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, after=True)
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, after=True)
         )
         with pytest.raises(Killed):
             run(config, tmp_path / "stopped")

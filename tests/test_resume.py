@@ -85,7 +85,7 @@ def test_stopped_at_any_checkpoint_and_resumed_equals_uninterrupted(
     config = flow.config_of(flow.data(), model, RNG_USERS[model])
     with monkeypatch.context() as patch:
         patch.setattr(
-            "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(number, after)
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(number, after)
         )
         with pytest.raises(Killed):
             run(config, tmp_path)
@@ -98,9 +98,7 @@ def test_stopped_twice_and_resumed_twice(tmp_path: Path, monkeypatch: pytest.Mon
     config = flow.config_of(flow.data(), "ngcf", RNG_USERS["ngcf"])
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, False)
-            )
+            patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, False))
             with pytest.raises(Killed):
                 run(config, tmp_path, resume=True)
     run(config, tmp_path, resume=True)
@@ -118,7 +116,7 @@ def test_patience_counts_on_across_the_stop(
     config = flow.config_of(flow.data(), "mf", overrides)
     with monkeypatch.context() as patch:
         stop = stop_at_checkpoint(result.epochs - 1, True)  # two of the three are counted
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop)
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop)
         with pytest.raises(Killed):
             run(config, tmp_path)
     run(config, tmp_path, resume=True)
@@ -158,7 +156,7 @@ def test_checkpoints_every_other_epoch_and_evaluations_every_third(
     assert judged == [3, 6, 8]
     config = flow.config_of(flow.data(), "ngcf", overrides)
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         with pytest.raises(Killed):
             run(config, tmp_path)
     run(config, tmp_path, resume=True)
@@ -280,7 +278,7 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of mf that was stopped after its second checkpoint; its data are its own."""
     flow.write_data(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         with pytest.raises(Killed):
             run(flow.config_of(tmp_path, "mf"), tmp_path / "run")
     return tmp_path

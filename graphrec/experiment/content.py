@@ -35,7 +35,7 @@ def encode_items(
 
 
 def _on_device(settings: FeatureConfig, device: str) -> FeatureConfig:
-    """Return the settings of an encoder, which works where the run does unless it says otherwise."""
+    """Return the settings of an encoder, at the run's device unless they name one."""
     if isinstance(settings, PretrainedConfig) and settings.device == "auto":
         return settings.model_copy(update={"device": device})
     return settings

@@ -69,7 +69,7 @@ def test_ease_that_does_not_fit_is_refused_before_work(
     table["evaluation"] |= {"memory_mb": 1}  # type: ignore[operator]
     overrides = [] if key == "model.name" else ["evaluation.baselines=['ease']"]
     settings = build_config(table, overrides)
-    monkeypatch.setattr("graphrec.evaluation.ranking.ranking_need", lambda *_: Need("", 0, ""))
+    monkeypatch.setattr("graphrec.experiment.checks.ranking_need", lambda *_: Need("", 0, ""))
     with pytest.raises(ConfigError, match=r"ease solves a dense matrix.*Use itemknn") as caught:
         run(settings, tmp_path / "run")
     assert "run.memory_mb" in str(caught.value)

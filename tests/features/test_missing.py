@@ -109,7 +109,7 @@ def test_a_stopped_run_with_a_token_equals_a_whole_one(
     config = flow.config_of(flow.data(), MODEL, settings("token"))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(number, after=True)
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(number, after=True)
         )
         with pytest.raises(Killed):
             run(config, tmp_path)

@@ -337,7 +337,7 @@ def test_a_grid_grows_by_what_is_new_only(tmp_path: Path, monkeypatch: pytest.Mo
         trained.append(folder.name)
         return real(folder, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("graphrec.experiment.worker.fit_in", spy)
+    monkeypatch.setattr("graphrec.experiment.series.fit_in", spy)
     axes = replace(AXES, backbones=("lightgcn",), how=("attention", "mean"))
     result = again(tmp_path / "grid", axes=axes)
     old, new = name_of("lightgcn", "attention"), name_of("lightgcn", "mean")

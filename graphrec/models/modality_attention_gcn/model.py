@@ -15,15 +15,7 @@ from graphrec.core.names import nearest, resolve
 from graphrec.core.ranges import SearchRange
 from graphrec.data import Interactions, Modality
 from graphrec.graphs import EdgeDrop, bipartite_graph, layer_mean
-from graphrec.models.base import (
-    Batch,
-    EmbeddingModel,
-    Inputs,
-    ParameterGroup,
-    Vectors,
-    embedding_table,
-    rows,
-)
+from graphrec.models.base import Batch, Inputs, ParameterGroup, Vectors, embedding_table, rows
 from graphrec.models.config import ModelConfig
 from graphrec.models.modality_attention_gcn.config import (
     SCORED,
@@ -107,7 +99,7 @@ class ModalityAttentionGCN(ExplainedModel):
         "patience": 5,
     }
     search = {
-        **EmbeddingModel.search,
+        **ExplainedModel.search,
         "model.num_layers": SearchRange(
             low=1, high=4, when={"model.backbone": ("lightgcn", "ngcf", "gat")}
         ),

@@ -272,7 +272,7 @@ def test_a_student_that_was_stopped_and_resumed_equals_one_that_was_not(
     config = student_of(teacher_run(), *BOTH, *STUDENTS[model], model=model)
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(3, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(3, True))
         with pytest.raises(Killed):
             run(config, tmp_path / "stopped")
     assert "model.map" in weights_in(tmp_path / "stopped")
@@ -285,7 +285,7 @@ def test_a_student_does_not_go_on_with_another_teacher(
 ) -> None:
     config = student_of(teacher)
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(1, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(1, True))
         with pytest.raises(Killed):
             run(config, tmp_path / "student")
     record = json.loads((teacher / "result.json").read_text())
