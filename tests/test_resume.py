@@ -13,10 +13,9 @@ import safetensors.torch
 import torch
 
 from graphrec import ConfigError, Result, TrainingError, read_result, run
+from graphrec.experiment import run as run_module
 from graphrec.training import Checkpoint, write_checkpoint
 from tests import flow
-
-RUN = sys.modules[run.__module__]
 
 # Each uses another source of random numbers: none but the order, dropout, and both with content
 # and with all that the flagship leaves out in training.
@@ -133,7 +132,7 @@ def test_stopped_after_training(
     whole = flow.finished("mf", 'evaluation.baselines=["ngcf"]')
     config = flow.config_of(flow.data(), "mf", ['evaluation.baselines=["ngcf"]'])
     with monkeypatch.context() as patch:
-        patch.setattr(Result if stage == "write" else RUN, stage, kill)
+        patch.setattr(Result if stage == "write" else run_module, stage, kill)
         with pytest.raises(Killed):
             run(config, tmp_path)
     trained = (tmp_path / "checkpoint.safetensors").read_bytes()
