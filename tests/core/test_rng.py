@@ -37,3 +37,11 @@ def test_streams_leave_the_global_generators_alone() -> None:
     numpy_stream(1, "a").random(3)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert (np.random.get_state()[1] == numpy_before).all()  # noqa: NPY002
+
+
+def test_processes_draw_from_streams_of_their_own_and_the_first_as_a_single_one() -> None:
+    alone = numpy_stream(0, "order", 3).random(4)
+    assert np.array_equal(numpy_stream(0, "order", 3, rank=0).random(4), alone)
+    draws = [tuple(numpy_stream(0, "order", 3, rank=rank).random(4)) for rank in range(3)]
+    assert len(set(draws)) == 3
+    assert torch_stream(0, "order", 3, rank=1).initial_seed() == stream_seed(0, "order", 3, 1)
