@@ -156,7 +156,7 @@ def test_exactly_one_content_key_is_needed(content):
 def test_a_setting_of_the_other_kind_is_unknown():
     with pytest.raises(ConfigError, match=r"Unknown key 'features\.x\.max_length'.*'max_pixels'"):
         features(encoder="hf:a/b", images="{item}.png", max_length=3)
-    with pytest.raises(ConfigError, match=r"features\.x: pooling: Input should be 'mean', 'cls'"):
+    with pytest.raises(ConfigError, match=r"features\.x\.pooling: Input should be 'mean', 'cls'"):
         features(encoder="hf:a/b", text="title", pooling="max")
     with pytest.raises(ConfigError, match=r"Unknown key 'features\.x\.num_mels'|'num_mels'"):
         features(encoder="stft", audio="{item}.wav", num_mels=3)
