@@ -1,15 +1,16 @@
-"""graphrec: multimodal recommendation with graph neural networks.
+"""Train and measure multimodal recommenders with graph neural networks.
 
 raw files -> ``load`` -> Dataset -> ``split`` -> Split (train, valid, sealed test) -> ``encode`` ->
-Features -> a model of ``MODELS`` -> ``fit`` -> ``evaluate`` -> Result. ``run`` does all of it and
-writes a folder; ``recommend`` reads one.
+Features -> a model of ``MODELS`` -> ``fit`` -> ``evaluate`` -> Result. ``run`` does all of this and
+writes a folder; ``recommend`` reads such a folder.
 """
 
 import os
 from importlib import metadata
 
-# Idle OpenMP threads sleep instead of spinning, unless you chose otherwise. Must come before torch.
-# On a machine with other work, threads that spin for each other made a step several times slower.
+# Idle OpenMP threads sleep instead of spinning, unless the user chose otherwise. Must come before
+# torch. On a machine with other work, threads that spin while they wait for each other made a
+# training step several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from graphrec.config import RunConfig, build_config, load_config
