@@ -1,4 +1,4 @@
-"""Dataset (clean, filtered, fingerprinted) and Split (train, valid and a sealed test part)."""
+"""Define the Dataset: interactions that are clean, filtered and fingerprinted."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of cleaning: what it did and how many rows it kept."""
+    """Record of one step of cleaning: its name, its rows before and after, and a note."""
 
     name: str
     rows_in: int
@@ -35,11 +35,11 @@ class Dataset:
     Attributes:
         user_ids, item_ids: external id of each internal id, as text, ``[U]`` and ``[I]``.
         item_table: one row per item in id order (content columns), or None.
-        item_title: the column of the item table that names an item to people, or None.
-        parts: which part (0 train, 1 valid, 2 test) each interaction was given, ``[E]`` int8,
-            or None where the source prescribes no split.
-        steps: what cleaning did, in order.
-        folder: where the files lie.
+        item_title: the column of the item table with a name for people, or None.
+        parts: the given part of each interaction (0 train, 1 valid, 2 test), ``[E]`` int8, or None
+            where the source prescribes no split.
+        steps: records of the cleaning steps, in order.
+        folder: folder of the files.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of ids, interactions, times, weights and the given split."""
+        """Return the sha256 of ids, interactions, times, weights and the given split."""
         data = self.interactions
         ids = ("\n".join(self.user_ids.to_list()), "\n".join(self.item_ids.to_list()))
         arrays = (data.users, data.items, data.times, data.weights, self.parts)
@@ -62,14 +62,14 @@ class Dataset:
 
     @cached_property
     def item_names(self) -> pl.Series:
-        """What to call each item: its title where there is one, else its id."""
+        """Return a name for each item: its title where there is one, else its id."""
         if self.item_table is None or self.item_title is None:
             return self.item_ids
         titles = self.item_table[self.item_title].cast(pl.String)
         return pl.select(pl.coalesce(titles, self.item_ids)).to_series()
 
     def statistics(self) -> dict[str, int | float]:
-        """Counts, density (E / (U I)) and mean interactions per user and item."""
+        """Return counts, density (E / (U I)) and mean interactions per user and item."""
         data = self.interactions
         users, items, count = data.num_users, data.num_items, len(data)
         result: dict[str, int | float] = {"users": users, "items": items, "interactions": count}

@@ -1,4 +1,4 @@
-"""``load``: files named by a ``DataConfig`` -> a clean ``Dataset``."""
+"""Load the files that a ``DataConfig`` names as a clean ``Dataset``."""
 
 import re
 from pathlib import Path
@@ -21,15 +21,15 @@ from graphrec.data.split import require_disjoint
 from graphrec.data.vocabulary import encode, vocabulary
 
 PATH = re.compile(r"[/\\.]")
-"""What stands in paths and in no name of a data set."""
+"""Pattern of characters that occur in paths but in no name of a data set."""
 
 
 def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
     """Read, clean and number the interactions; a string names a data set of the catalog.
 
-    The files of a catalog data set are looked for in ``folder``, or else in the usual places.
+    The files of a catalog data set are looked for in ``folder``, or else in the usual folders.
 
-    Interactions are sorted by user and item and ids by value, so that the result (and its
+    Interactions are sorted by user and item, and ids by value, so that the result (and its
     fingerprint) does not depend on the order of the rows.
 
     Raises:
@@ -108,7 +108,7 @@ def _load(config: DataConfig, name: str) -> Dataset:
 
 
 def _read(config: DataConfig) -> pl.DataFrame:
-    """Read the one file, or the files of a given split with their part in ``@part``."""
+    """Read the single file, or the files of a given split with their part in ``@part``."""
     if config.path is not None:
         return read_interactions(config.path, config)
     frames = []
