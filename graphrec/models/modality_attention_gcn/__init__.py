@@ -1,1 +1,1 @@
-"""The flagship: a graph model with attention over modalities."""
+"""Implement the flagship: a graph model with attention over modalities."""
