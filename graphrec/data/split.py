@@ -1,6 +1,5 @@
 """Define the split into train, valid and a sealed test part."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -37,11 +36,9 @@ class SealedTest:
         """Return the sha256 of the sealed pairs, without revealing the pairs."""
         return digest(self._interactions.users, self._interactions.items)
 
-    def open(self, reason: str, on_open: Callable[[str], None] | None = None) -> Interactions:
+    def open(self, reason: str) -> Interactions:
         """Return the test interactions and record the reason for opening them."""
         self.openings.append(reason)
-        if on_open is not None:
-            on_open(reason)
         return self._interactions
 
 
@@ -63,7 +60,7 @@ class WithheldTest(SealedTest):
         """Return the fingerprint of the withheld part."""
         return self._fingerprint
 
-    def open(self, reason: str, on_open: Callable[[str], None] | None = None) -> Interactions:
+    def open(self, reason: str) -> Interactions:
         """Refuse to open the withheld part.
 
         Raises:

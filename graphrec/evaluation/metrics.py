@@ -124,7 +124,11 @@ def hit(lists: Lists, k: int) -> Values:
 
 
 def accuracy(lists: Lists, k: int) -> Values:
-    """Divide the hits by the recommended items; the average is all hits / all recommended items."""
+    """Divide the hits by the recommended items; the average is all hits / all recommended items.
+
+    Where every user's list has k items it equals precision@k. Where candidates are few, lists are
+    shorter, and precision still divides by k.
+    """
     return lists.num_hits[:, k - 1] / np.maximum(lists.num_filled[:, k - 1], 1)
 
 

@@ -17,6 +17,7 @@ class Popular(Model):
     Deviations: none; equal counts are ordered like all equal scores, by the lower item id.
     """
 
+    family = "reference"
     closed_form = True
     counts: Tensor
 

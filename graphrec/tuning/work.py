@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from graphrec.config import TuneConfig
 from graphrec.core.errors import DataError
 from graphrec.core.processes import POLL_SECONDS, run_processes
+from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.prepared import Prepared
 from graphrec.tuning.objective import Objective
 from graphrec.tuning.study import HERE, reclaim, requeue_surplus, storage_errors, try_again
@@ -122,7 +123,7 @@ def work_with(
             reclaim(study)
             on_trials(counted(study))
 
-    words = ["graphrec", "tune", str(out / "config.json"), "--join", "--storage", storage]
+    words = ["graphrec", "tune", str(RunFolder(out).config), "--join", "--storage", storage]
     logs = [out / f"worker-{index}.log" for index in range(count)]
     try:
         failed = run_processes({log: words for log in logs}, count, look)

@@ -47,7 +47,7 @@ class CnnLstmConfig(MelConfig):
     """Pooling of the states of the LSTM: their mean over time, or the last one."""
     fine_tune: FineTune = "all"
     """Layers that are trained with the recommender: all, last:N, or none for random features."""
-    fine_tune_lr: PositiveFloat = 1.0
+    fine_tune_lr_scale: PositiveFloat = 1.0
     """Learning rate of the network as a multiple of training.lr."""
 
     @model_validator(mode="after")

@@ -69,7 +69,7 @@ class SimilarItems(nn.Module):
             name: neighbours_of(modality, settings.knn_k, folder)
             for name, modality in features.items()
         }
-        self.graph = self._mixed(settings.knn_shares)
+        self.graph = self._mixed(settings.knn_weights)
 
     def _mixed(self, shares: Mapping[str, float] | None) -> DirectedGraph:
         visible = {
@@ -94,7 +94,7 @@ class SimilarItems(nn.Module):
             yield
             return
         self._hidden = hidden | set(names)
-        given = self.settings.knn_shares or dict.fromkeys(self.neighbours, 1.0)
+        given = self.settings.knn_weights or dict.fromkeys(self.neighbours, 1.0)
         shares = {name: share for name, share in given.items() if name not in self._hidden}
         try:
             self.graph = self._mixed(shares).to(whole.values) if any(shares.values()) else None
