@@ -92,11 +92,11 @@ FACE = {
     "split": "graphrec.data:split",
     "tune": "graphrec.tuning:tune",
 }
-"""Where each public name is defined: ``import graphrec`` is quick, and loads what is asked for."""
+"""Reference of each public name, which is imported when it is first used: a quick import."""
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for."""
+    """Import a public name when it is first used."""
     if name not in FACE:
         raise AttributeError(f"module 'graphrec' has no attribute {name!r}")
     found = deferred(FACE[name])

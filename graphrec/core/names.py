@@ -87,7 +87,7 @@ def resolve(name: str, table: Mapping[str, T], kind: str, base: type | None = No
 
 
 class Deferred(Mapping[str, T]):
-    """A table of references ``"package.module:name"``, each imported when it is first asked for."""
+    """Table of references ``"package.module:name"``, each imported when it is first used."""
 
     def __init__(self, references: Mapping[str, str]) -> None:
         self.references = references

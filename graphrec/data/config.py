@@ -62,7 +62,7 @@ class ItemColumn(Config):
     column: str
     """Column of the raw file."""
     take: Literal["most_common", "median", "mean", "first", "last"] = "most_common"
-    """How the rows of one item become one value; ties of the most common go to the smallest."""
+    """Rule that makes one value of the rows of an item; ties of most_common go to the smallest."""
     pattern: str | None = None
     """Regular expression whose first group (or whole match) replaces the value."""
 

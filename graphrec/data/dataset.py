@@ -41,7 +41,8 @@ class Dataset:
             where the source prescribes no split.
         steps: records of the cleaning steps, in order.
         folder: folder of the files.
-        vocabularies: of users and items, if they extend those of an earlier data set.
+        vocabularies: the vocabularies of users and items, if they extend those of an earlier data
+            set.
     """
 
     name: str
@@ -65,12 +66,12 @@ class Dataset:
 
     @property
     def users(self) -> Vocabulary:
-        """The external ids of the users; data that come later extend it."""
+        """Return the vocabulary of the users, which later data extend."""
         return self.vocabularies[0] if self.vocabularies else Vocabulary(self.user_ids)
 
     @property
     def items(self) -> Vocabulary:
-        """The external ids of the items; data that come later extend it."""
+        """Return the vocabulary of the items, which later data extend."""
         return self.vocabularies[1] if self.vocabularies else Vocabulary(self.item_ids)
 
     @cached_property

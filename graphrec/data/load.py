@@ -35,8 +35,11 @@ def load(
     fingerprint) does not depend on the order of the rows.
 
     Args:
+        config: the settings, or the name of a catalog data set.
+        folder: folder of the files of a catalog data set.
         known: a data set that these data extend: its users and items keep their internal ids, and
-            new ones are numbered after them. Who is not in the new rows stays without interactions.
+            new ones are numbered after them. Users and items that are not in the new rows stay
+            without interactions.
 
     Raises:
         DataError: a file or its content is not what the configuration or the catalog says.

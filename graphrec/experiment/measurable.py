@@ -1,4 +1,4 @@
-"""Refuse a split in which no user can be measured, and count the users who cannot."""
+"""Refuse a split in which no user can be measured, and count users that are not measured."""
 
 from collections.abc import Iterable
 

@@ -98,10 +98,13 @@ Batches: TypeAlias = Iterator[Batch | UserBatch | SequenceBatch]
 
 
 class Batching:
-    """Draws the batches of each epoch for models of one kind.
+    """Batches of each epoch, drawn anew, for models of one kind.
 
     Args:
-        kind: what the model declares as ``Model.batches``.
+        kind: the kind of batches that the model declares as ``Model.batches``.
+        train: the training part.
+        config: the settings of training.
+        device: device of the batches.
 
     Raises:
         DataError: negatives do not exist, or items are wanted in an order that the data lack.

@@ -251,7 +251,7 @@ class FusionConfig(AlignmentConfig):
                 )
 
     def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
-        """Return the settings without shares of other modalities, and without what needs them.
+        """Return the settings without shares of other modalities, or settings that need them.
 
         Raises:
             ConfigError: nothing would be left to learn from.
