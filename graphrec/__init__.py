@@ -1,16 +1,17 @@
-"""graphrec: multimodal recommendation with graph neural networks.
+"""Train and measure multimodal recommenders with graph neural networks.
 
 raw files -> ``load`` -> Dataset -> ``split`` -> Split (train, valid, sealed test) -> ``encode`` ->
-Features -> a model of ``MODELS`` -> ``fit`` -> ``evaluate`` -> Result. ``run`` does all of it and
-writes a folder; ``recommend`` reads one.
+Features -> a model of ``MODELS`` -> ``fit`` -> ``evaluate`` -> Result. ``run`` does all of this and
+writes a folder; ``recommend`` reads such a folder.
 """
 
 import os
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-# Idle OpenMP threads sleep instead of spinning, unless you chose otherwise. Must come before torch.
-# On a machine with other work, threads that spin for each other made a step several times slower.
+# Idle OpenMP threads sleep instead of spinning, unless the user chose otherwise. Must come before
+# torch. On a machine with other work, threads that spin while they wait for each other made a
+# training step several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from graphrec.core.names import deferred
@@ -91,11 +92,11 @@ FACE = {
     "split": "graphrec.data:split",
     "tune": "graphrec.tuning:tune",
 }
-"""Where each public name is defined: ``import graphrec`` is quick, and loads what is asked for."""
+"""Reference of each public name, which is imported when it is first used: a quick import."""
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for."""
+    """Import a public name when it is first used."""
     if name not in FACE:
         raise AttributeError(f"module 'graphrec' has no attribute {name!r}")
     found = deferred(FACE[name])

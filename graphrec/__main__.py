@@ -1,4 +1,4 @@
-"""``python -m graphrec`` is the command line."""
+"""Run the command line for ``python -m graphrec``."""
 
 from graphrec.cli.main import main
 

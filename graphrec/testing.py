@@ -1,11 +1,11 @@
-"""Check a model of your own against the contract that every model of graphrec keeps.
+"""Check a model class of the user against the contract that every model of graphrec keeps.
 
     from graphrec.testing import check_model
 
     check_model(MyModel, dim=8)
 
-Each check is one promise of ``Model``; the first that is broken raises ``AssertionError`` with the
-promise, what was found and what usually causes it.
+Each check is one promise of ``Model``; the first broken promise raises ``AssertionError`` with the
+promise, the finding and the usual cause.
 """
 
 import copy
@@ -59,7 +59,7 @@ class Bench:
         return model.eval()
 
     def scores(self, model: Model) -> Tensor:
-        """Scores of all users, ``[U, I]``."""
+        """Return the scores of all users, ``[U, I]``."""
         with torch.no_grad():
             return model.score(torch.arange(self.train.num_users))
 
@@ -68,11 +68,12 @@ def check_model(model_class: type[Model], **settings: Json) -> list[str]:
     """Check a model class against the contract, and return the names of the checks that held.
 
     Args:
-        settings: of its ``Config``, for example ``dim=8``, to make it small and quick.
+        model_class: the class to check.
+        settings: settings of its ``Config`` that make it small and quick, for example ``dim=8``.
 
     Raises:
-        AssertionError: a promise is broken; it is named with what was found.
-        ConfigError: the settings are not sound.
+        AssertionError: a promise is broken; the message names it with the finding.
+        ConfigError: the settings are not valid.
     """
     assert isinstance(model_class, type) and issubclass(model_class, Model), (
         f"{model_class!r} is no subclass of graphrec.models.Model."
@@ -99,7 +100,7 @@ def _small_world() -> tuple[Interactions, Features]:
 
 
 def scores_are_finite_with_one_column_per_item(bench: Bench) -> None:
-    """``score(users)`` gives ``[B, I]`` finite numbers for any users, in their order."""
+    """Require finite scores ``[B, I]`` for any users, in their order."""
     model = bench.fitted()
     whole = bench.scores(model)
     shape = (bench.train.num_users, bench.train.num_items)
@@ -118,7 +119,7 @@ def scores_are_finite_with_one_column_per_item(bench: Bench) -> None:
 
 
 def scores_are_the_same_when_asked_again(bench: Bench) -> None:
-    """In evaluation nothing is drawn at random."""
+    """Require equal scores from call to call in evaluation mode, without random draws."""
     model = bench.fitted()
     assert torch.equal(bench.scores(model), bench.scores(model)), (
         "score() differs from call to call in evaluation mode: dropout or another draw is active "
@@ -127,7 +128,7 @@ def scores_are_the_same_when_asked_again(bench: Bench) -> None:
 
 
 def the_seed_alone_decides(bench: Bench) -> None:
-    """Equal seeds give equal models, whatever was drawn from torch's global generator before."""
+    """Require equal models from equal seeds, in any state of torch's global generator."""
     torch.manual_seed(1)
     first = bench.build().state_dict()
     torch.manual_seed(2)
@@ -140,7 +141,7 @@ def the_seed_alone_decides(bench: Bench) -> None:
 
 
 def weights_restore_the_scores(bench: Bench) -> None:
-    """A new model with the saved state scores as the trained one did."""
+    """Require that a new model with the saved state scores like the trained one."""
     model = bench.fitted()
     again = bench.build(seed=1)
     if again.closed_form:
@@ -153,7 +154,7 @@ def weights_restore_the_scores(bench: Bench) -> None:
 
 
 def a_trained_model_has_a_finite_loss(bench: Bench) -> None:
-    """``loss`` gives named scalars, finite, of which one has a gradient."""
+    """Require finite, named scalars from ``loss``, at least one with a gradient."""
     model = bench.build()
     if model.closed_form:
         return
@@ -167,7 +168,7 @@ def a_trained_model_has_a_finite_loss(bench: Bench) -> None:
 
 
 def every_parameter_learns(bench: Bench) -> None:
-    """Each parameter moves in training: none is cut off from the loss."""
+    """Require that training changes each parameter: none may be cut off from the loss."""
     model = bench.build()
     if model.closed_form:
         return
@@ -183,7 +184,7 @@ def every_parameter_learns(bench: Bench) -> None:
 
 
 def every_parameter_is_in_one_group(bench: Bench) -> None:
-    """``parameter_groups`` names every parameter once."""
+    """Require that ``parameter_groups`` names every parameter once."""
     model = bench.build()
     grouped = [weight for group in model.parameter_groups() for weight in group.parameters]
     names = {weight: name for name, weight in model.named_parameters()}
@@ -195,7 +196,7 @@ def every_parameter_is_in_one_group(bench: Bench) -> None:
 
 
 def vectors_give_the_scores(bench: Bench) -> None:
-    """The scores of a ``VectorModel`` are the inner products of its ``vectors()``."""
+    """Require that the inner products of ``vectors()`` of a ``VectorModel`` are its scores."""
     model = bench.fitted()
     if not isinstance(model, VectorModel) or not model.ranks_by_products:
         return
@@ -211,10 +212,10 @@ def vectors_give_the_scores(bench: Bench) -> None:
 
 
 def the_model_beats_chance_after_training(bench: Bench) -> None:
-    """A few epochs on a checkerboard raise the items of the user's own kind above the others."""
+    """Require that training on a checkerboard raises items of the user's own kind above others."""
     model = bench.fitted()
     if type(model).family == "reference":
-        return  # the same list for everybody cannot
+        return  # one list for all users cannot beat chance
     scores = bench.scores(model)
     kind = torch.arange(bench.train.num_items) % 2
     own = torch.arange(bench.train.num_users).unsqueeze(1) % 2 == kind

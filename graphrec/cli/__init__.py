@@ -1,4 +1,4 @@
-"""The command line: one module for each group of commands; ``main`` puts them together."""
+"""Provide the command line: one module per group of commands, assembled in ``main``."""
 
 from graphrec.cli.main import app, main
 

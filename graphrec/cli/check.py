@@ -1,4 +1,4 @@
-"""The command ``graphrec check``."""
+"""Implement the command ``graphrec check``."""
 
 import json
 from contextlib import nullcontext
@@ -23,7 +23,7 @@ def command(
     no_data: Annotated[bool, typer.Option("--no-data", help="Do not open the files.")] = False,
     imports: Annotated[
         bool,
-        typer.Option("--import", help="Also check classes of your own; this runs their code."),
+        typer.Option("--import", help="Also check your own classes; this runs their code."),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What people see: progress bars and tables on a terminal, plain lines elsewhere."""
+"""Show output to people: progress bars and tables on a terminal, plain lines elsewhere."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ from graphrec.core.progress import EPOCHS, Reporter, reporting
 from graphrec.experiment.log import EPOCH
 
 FILE_WIDTH = 80
-"""Columns of what goes to a file or pipe."""
+"""Number of columns of output to a file or pipe."""
 
 INTERRUPTED = 130
 """Exit code of a command that was stopped."""
@@ -41,7 +41,7 @@ PLAIN_SECONDS = 5.0
 
 
 class BarReporter:
-    """One rich progress bar per step."""
+    """Reporter with one rich progress bar per step."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -60,10 +60,10 @@ class BarReporter:
 
 
 class PlainReporter:
-    """A log line every few seconds of each step, for files and pipes; short steps leave none.
+    """Reporter that logs a line of each step every few seconds, for files and pipes.
 
-    Nor does a step that is where it was, as those that wait for other processes, nor the epochs of
-    a training, each of which is a line of the log already.
+    Short steps have no line, nor have steps that stand still, such as those that wait for other
+    processes. The epochs of a training have none, because each is a line of the log already.
     """
 
     def __init__(self) -> None:
@@ -77,23 +77,23 @@ class PlainReporter:
         return len(self._steps) - 1
 
     def update(self, handle: int, done: int, note: str) -> None:
-        """Log a line if the last one of this step is old enough, and another one."""
-        spoken, said = self._last[handle]
+        """Log a line if it is new and the last one of this step is old enough."""
+        logged_at, logged = self._last[handle]
         description, total = self._steps[handle]
-        if description == EPOCHS or time.monotonic() - spoken < PLAIN_SECONDS:
+        if description == EPOCHS or time.monotonic() - logged_at < PLAIN_SECONDS:
             return
         of_total = f" of {total}" if total is not None else ""
         line = f"{description}: {done}{of_total}  {note}".rstrip()
-        if line != said:
+        if line != logged:
             self._last[handle] = time.monotonic(), line
             logging.getLogger("graphrec").info(line)
 
     def finish(self, handle: int) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class _OneLine(logging.Formatter):
-    """One line per record, whatever a name in it holds."""
+    """Formatter of one line per record, whatever a name in it holds."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         record.message = one_line(record.message)
@@ -101,7 +101,7 @@ class _OneLine(logging.Formatter):
 
 
 def _is_no_epoch(record: logging.LogRecord) -> bool:
-    """Leave the epochs out where a bar shows them."""
+    """Return whether a record is no epoch, because a bar shows the epochs."""
     return getattr(record, "event", "") != EPOCH
 
 
@@ -129,10 +129,10 @@ def showing(console: Console) -> Iterator[None]:
 
 @contextmanager
 def interruptible(words: Sequence[str | Path] = ()) -> Iterator[None]:
-    """Show progress of a command; after Ctrl-C or SIGTERM say by which command it goes on.
+    """Show the progress of a command; when stopped, print the command that resumes it.
 
     Args:
-        words: of that command, after ``graphrec``; by default those that were given.
+        words: arguments of that command, after ``graphrec``; by default the given ones.
     """
     try:
         with stoppable(), showing(stderr()):
@@ -148,7 +148,7 @@ def _reporter(console: Console) -> Iterator[Reporter]:
     if not console.is_terminal:
         yield PlainReporter()
         return
-    # Bar and note share what the others leave, so that counts and time are never cut.
+    # Bar and note share the space that the others leave, so that counts and time are never cut.
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),
@@ -172,7 +172,7 @@ def print_table(
     lines: bool = False,
     least: Sequence[int] = (),
 ) -> None:
-    """Print a table of an answer, no wider than the console; see ``tables.layout``.
+    """Print a table, no wider than the console; see ``layout.layout``.
 
     A path in the title stays in one piece, however long it is.
     """
@@ -191,7 +191,7 @@ def print_pairs(
     as_json: bool,
     header: tuple[str, str] = ("name", "description"),
 ) -> None:
-    """Print names with a text each, as a table or as JSON."""
+    """Print names with a text for each, as a table or as JSON."""
     if as_json:
         print(json.dumps(dict(pairs)))  # noqa: T201
         return
@@ -199,24 +199,24 @@ def print_pairs(
 
 
 def say(text: str) -> None:
-    """Print a line of an answer; a path in it stays in one piece, and no text is markup."""
+    """Print a line; a path in it stays in one piece, and no text is markup."""
     stdout().print(visible(text), soft_wrap=True)
 
 
 def fail(message: str) -> None:
-    """Print an error that a user can mend."""
+    """Print an error that a user can fix."""
     stderr().print(Text.assemble(("error:", "red"), " ", visible(message)), soft_wrap=True)
 
 
 def stderr() -> Console:
-    """The console for everything that is not the answer of a command."""
+    """Return the console for everything that is not the answer of a command."""
     return Console(file=sys.stderr, emoji=False, markup=False, highlight=False)
 
 
 def stdout() -> Console:
-    """The console for answers, of 80 columns where there is no terminal.
+    """Return the console for answers, with 80 columns where there is no terminal.
 
-    Ids such as ``:x:`` and names such as ``[/x]`` are printed as they are.
+    Ids such as ``:x:`` and names such as ``[/x]`` are printed literally.
     """
     console = Console(emoji=False, markup=False, highlight=False)
     if not console.is_terminal:

@@ -1,4 +1,4 @@
-"""The commands about known data sets: graphrec data list, info, get."""
+"""Implement the commands about known data sets: graphrec data list, info, get."""
 
 import json
 from pathlib import Path
@@ -44,10 +44,10 @@ def data_list(as_json: JsonFlag = False) -> None:
 
 @data_app.command("info")
 def data_info(
-    name: Annotated[str, typer.Argument(help="A name of graphrec data list.")],
+    name: Annotated[str, typer.Argument(help="Name of a data set, from graphrec data list.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show source, licence, expected counts, the files with what they hold, and where they are.
+    """Show source, licence, expected counts and files of a data set, and where the files are.
 
     Example: graphrec data info gowalla
     """
@@ -67,18 +67,18 @@ def data_info(
 
 
 def _files(name: str, entry: CatalogEntry) -> dict[str, str]:
-    """Describe the files: each form of the data set, where it was found, what else is known."""
+    """Describe the files: each form of the data set, its folder, and files of the release."""
     forms = {"files": described(entry, entry.layouts[0])}
     forms |= {
         f"or files ({number})": described(entry, layout)
         for number, layout in enumerate(entry.layouts[1:], start=2)
     }
     folders = data_folders(entry)
-    found = next((folder for folder in folders if find_layout(entry, folder)), None)
-    forms["found in"] = str(found or f"no folder yet: graphrec data get {name}")
+    folder = next((folder for folder in folders if find_layout(entry, folder)), None)
+    forms["found in"] = str(folder or f"no folder yet: graphrec data get {name}")
     for file, identity in entry.identities.items():
         states = [compare(folder / file, identity) for folder in dict.fromkeys(folders)]
-        state = next((each for each in states if each != "absent"), "absent")
+        state = next((candidate for candidate in states if candidate != "absent"), "absent")
         forms[f"release: {file}"] = (
             f"{identity.num_bytes:,} bytes, sha256 {identity.sha256}; here: {state}"
         )
@@ -90,14 +90,14 @@ def _files(name: str, entry: CatalogEntry) -> dict[str, str]:
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="A name of graphrec data list.")],
+    name: Annotated[str, typer.Argument(help="Name of a data set, from graphrec data list.")],
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="Check the files of this folder, then copy them from there."),
+        typer.Option("--from", help="Folder to copy from; its files are checked first."),
     ] = None,
-    to: Annotated[Path, typer.Option(help="Folder for raw data.")] = Path("data/raw"),
+    to: Annotated[Path, typer.Option(help="Folder of all raw data.")] = Path("data/raw"),
     unverified: Annotated[
-        bool, typer.Option("--unverified", help="Download files of which no checksum is known.")
+        bool, typer.Option("--unverified", help="Also download files without a known checksum.")
     ] = False,
 ) -> None:
     """Download or copy a data set, verify it and show its statistics.

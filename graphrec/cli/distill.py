@@ -1,4 +1,4 @@
-"""The command by which a finished run teaches a smaller model."""
+"""Implement the command that trains a smaller model with a finished run as its teacher."""
 
 import json
 from dataclasses import asdict
@@ -19,7 +19,9 @@ ROLES = {"teacher": "teacher", "alone": "student alone", "taught": "student taug
 
 
 def command(
-    teacher: Annotated[Path, typer.Argument(help="A run folder.", metavar="TEACHER_RUN")],
+    teacher: Annotated[
+        Path, typer.Argument(help="Run folder of the teacher.", metavar="TEACHER_RUN")
+    ],
     config: Annotated[Path, typer.Argument(help="Configuration of the student.")],
     overrides: Annotated[
         list[str] | None,
@@ -32,7 +34,7 @@ def command(
 ) -> None:
     """Train a small model alone and taught by a finished run; compare size, speed and accuracy.
 
-    The same command goes on with a comparison that was interrupted.
+    The same command resumes a comparison that was interrupted.
 
     Example: graphrec distill runs/large small.toml model.dim=16 distill.embedding_weight=1
     """
@@ -71,11 +73,11 @@ def _megabytes(size: int | None) -> str:
 
 
 def _shown(comparison: Comparison) -> list[str]:
-    """Recall and NDCG at the longest cut-off that all three have."""
+    """Return recall and NDCG at the longest cut-off that all three lines have."""
     first, *others = (line.test for line in comparison.lines)
     common = [name for name in first if all(name in other for other in others)]
-    found = []
+    metrics = []
     for metric in SHOWN:
         cuts = [int(name.partition("@")[2]) for name in common if name.startswith(f"{metric}@")]
-        found += [f"{metric}@{max(cuts)}"] if cuts else []
-    return found
+        metrics += [f"{metric}@{max(cuts)}"] if cuts else []
+    return metrics

@@ -1,4 +1,4 @@
-"""What this installation can do: versions, backends, devices, missing extras."""
+"""Diagnose this installation: versions, backends, devices, missing extras."""
 
 import importlib.util
 import platform
@@ -35,16 +35,16 @@ TOOLS = {
     "optuna_dashboard": "dev",
     "psycopg": "dev",
 }
-"""The extra of graphrec that brings each module, beside those of encoders."""
+"""Extra of graphrec that installs each module, besides those of encoders."""
 
 EXTRAS = {module: f"graphrec[{extra}]" for module, extra in {**TOOLS, **weights.EXTRAS}.items()} | {
     "resemblyzer": "--no-deps Resemblyzer"
 }
-"""Import name of each optional package, and what to install for it."""
+"""Import name of each optional package, with what to install for it."""
 
 
 def diagnose() -> dict[str, dict[str, str]]:
-    """Findings by topic, in words."""
+    """Return the findings by topic, in words."""
     return {
         "versions": {"python": platform.python_version()}
         | {name: version_of(name) or "missing" for name in PACKAGES},

@@ -1,4 +1,4 @@
-"""The command that writes the item vectors of a run."""
+"""Implement the command that writes the item vectors of a run."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,15 @@ from graphrec.serving.embeddings import write_item_embeddings
 
 
 def command(
-    run_dir: Annotated[Path, typer.Argument(help="A run folder.")],
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     out: Annotated[Path, typer.Option(help="File to write, ending in .parquet.")],
     moved: Moved = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the item vectors of a run as features: encoder = "file" reads them.
+    """Write the item vectors of a run as features, which encoder = "file" reads.
 
-    The vectors know the training part of their run: use them with the same data and split only.
+    The vectors depend on the training part of their run: use them only with the same data and
+    split.
 
     Example: graphrec embed runs/joint --out joint.parquet
     """

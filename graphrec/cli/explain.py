@@ -1,4 +1,4 @@
-"""The table of recommendations with their reasons."""
+"""Print the table of recommendations with their reasons."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,12 +10,12 @@ from graphrec.core.escaping import one_line
 Row = Mapping[str, object]
 HEADER = ("user", "recommended", "score", "share and change", "because")
 LEAST = (10, 14, 8, 18, 14)
-"""Columns of the terminal: with their borders 80."""
+"""Number of columns of the terminal for each column; with their borders 80."""
 
 
-def print_explained(found: pl.DataFrame, title: str) -> None:
+def print_explained(table: pl.DataFrame, title: str) -> None:
     """Print one row per recommendation of ``recommend(..., explain=True)``."""
-    names = [each.removeprefix("change_") for each in found.columns if each.startswith("change_")]
+    names = [name.removeprefix("change_") for name in table.columns if name.startswith("change_")]
     rows = [
         [
             one_line(str(row["user"])),
@@ -24,15 +24,15 @@ def print_explained(found: pl.DataFrame, title: str) -> None:
             "\n".join(_modality(row, name) for name in names),
             _because(row),
         ]
-        for row in found.iter_rows(named=True)
+        for row in table.iter_rows(named=True)
     ]
     show.print_table(title, HEADER, rows, lines=True, least=LEAST)
 
 
 def _modality(row: Row, name: str) -> str:
-    share = row.get(f"attention_{name}")  # lists of neighbours have none
-    shown = f"{share:4.0%}" if isinstance(share, float) else "   -"
-    return f"{shown} {row[f'change_{name}']:+.4f} {one_line(name)}"
+    share = row.get(f"attention_{name}")  # lists of neighbours have no share
+    percent = f"{share:4.0%}" if isinstance(share, float) else "   -"
+    return f"{percent} {row[f'change_{name}']:+.4f} {one_line(name)}"
 
 
 def _because(row: Row) -> str:

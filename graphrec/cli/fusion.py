@@ -1,4 +1,4 @@
-"""The command that compares ways to fuse."""
+"""Implement the command that compares ways to fuse modalities."""
 
 import json
 from dataclasses import asdict
@@ -29,19 +29,19 @@ def command(
     ] = None,
     how: Annotated[
         str | None,
-        typer.Option(help="Values of model.fusion; of model.late where scores are combined."),
+        typer.Option(help="Values of model.fusion, or of model.late where scores are combined."),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=0, help="Trials of each cell (tune.trials); 0 tunes nothing."),
+        typer.Option(min=0, help="Trials per cell (tune.trials); 0 tunes nothing."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Final seeds of each cell (tune.final_seeds).")
+        int | None, typer.Option(min=1, help="Final seeds per cell (tune.final_seeds).")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine.")] = 1,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the grid; by default under studies/.")
     ] = None,
@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Compare backbone x where x how of the fusion, each combination tuned by the same budget.
 
-    The same command goes on with a grid that was interrupted.
+    The same command resumes a grid that was interrupted.
 
     Example: graphrec fusion shop.toml --how attention,concat --trials 10 --seeds 5
     """
@@ -62,7 +62,7 @@ def command(
     if seeds is not None:
         changes.append(f"tune.final_seeds={seeds}")
     settings = load_config(config, changes)
-    axes = Axes(*(None if each is None else listed(each) for each in (backbones, where, how)))
+    axes = Axes(*(None if text is None else listed(text) for text in (backbones, where, how)))
     folder = out or OUT_ROOT / f"{folder_name(settings.run.name or config.stem)}-fusion"
     with show.interruptible():
         result = study_fusions(settings, folder, axes, tuned=trials != 0, workers=workers)
@@ -75,7 +75,7 @@ def command(
 
 
 def _print(result: GridResult, folder: Path) -> None:
-    """The cells, the means along the axes, and what was skipped; report.html has it in one."""
+    """Print the cells, the means along the axes, and the skipped cells; see also report.html."""
     seeds, metric = len(result.seeds), result.metric
     rows = [
         [cell.name, spread(cell.valid[metric], seeds), spread(cell.test[metric], seeds)]
@@ -89,8 +89,8 @@ def _print(result: GridResult, folder: Path) -> None:
         header = ["cell", "difference", "95% interval", "p (Holm)"]
         show.print_table(f"Compared with {result.reference} on test", header, rows)
     means = [
-        [f"{each.setting} = {each.value}", str(each.cells), f"{each.valid:.4f}", f"{each.test:.4f}"]
-        for each in result.means
+        [f"{mean.setting} = {mean.value}", str(mean.cells), f"{mean.valid:.4f}", f"{mean.test:.4f}"]
+        for mean in result.means
     ]
     header = ["axis", "cells", f"valid {metric}", f"test {metric}"]
     show.print_table("Means along each axis", header, means)

@@ -1,4 +1,4 @@
-"""The layout of tables of text: figures stay whole, and a table is as wide as there is room."""
+"""Lay out tables of text: figures stay whole, and a table is as wide as there is room."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from rich.text import Text
 from graphrec.core.escaping import visible
 
 FIGURE = re.compile(r"(?:[-+±\d.,:%/()\[\]\s]|e[-+]|to|nan|inf)*")
-"""A cell that must not be broken: a number, a mean with its deviation, or an interval."""
+"""Pattern of a cell that must not be broken: a number, mean with deviation, or interval."""
 
 KEY_WIDTH, TEXT_WIDTH = 20, 12
-"""A longer text goes on in the next line where there is too little room; the key is the first
-column."""
+"""Widths at which longer texts continue on the next line if there is too little room; the key is
+the first column."""
 
 BORDERS = 3
 """Columns of the terminal beside each cell; the table has one more."""
@@ -29,12 +29,15 @@ def layout(
 ) -> list[Table]:
     """Lay a table out in ``width`` columns of a terminal.
 
-    What does not fit beside the first column follows in further tables, each of which begins with
-    the first column. Cells are literal text: nothing in them is markup.
+    Columns that do not fit beside the first follow in further tables, each of which begins with the
+    first column. Cells are literal text: nothing in them is markup.
 
     Args:
+        header: names of the columns.
+        rows: the cells.
+        width: number of columns of the terminal.
         lines: draw a line between the rows.
-        least: how narrow a text may be, for each column.
+        least: least width of a text, for each column.
     """
     least = least or [KEY_WIDTH, *[TEXT_WIDTH] * (len(header) - 1)]
     columns = [
@@ -71,7 +74,7 @@ def _table(
 
 
 def _widths(columns: Sequence[Sequence[str]], least: Sequence[int], width: int) -> list[int]:
-    """The least widths, and what room is left goes to the narrowest texts that are not whole."""
+    """Return the least widths, widened step by step where texts are broken, the narrowest first."""
     widths, wanted = list(least), list(map(_longest, columns))
     for _ in range(width - 1 - sum(widths) - BORDERS * len(widths)):
         broken = [at for at, want in enumerate(wanted) if want > widths[at]]
@@ -82,7 +85,7 @@ def _widths(columns: Sequence[Sequence[str]], least: Sequence[int], width: int) 
 
 
 def _least(column: Sequence[str], text_width: int) -> int:
-    """How narrow a column can be; the words of its heading go on in the next line."""
+    """Return the least width of a column; the words of its heading may be on several lines."""
     words = max(map(_cells, column[0].split()), default=1)
     body = _longest(column[1:])
     least = max(words, body) if _is_figures(column) else min(max(words, body), text_width)
@@ -94,7 +97,7 @@ def _longest(column: Sequence[str]) -> int:
 
 
 def _cells(text: str) -> int:
-    """Width of a text on a terminal, where some characters take two columns."""
+    """Return the width of a text on a terminal, where some characters take two columns."""
     return Text(text.expandtabs(8)).cell_len
 
 

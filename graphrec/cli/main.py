@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 ok, 1 result not as expected, 2 bad input."""
+"""Run the command line. Exit codes: 0 ok, 1 result not as expected, 2 bad input."""
 
 import sys
 
@@ -35,7 +35,7 @@ app.add_typer(data_app, name="data")
 def main() -> None:
     """Run the command line; user errors become one paragraph and exit code 2.
 
-    A class of your own is found in the working folder as well, after installed packages.
+    Classes of the user are also found in the working folder, after installed packages.
     """
     if "" not in sys.path:
         sys.path.append("")

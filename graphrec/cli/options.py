@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Define the options that several commands share."""
 
 from typing import Annotated
 
@@ -10,9 +10,7 @@ Overrides = Annotated[
 ]
 
 
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Items without readable content are an error.")
-]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail for items without readable content.")]
 
 
 AllowDownload = Annotated[
@@ -23,7 +21,7 @@ AllowDownload = Annotated[
 Moved = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Where files of the run lie by now, as in data.path=/new/ratings.csv.",
+        help="New paths of the run's files, as in data.path=/new/ratings.csv.",
         metavar="[KEY=PATH]...",
     ),
 ]

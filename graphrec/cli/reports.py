@@ -1,4 +1,4 @@
-"""Commands that list, report, cite and diagnose."""
+"""Implement the commands that list, report, cite and diagnose."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def list_names(
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """List what can be named in a configuration.
+    """List the names that a configuration can use.
 
     Example: graphrec list models
     """
@@ -61,18 +61,19 @@ def _first_line(text: str | None) -> str:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
     metrics: Annotated[str, typer.Option(help="Test metrics, separated by commas.")] = (
         "recall@20,ndcg@20"
     ),
     style: Annotated[
-        Literal["table", "md", "latex", "csv", "json"], typer.Option("--format", help="Form.")
+        Literal["table", "md", "latex", "csv", "json"],
+        typer.Option("--format", help="Form of the output."),
     ] = "table",
     append: Annotated[
         Path | None, typer.Option(help="Also add one line per run to this CSV file.")
     ] = None,
 ) -> None:
-    """Put runs into one table, seeds averaged; different protocols or splits are refused.
+    """Put runs into one table, averaged over seeds; refuse different protocols or splits.
 
     Example: graphrec report runs/a runs/b --metrics recall@20,ndcg@20 --format md
     """
@@ -101,7 +102,7 @@ def cite(
         list[str], typer.Argument(help="graphrec, models, data sets, or configuration files.")
     ],
 ) -> None:
-    """Print BibTeX of graphrec, a model, a data set, or all that a configuration uses.
+    """Print the BibTeX of graphrec, a model, a data set, or all that a configuration uses.
 
     Example: graphrec cite graphrec lightgcn gowalla
     """
@@ -109,17 +110,20 @@ def cite(
 
 
 def _citable(names: Sequence[str]) -> list[str]:
-    """Replace each configuration by graphrec and what the configuration uses."""
-    found: list[str] = []
+    """Replace each configuration by graphrec and the names that the configuration uses."""
+    citable_names: list[str] = []
     for name in names:
         if not name.endswith((".toml", ".json")):
-            found.append(name)
+            citable_names.append(name)
             continue
         config = load_config(name)
         used = [config.paper.key if config.paper else None, config.data.name]
         used += [config.model.name, *(config.evaluation.baselines or ())]
-        found += ["graphrec", *(each for each in used if each is not None and citable(each))]
-    return found
+        citable_names += [
+            "graphrec",
+            *(source for source in used if source is not None and citable(source)),
+        ]
+    return citable_names
 
 
 def doctor(as_json: JsonFlag = False) -> None:
@@ -136,6 +140,6 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 
 def _paper(path: Path) -> str:
-    """Where the published numbers of a configuration stand; empty for one that is an example."""
+    """Return the source of the published numbers of a configuration; empty for an example."""
     paper = read_table(path).get("paper")
     return str(paper["table"]) if isinstance(paper, dict) else ""

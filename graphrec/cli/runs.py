@@ -1,4 +1,4 @@
-"""Commands that run experiments and encode content."""
+"""Implement the commands that run experiments and encode content."""
 
 import json
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def run(
     config: Annotated[Path, typer.Argument(help="A TOML file or the config.json of a run.")],
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default under runs/.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted run.")] = False,
     strict: Strict = False,
     allow_download: AllowDownload = False,
     as_json: JsonFlag = False,
@@ -68,7 +68,7 @@ def run(
 def _with_flags(
     path: Path, overrides: Sequence[str], strict: bool, allow_download: bool
 ) -> list[str]:
-    """The overrides, and for each flag one in every table of features that has its setting."""
+    """Return the overrides, with one more for each flag in every table of features that has it."""
     flags = {"strict": strict, "allow_download": allow_download}
     if not any(flags.values()):
         return list(overrides)
@@ -85,23 +85,23 @@ def _with_flags(
 
 
 def _takes(table: FeatureConfig, key: str) -> bool:
-    """Whether a flag means something to an encoder: weights are downloaded of two kinds only."""
+    """Return whether a flag concerns an encoder: only two kinds of weights are downloaded."""
     downloaded = key != "allow_download" or table.encoder.startswith(DOWNLOADED)
     return hasattr(table, key) and downloaded
 
 
 def _run_folder(config: RunConfig, resume: bool) -> Path:
-    """A new folder, or with ``resume`` the newest one of the same configuration."""
+    """Return a new folder, or with ``resume`` the newest one of the same configuration."""
     if resume:
-        found = (path.parent for path in OUT_ROOT.glob("*/config.json"))
-        for folder in sorted(found, key=started, reverse=True):
+        earlier = (path.parent for path in OUT_ROOT.glob("*/config.json"))
+        for folder in sorted(earlier, key=started, reverse=True):
             if can_go_on(folder, config):
                 return folder
     stamp = datetime.now().strftime(STAMP)
     label, identity = folder_name(config.run.name), experiment_identity(config)
     first = OUT_ROOT / f"{stamp}-{label}-{identity[:8]}"
     others = (first.with_name(f"{first.name}-{number}") for number in count(2))
-    return next(each for each in chain([first], others) if not each.exists())
+    return next(folder for folder in chain([first], others) if not folder.exists())
 
 
 def _print_result(result: Result, folder: Path) -> None:
@@ -145,7 +145,7 @@ def encode(
     allow_download: AllowDownload = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Encode the features of a configuration; pretrained rows stay in the store for runs.
+    """Encode the features of a configuration; pretrained rows are stored for later runs.
 
     Example: graphrec encode shop.toml --strict
     """

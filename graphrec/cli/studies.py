@@ -1,4 +1,4 @@
-"""The commands that train variants of an experiment and compare them."""
+"""Implement the commands that train variants of an experiment and compare them."""
 
 import json
 from collections.abc import Callable
@@ -23,10 +23,10 @@ ConfigPath = Annotated[Path, typer.Argument(help="A TOML file or the config.json
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="Fresh seeds of each variant.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes on this machine.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Number of fresh seeds per variant.")]
+Workers = Annotated[int, typer.Option(min=1, help="Number of processes on this machine.")]
 Metric = Annotated[
-    str | None, typer.Option(help="Metric on test; by default that of early stopping.")
+    str | None, typer.Option(help="Metric on test; by default the metric of early stopping.")
 ]
 Out = Annotated[Path | None, typer.Option(help="Study folder; by default under studies/.")]
 Append = Annotated[
@@ -46,7 +46,7 @@ def modality(
 ) -> None:
     """Judge every modality: without it, alone, shuffled among items, and replaced by noise.
 
-    The same command goes on with a study that was interrupted.
+    The same command resumes a study that was interrupted.
 
     Example: graphrec modality shop.toml --seeds 3 --workers 2
     """
@@ -60,16 +60,18 @@ def modality(
 def missing(
     config: ConfigPath,
     overrides: Changes = None,
-    rates: Annotated[str, typer.Option(help="Shares of items that lose it.")] = "0,0.3,0.6,0.9",
+    rates: Annotated[
+        str, typer.Option(help="Shares of items that lose a modality.")
+    ] = "0,0.3,0.6,0.9",
     mechanisms: Annotated[
-        str, typer.Option(help="Who loses it: random, popularity, modality.")
+        str, typer.Option(help="Rules for the items that lose it: random, popularity, modality.")
     ] = "random,popularity,modality",
     strategies: Annotated[
         str,
-        typer.Option(help="What fills it: mask, mean, neighbours, token, regression, gan, vae."),
+        typer.Option(help="Fillings: mask, mean, neighbours, token, regression, gan, vae."),
     ] = "mask,mean,neighbours",
     modalities: Annotated[
-        str | None, typer.Option(help="Which modalities lose items; by default all.")
+        str | None, typer.Option(help="Modalities that items lose; by default all.")
     ] = None,
     seeds: Seeds = 3,
     workers: Workers = 1,
@@ -78,16 +80,16 @@ def missing(
     append: Append = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take modalities from items, fill what is missing, and draw what it costs.
+    """Remove modalities from items, fill what is missing, and draw the loss of accuracy.
 
-    The same command goes on with a study that was interrupted.
+    The same command resumes a study that was interrupted.
 
     Example: graphrec missing shop.toml --rates 0,0.5 --strategies mask,mean
     """
 
     def study(settings: RunConfig, folder: Path) -> VariantsResult:
         grid = Grid(
-            rates=tuple(_rate(each) for each in listed(rates)),
+            rates=tuple(_rate(rate) for rate in listed(rates)),
             mechanisms=listed(mechanisms),
             strategies=listed(strategies),
             modalities=None if modalities is None else listed(modalities),
@@ -130,6 +132,6 @@ def _print(result: VariantsResult, folder: Path) -> None:
     for heading, part in tables(result).items():
         header, rows = cells(part)
         show.print_table(f"{result.dataset}, test part, {seeds}, {heading}", header, rows)
-    for line in (*reasons(result), *(each.sentence for each in result.verdicts)):
+    for line in (*reasons(result), *(verdict.sentence for verdict in result.verdicts)):
         show.say(line)
     show.say(f"\nStudy folder, with report.html: {folder}")

@@ -1,4 +1,4 @@
-"""The command that searches hyper-parameters."""
+"""Implement the command that searches hyper-parameters."""
 
 import json
 import re
@@ -25,16 +25,16 @@ SHOWN = ("recall@20", "ndcg@20")
 
 def command(
     configs: Annotated[
-        list[Path], typer.Argument(help="Configurations; several get the same budget each.")
+        list[Path], typer.Argument(help="Configurations; each gets the same budget.")
     ],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting to change, as in model.dim=32.")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials of each study (tune.trials).")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials per study (tune.trials).")] = None,
     time: Annotated[
         str | None, typer.Option(help="Time of all trials together, as in 2h, 90m or 1h30m.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine.")] = 1,
     storage: Annotated[
         str | None,
         typer.Option(help="Database URL or journal file; by default study.db in the study folder."),
@@ -42,12 +42,12 @@ def command(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Study folder; by default under studies/. Of several configurations: the folder "
-            "in which each gets one of its name."
+            help="Study folder; by default under studies/. For several configurations: the folder "
+            "of their study folders."
         ),
     ] = None,
     only_join: Annotated[
-        bool, typer.Option("--join", help="Only take trials of a study that runs elsewhere.")
+        bool, typer.Option("--join", help="Only run trials of a study that was started elsewhere.")
     ] = False,
     append: Annotated[
         Path | None, typer.Option(help="Also add one line per study to this CSV file.")
@@ -56,7 +56,7 @@ def command(
 ) -> None:
     """Search hyper-parameters on train and valid; open test once, for the winner.
 
-    The same command goes on with a study that was interrupted.
+    The same command resumes a study that was interrupted.
 
     Example: graphrec tune paper_configs/quickstart.toml --trials 20 --workers 2
     """
@@ -85,12 +85,12 @@ def command(
 
 
 def _folders(settings: Mapping[Path, RunConfig], out: Path | None) -> dict[Path, Path]:
-    """The study folder of each configuration.
+    """Return the study folder of each configuration.
 
     Raises:
         ConfigError: two would share a folder, or ``out`` holds the study folders of earlier calls.
     """
-    names = {path: folder_name(each.run.name or path.stem) for path, each in settings.items()}
+    names = {path: folder_name(config.run.name or path.stem) for path, config in settings.items()}
     if out is not None and len(names) == 1:
         ((path, name),) = names.items()
         earlier = out / name
@@ -112,13 +112,15 @@ def _folders(settings: Mapping[Path, RunConfig], out: Path | None) -> dict[Path,
 
 
 def seconds_in(text: str) -> float:
-    """Read ``2h``, ``90m``, ``45s`` or ``1h30m``.
+    """Return the seconds of ``2h``, ``90m``, ``45s`` or ``1h30m``.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: the text has another form.
     """
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    hours, minutes, seconds = (int(each or 0) for each in found.groups()) if found else (0, 0, 0)
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (
+        (int(digits or 0) for digits in match.groups()) if match else (0, 0, 0)
+    )
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
         raise ConfigError(f"--time {text!r} is no duration. Write it like 2h, 90m or 1h30m.")
@@ -126,7 +128,7 @@ def seconds_in(text: str) -> float:
 
 
 def _print(results: "list[StudyResult]", folders: Sequence[Path]) -> None:
-    """Two lines per study: the configuration as it stood, and the winner with its cost."""
+    """Print two lines per study: the original configuration, and the winner with its cost."""
     measured = results[0].test.get("best", {})
     names = [name for name in SHOWN if name in measured]
     rows = []
@@ -134,12 +136,12 @@ def _print(results: "list[StudyResult]", folders: Sequence[Path]) -> None:
         objective = next(iter(result.objectives))
         counts = "/".join(str(result.trials[state]) for state in ("complete", "pruned", "failed"))
         for which, valid in (("own", result.own), ("best", result.best)):
-            found = result.test.get(which, result.test.get("best", {}))
+            means = result.test.get(which, result.test.get("best", {}))
             cost = [counts, f"{result.seconds:,.0f}"] if which == "best" else ["", ""]
             label = f"{result.name}, {which}"
-            figures = [spread(found[name], len(result.seeds)) for name in names]
-            shown = f"{valid[objective]:.4f}" if objective in valid else "failed"
-            rows.append([label, *cost, objective, shown, *figures])
+            figures = [spread(means[name], len(result.seeds)) for name in names]
+            score = f"{valid[objective]:.4f}" if objective in valid else "failed"
+            rows.append([label, *cost, objective, score, *figures])
     header = ["study", "trials", "seconds", "objective", "valid", *(f"test {n}" for n in names)]
     show.print_table("Trials: complete/pruned/failed", header, rows)
     what = "Study folder" if len(folders) == 1 else "Study folders"

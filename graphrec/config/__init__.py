@@ -1,4 +1,4 @@
-"""The settings of an experiment: every table, the file, overrides and the search space.
+"""Assemble the settings of an experiment: all tables, the file, overrides and search space.
 
 Each package defines its own table in its ``config`` module; ``run.RunConfig`` assembles them.
 """

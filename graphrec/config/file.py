@@ -1,4 +1,4 @@
-"""One TOML file (or a resolved ``config.json``) -> dotted overrides -> a frozen ``RunConfig``."""
+"""Read one TOML file (or a ``config.json``), apply dotted overrides, and make a ``RunConfig``."""
 
 import json
 import tomllib
@@ -12,7 +12,7 @@ from graphrec.core.errors import ConfigError
 from graphrec.core.names import not_imported
 
 DEEPEST = 50
-"""Tables and lists in each other; settings need a handful."""
+"""Largest depth of tables and lists inside each other; settings need a handful."""
 
 TOO_DEEP = f"more than {DEEPEST} tables or lists lie in each other"
 
@@ -21,7 +21,7 @@ def parse_override(text: str) -> tuple[list[str], Json]:
     """Parse ``model.num_layers=2``; the value is TOML, or else plain text.
 
     Raises:
-        ConfigError: there is no ``=``.
+        ConfigError: there is no ``=``, or the value is nested too deeply.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -42,7 +42,7 @@ def apply_overrides(table: dict[str, Json], overrides: Iterable[str]) -> dict[st
     """Return ``table`` with dotted overrides applied; the argument is left as it is.
 
     Raises:
-        ConfigError: an override is malformed, or tables lie in each other too deep.
+        ConfigError: an override is malformed, or tables are nested too deeply.
     """
     if _is_too_deep(table):
         raise ConfigError(f"The configuration is malformed: {TOO_DEEP}.")
@@ -63,7 +63,7 @@ def read_table(path: Path) -> dict[str, Json]:
     """Read a TOML or JSON configuration file.
 
     Raises:
-        ConfigError: the file is missing or malformed; line and column are named.
+        ConfigError: the file is missing or malformed; the message names line and column.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -82,14 +82,14 @@ def read_table(path: Path) -> dict[str, Json]:
 
 
 def _is_too_deep(table: Mapping[str, Json]) -> bool:
-    """Whether tables and lists lie in each other deeper than any setting does."""
+    """Return whether tables and lists are nested deeper than any setting."""
     level: list[Json] = list(table.values())
     for _ in range(DEEPEST):
-        nested = (each for each in level if isinstance(each, dict | list))
+        nested = (value for value in level if isinstance(value, dict | list))
         level = [
             inner
-            for each in nested
-            for inner in (each.values() if isinstance(each, dict) else each)
+            for value in nested
+            for inner in (value.values() if isinstance(value, dict) else value)
         ]
         if not level:
             return False
@@ -100,7 +100,7 @@ def build_config(table: Mapping[str, Json], overrides: Iterable[str] = ()) -> Ru
     """Validate a raw table, and its search space at both ends.
 
     Raises:
-        ConfigError: one sentence per problem, with the key, what is allowed and the nearest name.
+        ConfigError: one sentence per problem, with the key, allowed values and the nearest name.
     """
     config = validate(apply_overrides(dict(table), overrides))
     if config.search and not not_imported():

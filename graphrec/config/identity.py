@@ -1,7 +1,7 @@
-"""When two configurations are the same experiment: one notion for runs, studies and results.
+"""Compare configurations: one notion of the same experiment for runs, studies and results.
 
-Compared are the settings that a number depends on. Paths, machine, memory and label are left out:
-what lies in the files is compared by the fingerprints of data set, split and features.
+The settings that a number depends on are compared. Paths, machine, memory and label are left out:
+the content of files is compared by the fingerprints of data set, split and features.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from graphrec.core.run_folder import RunFolder
 from graphrec.training.config import TrainingConfig
 
 LOCAL = "local:"
-"""Start of the name of an encoder that lies in a folder."""
+"""Prefix of the name of an encoder that lies in a folder."""
 
 LIMITS = ("max_epochs", "patience")
-"""Settings of [training] that may be raised where a run goes on."""
+"""Settings of [training] that may be raised when a run is resumed."""
 
 LEFT_BY = {
     "result.json": "run",
@@ -32,15 +32,16 @@ LEFT_BY = {
     "missing.json": "missing",
     "fusion.json": "fusion",
 }
-"""Files that only one command writes into its folder."""
+"""Files that only one command writes into its folder, with the command."""
 
 
 def experiment_settings(config: RunConfig, *, searched: bool = False) -> dict[str, Json]:
-    """Return the settings that make an experiment, without those at their first default.
+    """Return the settings that define an experiment, without those at their first default.
 
     Args:
-        searched: the experiment is a search: ``[search]`` and ``[tune]`` belong to it as well, but
-            for the budget of the search, which may grow.
+        config: the configuration.
+        searched: the experiment is a search. Then ``[search]`` and ``[tune]`` belong to it as well,
+            except for the budget of the search, which may grow.
     """
     settings = config.identity()
     if searched:
@@ -61,13 +62,13 @@ def _first_key(config: RunConfig, key: str) -> str:
 
 
 def experiment_identity(config: RunConfig, *, searched: bool = False) -> str:
-    """sha256 of ``experiment_settings``, the same on every machine."""
+    """Return the sha256 of ``experiment_settings``, which is the same on every machine."""
     canonical = json.dumps(experiment_settings(config, searched=searched), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def training_identity(config: RunConfig) -> str:
-    """``experiment_identity`` whatever the limits of the training, which may be raised later."""
+    """Return ``experiment_identity`` regardless of limits of the training that may be raised."""
     first = {name: TrainingConfig.model_fields[name].default for name in LIMITS}
     training = config.training.model_copy(update=first)
     return experiment_identity(config.model_copy(update={"training": training}))
@@ -92,7 +93,7 @@ def differing_settings(
     stored: RunConfig, config: RunConfig, *, searched: bool = False
 ) -> list[str]:
     """Return the dotted keys in which two experiments differ, empty if they are the same."""
-    one, other = (experiment_settings(each, searched=searched) for each in (stored, config))
+    one, other = (experiment_settings(either, searched=searched) for either in (stored, config))
     return differing_keys(one, other)
 
 
@@ -100,10 +101,13 @@ def require_same(folder: Path, config: RunConfig, command: str, *, searched: boo
     """Refuse the folder of a study of another experiment or by another command.
 
     Args:
-        command: the one that makes the study.
+        folder: the folder.
+        config: the configuration of the study.
+        command: the command that makes the study.
+        searched: the study is a search, as in ``experiment_settings``.
 
     Raises:
-        ConfigError: the folder holds another study; the keys that differ are named.
+        ConfigError: the folder holds another study; the message names the keys that differ.
     """
     _require_own(folder, command)
     if RunFolder(folder).config.exists():
@@ -115,14 +119,14 @@ def require_same_run(folder: Path, config: RunConfig) -> None:
     """Refuse the folder of another run or of a study; the limits of training may be raised.
 
     Raises:
-        ConfigError: the folder holds something else; the keys that differ are named.
+        ConfigError: the folder holds something else; the message names the keys that differ.
     """
     _require_own(folder, "run")
     _refuse(folder, "run", other_settings(stored_config(folder), config))
 
 
 def left_by_another(folder: Path, command: str) -> str | None:
-    """Return the name of a file in a folder that another command has written, if there is one."""
+    """Return the name of a file in the folder that another command has written, if any."""
     others = (name for name, writer in LEFT_BY.items() if writer != command)
     return next((name for name in others if (folder / name).exists()), None)
 
@@ -137,7 +141,7 @@ def _require_own(folder: Path, command: str) -> None:
 
 
 def other_settings(stored: RunConfig, config: RunConfig) -> list[str]:
-    """Return the dotted keys for which a stored run cannot go on as ``config``.
+    """Return the dotted keys because of which a stored run cannot be resumed as ``config``.
 
     The limits of its training may be raised. With the cosine schedule every learning rate depends
     on ``max_epochs``, which is then no limit.
@@ -160,11 +164,11 @@ def _refuse(folder: Path, what: str, different: list[str]) -> None:
 
 
 Key = tuple[str, ...]
-"""The way to a setting, table by table."""
+"""Names of the tables that lead to a setting, and its own name."""
 
 
 def file_paths(config: RunConfig) -> dict[Key, str]:
-    """Return every path of an experiment by its key: where its data and teacher lie."""
+    """Return every path of an experiment by its key: those of its data and its teacher."""
     return dict(_file_paths(config, ()))
 
 
@@ -183,10 +187,12 @@ def _file_paths(value: object, key: Key) -> Iterator[tuple[Key, str]]:
 
 
 def relocated(config: RunConfig, other: RunConfig, *, only_gone: bool = False) -> RunConfig:
-    """The same experiment with its files where another configuration has those of the same keys.
+    """Return the experiment with its paths replaced by those of another configuration.
 
     Args:
-        only_gone: leave the paths at which something lies.
+        config: the experiment.
+        other: the configuration with the new paths, under the same keys.
+        only_gone: keep the paths at which a file or folder exists.
     """
     here, table = file_paths(other), config.model_dump(mode="json")
     for key, place in file_paths(config).items():
@@ -199,18 +205,18 @@ def relocated(config: RunConfig, other: RunConfig, *, only_gone: bool = False) -
 
 
 def gone(place: str) -> bool:
-    """Whether nothing lies at a path; of a pattern the folder before its placeholders counts."""
+    """Return whether a path does not exist; of a pattern the folder before its placeholders."""
     fixed, brace, _ = place.removeprefix(LOCAL).partition("{")
     if brace:
         fixed = fixed.rpartition("/")[0]
     try:
         return bool(fixed) and not Path(fixed).exists()
-    except OSError:  # it may lie there, but this user cannot look
+    except OSError:  # it may exist, but this user has no access
         return False
 
 
 def moved(stored: RunConfig, config: RunConfig) -> bool:
-    """Whether an experiment is asked for at other paths than the stored ones, all of them gone."""
+    """Return whether the paths of an experiment have changed, and all the old ones are gone."""
     now = file_paths(config)
     changed = [key for key, place in file_paths(stored).items() if now.get(key) != place]
     return bool(changed) and all(gone(file_paths(stored)[key]) for key in changed)

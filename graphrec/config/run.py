@@ -1,8 +1,8 @@
-"""The tables of a configuration, one docstring per field; ``RunConfig`` is a whole experiment.
+"""Define ``RunConfig``, the configuration of a whole experiment, from the tables of all packages.
 
-Every stage receives only its own table. A key that no stage knows is an error. Relative paths are
-relative to the working directory and are stored absolute, so that the ``config.json`` of a run
-can be run again from anywhere. ``config.file`` reads and overrides them.
+Every stage receives only its own table. An unknown key is an error. Relative paths are relative to
+the working directory and are stored absolute, so that the ``config.json`` of a run can be run again
+from anywhere. ``config.file`` reads and overrides configurations.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ from graphrec.training.distillation.config import DistillConfig
 
 
 class RunSection(Config):
-    """Label, seed and machine of a run."""
+    """Settings of a run: label, seed and machine."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"name", "device", "memory_mb"})
 
@@ -55,53 +55,54 @@ class RunSection(Config):
     seed: int = 0
     """Seed of every random stream except the split's."""
     device: str = "auto"
-    """auto (CUDA if there is one), cpu, cuda or cuda:N."""
+    """Device of the model: auto (CUDA if there is one), cpu, cuda or cuda:N."""
     backend: Literal["auto", "torch", "pyg", "dgl"] = "auto"
-    """Kernels of message passing."""
+    """Backend with the kernels of message passing."""
     recommend_k: PositiveInt = 20
     """Length of the lists in ``recommendations.parquet``."""
     memory_mb: PositiveInt | None = None
-    """Most MiB that a dense step may need (EASE, similarities of items, a block of scores), which
-    is estimated before it begins; by default half of the free memory."""
+    """Limit in MiB of the memory that a dense step is estimated to need (EASE, similarities of
+    items, a block of scores); by default half of the free memory."""
 
 
 class PaperSection(Config):
-    """Where the published numbers of a paper configuration come from."""
+    """Source of the published numbers of a paper configuration."""
 
     key: str
-    """Entry of references.bib."""
+    """Key of the entry in references.bib."""
     table: str
-    """Table, figure or file of the source in which the numbers stand."""
+    """Table, figure or file of the source that holds the numbers."""
     code: str = ""
-    """Reference code, with commit where known."""
+    """Reference code, with its commit where known."""
     notes: str = ""
-    """What differs from the paper's set-up."""
+    """Differences from the paper's set-up."""
 
 
 class RunConfig(Config):
-    """A whole experiment."""
+    """Configuration of a whole experiment."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"search", "tune", "paper"})
 
     data: DataConfig
     """Interactions and item table."""
     split: SplitConfig = SplitConfig()
-    """Train, valid, test."""
+    """Division into train, valid and test."""
     features: dict[str, SerializeAsAny[FeatureConfig]] = {}
-    """``[features.NAME]``: one table per modality."""
+    """Features of items, ``[features.NAME]``: one table per modality."""
     user_features: dict[str, SerializeAsAny[FeatureConfig]] = {}
-    """``[user_features.NAME]``: the same for users, of whom the training part alone can tell."""
+    """Features of users, ``[user_features.NAME]``; only encoders that describe the training part
+    are allowed."""
     controls: dict[str, Control] = {}
-    """``NAME = "shuffled"`` deals the rows of ``[features.NAME]`` out among the items that have
-    one, ``"noise"`` replaces them by noise of equal moments; both follow from ``run.seed``."""
+    """Controls: ``NAME = "shuffled"`` permutes the rows of ``[features.NAME]`` among the items
+    that have one, ``"noise"`` replaces them by noise of equal moments; both follow ``run.seed``."""
     missing: MissingConfig = MissingConfig()
-    """Modalities that items lack, or are made to lack."""
+    """Modalities that items lack, or that are removed on purpose."""
     model: SerializeAsAny[ModelConfig]
     """The model and its settings."""
     distill: DistillConfig = DistillConfig()
-    """A finished run that teaches the model."""
+    """Teacher of the model: a finished run."""
     training: TrainingConfig = TrainingConfig()
-    """The optimisation loop."""
+    """Optimisation loop."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Metrics and conventions."""
     search: dict[str, SearchRange] = {}
@@ -120,7 +121,7 @@ class RunConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _natural_split(cls, table: object) -> object:
-        """Without ``split.kind``: the split that the data bring, or the catalog's usual one."""
+        """Set ``split.kind``, if absent, to the split of the data or the catalog's usual one."""
         if not isinstance(table, Mapping) or not isinstance(table.get("data"), Mapping):
             return table
         data, chosen = table["data"], table.get("split", {})
@@ -166,7 +167,7 @@ class RunConfig(Config):
     @field_validator("training", mode="before")
     @classmethod
     def _training_defaults(cls, value: object, info: ValidationInfo) -> object:
-        """Settings that are not given are those of the model, where it has its own."""
+        """Take settings that are not given from the defaults of the model, where it has some."""
         model = info.data.get("model")  # None where it is not valid
         if isinstance(value, TrainingConfig):
             value = value.model_dump(exclude_unset=True)
@@ -201,8 +202,8 @@ def _typed(
 ) -> object:
     """Validate a raw table with the ``Config`` class that its own ``key`` names.
 
-    Where that class is not imported, ``base`` is validated and the other settings are taken as
-    they are.
+    Where that class is not imported, ``base`` is validated and the other settings are accepted
+    without a check.
     """
     if not isinstance(value, Mapping):
         return value

@@ -1,4 +1,4 @@
-"""The search space: ranges of settings -> proposals -> configurations that run."""
+"""Turn ranges of settings into proposals, and proposals into configurations that run."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 from graphrec.models import model_of
 
 SEARCHABLE = ("model", "training", "features", "user_features")
-"""Tables whose settings may be searched: the others say what is measured, and on what."""
+"""Tables whose settings may be searched; the others define the data and the measurement."""
 
 NAMES = ("name", "encoder")
-"""Settings that choose a class, and with it which other settings there are."""
+"""Settings that choose a class, and so decide which other settings exist."""
 
 Values = dict[str, Choice]
-"""One value for each setting that is searched and applies."""
+"""One value for each searched setting that applies."""
 
 
 class Space:
-    """Ranges around a configuration, checked at both ends.
+    """Search space: ranges around a configuration, checked at both ends.
 
     Attributes:
-        ranges: by key, settings that others depend on first.
+        ranges: the ranges by key; a setting comes before the settings that depend on it.
 
     Raises:
         ConfigError: a key is unknown or may not be searched, an end is no valid setting, or a
@@ -50,13 +50,13 @@ class Space:
 
     @classmethod
     def default(cls, config: RunConfig, ranges: Mapping[str, SearchRange]) -> "Space":
-        """The default space of a model: what applies, widened to the configuration's own values."""
+        """Return the default space of a model: its ranges that apply, widened to own values."""
         given, kept = cls(config, {}), applying(config, ranges)
         return cls(config, {key: _widened(span, given._current(key)) for key, span in kept.items()})
 
     @cached_property
     def own(self) -> Values:
-        """The values that the configuration itself has: the first trial.
+        """Return the values of the configuration itself: the first trial.
 
         Raises:
             ConfigError: one of them lies outside its range.
@@ -64,7 +64,7 @@ class Space:
         return self._walk(self._own_value)
 
     def propose(self, trial: "optuna.Trial") -> Values:
-        """Ask for a value of every setting that applies."""
+        """Ask the sampler for a value of every setting that applies."""
 
         def ask(key: str, span: SearchRange) -> Choice:
             if span.choices:
@@ -79,7 +79,7 @@ class Space:
         return self._walk(ask)
 
     def config(self, values: Mapping[str, Choice]) -> RunConfig:
-        """Return the configuration with these values; searched settings without one get defaults.
+        """Return the configuration with these values; other searched settings get defaults.
 
         Raises:
             ConfigError: values that are valid each by itself contradict each other.
@@ -87,7 +87,7 @@ class Space:
         return validate(self._table_with(values))
 
     def grid(self) -> list[Values]:
-        """Every combination of the choices, each once.
+        """Return every combination of the choices, each once.
 
         Raises:
             ConfigError: a range has neither choices nor steps.
@@ -107,7 +107,7 @@ class Space:
         return points
 
     def end_configs(self) -> dict[str, RunConfig]:
-        """The configurations at both ends of every range, by what they set."""
+        """Return the configurations at both ends of every range, by a label like ``key = end``."""
         return {
             f"{key} = {end!r}": self.config(self._assumed(key) | {key: end})
             for key, span in self.ranges.items()
@@ -115,7 +115,7 @@ class Space:
         }
 
     def nearest_to(self, values: Mapping[str, Json]) -> Values:
-        """These values where they lie in the space; elsewhere the configuration's own ones."""
+        """Return these values where they lie in the space, and else the configuration's own."""
 
         def value_of(key: str, span: SearchRange) -> Choice:
             value = values.get(key)
@@ -127,17 +127,17 @@ class Space:
         return self._walk(value_of)
 
     def holds(self, key: str, value: Json) -> bool:
-        """Whether a value lies in the range of a key."""
+        """Return whether a value lies in the range of a key."""
         span = self.ranges[key]
         if span.choices:
-            return any(type(value) is type(each) and value == each for each in span.choices)
+            return any(type(value) is type(choice) and value == choice for choice in span.choices)
         assert span.low is not None
         assert span.high is not None
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and span.low <= value <= span.high  # type: ignore[operator]
 
     def _walk(self, value_of: Callable[[str, SearchRange], Choice]) -> Values:
-        """Give every range that applies its value, in order."""
+        """Assign a value to every range that applies, in order."""
         values: Values = {}
         for key, span in self.ranges.items():
             if self._applies(span, values):
@@ -145,7 +145,7 @@ class Space:
         return values
 
     def _applies(self, span: SearchRange, values: Mapping[str, Choice]) -> bool:
-        """Whether all conditions hold; a parent that does not apply itself fulfils none."""
+        """Return whether all conditions hold; they never hold on a parent that does not apply."""
         return all(
             (values.get(parent) if parent in self._given else self._current(parent)) in wanted
             for parent, wanted in span.when.items()
@@ -156,9 +156,9 @@ class Space:
             return span.choices[0]
         value = self._current(key)
         if not self.holds(key, value):
-            shown = span.choices or f"{span.low} to {span.high}"
+            allowed = span.choices or f"{span.low} to {span.high}"
             raise ConfigError(
-                f"[search] {key}: the configuration's own value {value!r} is not among {shown}. "
+                f"[search] {key}: the configuration's own value {value!r} is not among {allowed}. "
                 f"The first trial is the configuration as it stands: widen the range, or set {key}."
             )
         assert isinstance(value, Choice)
@@ -223,14 +223,17 @@ class Space:
             )
 
     def _in_order(self) -> list[str]:
-        """Keys, each after those on which it depends."""
+        """Return the keys, each after the keys on which it depends."""
         ordered: list[str] = []
         waiting = list(self._given)
         while waiting:
             ready = [
                 key
                 for key in waiting
-                if all(each in ordered or each not in self._given for each in self._given[key].when)
+                if all(
+                    parent in ordered or parent not in self._given
+                    for parent in self._given[key].when
+                )
             ]
             if not ready:
                 raise ConfigError(f"[search] {' and '.join(waiting)} depend on each other.")
@@ -239,7 +242,7 @@ class Space:
         return ordered
 
     def _is_whole(self, key: str, span: SearchRange) -> bool:
-        """Refuse an end that is no setting; return whether the range is one of whole numbers."""
+        """Return whether a range has only whole numbers; refuse an end that is no setting."""
         needed = self._assumed(key)
         for end in span.ends:
             try:
@@ -255,7 +258,7 @@ class Space:
         return False
 
     def _assumed(self, key: str) -> Values:
-        """Values under which a key applies."""
+        """Return values of other settings under which a key applies."""
         needed: Values = {}
         for parent, wanted in self._given[key].when.items():
             if parent in self._given:
@@ -286,7 +289,7 @@ class Space:
 
 
 def applying(config: RunConfig, ranges: Mapping[str, SearchRange]) -> dict[str, SearchRange]:
-    """The ranges whose conditions can hold: on other ranges, or on what the configuration is."""
+    """Return the ranges whose conditions can hold, on other ranges or on the configuration."""
     given = Space(config, {})
     return {
         key: span
@@ -299,7 +302,7 @@ def applying(config: RunConfig, ranges: Mapping[str, SearchRange]) -> dict[str, 
 
 
 def _widened(span: SearchRange, value: Json) -> SearchRange:
-    """The range, reaching as far as a value."""
+    """Return the range, widened to include a value."""
     if span.low is None or span.high is None or not isinstance(value, int | float):
         return span
     if span.log and value <= 0:
@@ -308,7 +311,7 @@ def _widened(span: SearchRange, value: Json) -> SearchRange:
 
 
 def _dotted(table: Mapping[str, Json], where: str = "") -> list[str]:
-    """Dotted keys of all settings."""
+    """Return the dotted keys of all settings."""
     return [
         key
         for name, value in table.items()
@@ -319,7 +322,7 @@ def _dotted(table: Mapping[str, Json], where: str = "") -> list[str]:
 
 
 def space_of(config: RunConfig) -> Space:
-    """The space of ``[search]``, or else the default one of the model.
+    """Return the space of ``[search]``, or else the default space of the model.
 
     Raises:
         ConfigError: there is nothing to search.

@@ -1,4 +1,4 @@
-"""The tables [search] and [tune]: which settings are searched, and how."""
+"""Define the table ``[tune]``."""
 
 from typing import ClassVar, Literal, Self
 
@@ -8,34 +8,34 @@ from graphrec.core.config import AbsolutePath, Config
 
 
 class TuneConfig(Config):
-    """How ``graphrec tune`` searches; ``run`` ignores this table by design."""
+    """Settings of ``graphrec tune``; ``run`` ignores this table."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"trials", "seconds", "final_seeds"})
 
     trials: PositiveInt = 30
-    """Budget: finished trials, those that were pruned or failed included."""
+    """Budget: number of finished trials, including those that were pruned or failed."""
     seconds: PositiveFloat | None = None
-    """Budget: seconds of all trials together, whatever the number of workers; the first of the
-    two budgets to be used up ends the study."""
+    """Budget: seconds of all trials together, for any number of workers. The study ends when one of
+    the two budgets is used up."""
     sampler: Literal["tpe", "random", "grid", "cmaes", "qmc", "nsga2"] = "tpe"
-    """Who proposes: multivariate TPE, random, every point of a grid in random order, CMA-ES,
-    a quasi-random sequence, or NSGA-II."""
+    """Method that proposes settings: multivariate TPE, random, every point of a grid in random
+    order, CMA-ES, a quasi-random sequence, or NSGA-II."""
     pruner: Literal["median", "halving", "hyperband", "none"] = "median"
-    """Who stops hopeless trials early, by the validation curve."""
+    """Method that stops hopeless trials early, by the validation curve."""
     min_epochs: PositiveInt = 5
-    """Epochs before a trial may be pruned."""
+    """Number of epochs before a trial may be pruned."""
     objectives: tuple[str, ...] = ()
-    """Valid metrics, and ``seconds`` or ``parameters``, each in its own direction; by default the
-    metric of early stopping. Several give a front, and need ``pruner = "none"``."""
+    """Valid metrics, and ``seconds`` or ``parameters``, each with its own direction; by default the
+    metric of early stopping. Several objectives give a front, and need ``pruner = "none"``."""
     trial_seeds: PositiveInt = 1
-    """Seeds averaged in each trial; the pruner looks at the first."""
+    """Number of seeds averaged in each trial; the pruner uses the first."""
     final_seeds: NonNegativeInt = 3
-    """Seeds with which the winner, and the setting it started from, are trained in the end; only
-    then the test part is opened. 0 leaves it sealed."""
+    """Number of seeds with which the winner, and the setting it started from, are trained in the
+    end; only then the test part is opened. 0 leaves it sealed."""
     warm_start: tuple[AbsolutePath, ...] = ()
     """Folders of earlier studies, whose best settings are tried first."""
     warm_trials: PositiveInt = 3
-    """Settings taken from each earlier study."""
+    """Number of settings taken from each earlier study."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:

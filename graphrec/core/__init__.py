@@ -1,1 +1,1 @@
-"""What every package uses: settings, errors, files, processes, random streams."""
+"""Tools that every package uses: settings, errors, files, processes, random streams."""

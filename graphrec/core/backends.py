@@ -1,4 +1,4 @@
-"""The optional DGL import, and which kernels ``auto`` means."""
+"""Import DGL where it is installed, and choose the backend that ``auto`` stands for."""
 
 import functools
 import importlib

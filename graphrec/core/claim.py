@@ -1,8 +1,8 @@
-"""A folder belongs to one process at a time: the first one to claim it.
+"""Let one process at a time own a folder: the first process that claims it.
 
-The claim is a lock of the operating system on a file in the folder. It ends with its process,
-however that ends, so a kill at any moment leaves nothing that stops the next one. What stands in
-the file is for people, and for machines that share the folder but not the lock.
+The claim is a lock of the operating system on a file in the folder. The lock ends with its process,
+however the process ends, so a kill at any moment leaves nothing that stops the next process. The
+content of the file is for people, and for machines that share the folder but not the lock.
 """
 
 import errno
@@ -22,24 +22,24 @@ CLAIM = ".claim"
 """File in a claimed folder: process, machine and time, as JSON."""
 
 PARTS = ".*.[0-9]*.part"
-"""Files that ``files.write_bytes`` was writing; a kill leaves them."""
+"""Pattern of the temporary files of ``files.write_bytes``; a killed process leaves them behind."""
 
 LARGEST = 4096
-"""Bytes read of a claim."""
+"""Bytes that are read of a claim at most."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; make it if need be, and remove it if it stays empty.
 
-    Forked children share the claim, and processes that are started do not: those take part in the
-    work of the one that holds the folder.
+    Forked children share the claim. Processes that are started anew do not: workers are
+    such processes and need no claim of their own.
 
     Raises:
-        ConfigError: another process holds it; process, machine and time are named.
+        ConfigError: another process holds the folder; the message names process, machine and time.
         DataError: the folder cannot be written.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _take(folder)
@@ -59,7 +59,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def _take(folder: Path) -> int:
-    """Return an open file that holds the claim."""
+    """Return the descriptor of an open file that holds the claim."""
     path = folder / CLAIM
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -74,7 +74,7 @@ def _take(folder: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # the process before has just removed it: look again
+        os.close(descriptor)  # the owner before has just removed the file: open a new one
 
 
 def _release(path: Path, descriptor: int) -> None:
@@ -85,7 +85,7 @@ def _release(path: Path, descriptor: int) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock a file; False if another process has, None where the file system has no locks."""
+    """Lock a file; return False if another process holds it, None if there are no locks here."""
     if find_spec("fcntl") is None:  # Windows
         return None
     import fcntl
@@ -100,7 +100,7 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def _owner(descriptor: int) -> dict[str, Json]:
-    """What stands in a claim; nothing if its process was killed before it wrote, or is about to."""
+    """Return the content of a claim, or nothing where its process has not written it (yet)."""
     try:
         content = json.loads(os.pread(descriptor, LARGEST, 0))
     except ValueError:
@@ -109,15 +109,16 @@ def _owner(descriptor: int) -> dict[str, Json]:
 
 
 def _is_over(owner: dict[str, Json], locked: bool | None) -> bool:
-    """Whether the process that signed a claim is known to have ended.
+    """Return whether the process that signed a claim is known to have ended.
 
-    Nobody else can have a lock that this machine has got; other machines may not see each other's.
+    On one machine a lock excludes every other owner. Machines that share a folder may not see each
+    other's locks, so a claim of another machine never counts as ended.
     """
     return is_here(owner) and (locked is True or not is_alive(owner))
 
 
 def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether the open file is the one in the folder: its owner removes it when done."""
+    """Return whether the open file is still the one in the folder: owners remove it when done."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -131,21 +132,23 @@ def _sign(descriptor: int) -> None:
 
 
 def _refusal(folder: Path, owner: dict[str, Json], locked: bool | None) -> str:
-    who = "another process"
+    user = "another process"
     if owner:
-        who = f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
+        user = f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
     if locked is False or is_here(owner):
-        return f"{folder} is in use by {who}. Wait until it ends, stop it, or choose another --out."
+        return (
+            f"{folder} is in use by {user}. Wait until it ends, stop it, or choose another --out."
+        )
     return (
-        f"{folder} is in use by {who}, a machine whose processes cannot be seen from here. If that "
-        f"process has ended, remove {folder / CLAIM}; else choose another --out."
+        f"{folder} is in use by {user}, a machine whose processes cannot be seen from here. If "
+        f"that process has ended, remove {folder / CLAIM}; else choose another --out."
     )
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    """Remove folders that this process made, innermost first, up to one that holds something."""
-    for each in folders:
+    """Remove folders that this process made, innermost first, and stop at one that is not empty."""
+    for folder in folders:
         try:
-            each.rmdir()
+            folder.rmdir()
         except OSError:
             return

@@ -11,10 +11,11 @@ def device_of(name: str, setting: str = "run.device") -> torch.device:
     """Return the device that a setting names: auto (CUDA if there is one), cpu, cuda or cuda:N.
 
     Args:
-        setting: what to call it in an error.
+        name: value of the setting.
+        setting: name of the setting, for the error message.
 
     Raises:
-        ConfigError: it is no device, or not one of this machine.
+        ConfigError: the name is no device, or a device that this machine does not have.
     """
     count = torch.cuda.device_count()
     if name == "auto":

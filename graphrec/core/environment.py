@@ -1,4 +1,4 @@
-"""Versions, machine and git state for a record."""
+"""Collect versions, machine and git state for a record."""
 
 import platform
 import subprocess
@@ -9,7 +9,7 @@ from graphrec.core.config import Json
 
 
 def environment() -> dict[str, Json]:
-    """Versions of what computes the numbers, and the state of the source tree if it is one."""
+    """Return the versions of the software that computes the numbers, and the git state."""
     packages = ("graphrec", "torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "polars")
     versions: dict[str, Json] = {name: version_of(name) for name in packages}
     return {
@@ -21,7 +21,7 @@ def environment() -> dict[str, Json]:
 
 
 def version_of(package: str) -> str | None:
-    """Installed version of a package, or None."""
+    """Return the installed version of a package, or None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -29,7 +29,7 @@ def version_of(package: str) -> str | None:
 
 
 def _git_state() -> dict[str, Json]:
-    """Commit and cleanliness of graphrec's own checkout; empty for an installed package."""
+    """Return commit and cleanliness of graphrec's own checkout; empty for an installed package."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return {}

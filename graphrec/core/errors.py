@@ -1,4 +1,4 @@
-"""The errors a user can cause. Each says what, where (file, row or key), and the remedy."""
+"""Errors that a user can cause. A message says what, where (file, row or key), and the remedy."""
 
 
 class GraphRecError(ValueError):
@@ -14,4 +14,4 @@ class DataError(GraphRecError):
 
 
 class TrainingError(GraphRecError):
-    """Training cannot go on: a loss that is not finite, or a checkpoint that cannot be trusted."""
+    """Training cannot go on: the loss is not finite, or the checkpoint cannot be trusted."""

@@ -1,4 +1,4 @@
-"""Names and ids of users as literal text in each output: terminal, LaTeX, Markdown, CSV, SVG."""
+"""Escape names and ids as literal text for a terminal, LaTeX, Markdown, CSV or SVG."""
 
 import re
 
@@ -30,15 +30,15 @@ EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 """An underscore that may begin or end emphasis; one inside a word is only an underscore."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\n")
-"""Beginnings of a cell that a spreadsheet takes for a formula."""
+"""First characters that make a spreadsheet take a cell for a formula."""
 
 
 def visible(text: str) -> str:
-    r"""Write control characters as ``\x1b``: a terminal would obey them, and an SVG breaks.
+    r"""Write control characters as ``\x1b``: a terminal would obey them, and an SVG would break.
 
     Line feeds and tabs stay.
     """
-    return CONTROL.sub(lambda found: _code(found[0]), text)
+    return CONTROL.sub(lambda match: _code(match[0]), text)
 
 
 def one_line(text: str) -> str:
@@ -53,7 +53,7 @@ def _code(character: str) -> str:
 
 def latex(text: str) -> str:
     """Return LaTeX that prints ``text`` in a cell of a table, on one line."""
-    return "".join(LATEX.get(each, each) for each in visible(" ".join(text.split())))
+    return "".join(LATEX.get(character, character) for character in visible(" ".join(text.split())))
 
 
 def markdown(text: str) -> str:
@@ -63,9 +63,9 @@ def markdown(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would run as a formula; numbers stay numbers.
+    """Put an apostrophe before text that a spreadsheet would run as a formula, except numbers.
 
-    An escaped text is left as it is, so that escaping it again changes nothing.
+    Text that is escaped already is left as it is, so that escaping it again changes nothing.
     """
     text = visible(text)
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA) and not _is_number(text) else text

@@ -1,4 +1,4 @@
-"""Validation problems in words: the key, what is wrong, what is allowed, the nearest name."""
+"""Explain validation problems: the key, the fault, the allowed values and the nearest name."""
 
 from typing import get_args
 
@@ -9,7 +9,7 @@ from graphrec.core.names import nearest
 
 
 def explain(error: ValidationError, root: type[BaseModel], where: str = "") -> str:
-    """Return one sentence per problem of a table validated as ``root`` at ``where``."""
+    """Return one sentence for each problem of a table validated as ``root`` at ``where``."""
     sentences = []
     for problem in error.errors():
         cause = problem.get("ctx", {}).get("error")
@@ -36,12 +36,12 @@ def _sentence(
         return f"Unknown key {key!r}.{nearest(str(location[-1]), known)}{listed}"
     if kind == "missing":
         return f"Key {key!r} is required."
-    shown = f" (got {value!r})" if isinstance(value, str | int | float) else ""
-    return f"{key}: {message.removeprefix('Value error, ').rstrip('.')}{shown}."
+    got = f" (got {value!r})" if isinstance(value, str | int | float) else ""
+    return f"{key}: {message.removeprefix('Value error, ').rstrip('.')}{got}."
 
 
 def _fields_at(root: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the table at ``location``."""
+    """Return the names of the fields of the table at ``location``."""
     current: type[BaseModel] = root
     for key in location:
         field = current.model_fields.get(str(key))
@@ -55,7 +55,7 @@ def _fields_at(root: type[BaseModel], location: tuple[int | str, ...]) -> list[s
 
 
 def _table_in(annotation: object) -> type[BaseModel] | None:
-    """The table class inside ``X``, ``X | None``, ``tuple[X, ...]`` or ``dict[str, X]``."""
+    """Return the table class inside ``X``, ``X | None``, ``tuple[X, ...]`` or ``dict[str, X]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_table_in, get_args(annotation))), None)

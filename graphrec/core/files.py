@@ -1,4 +1,4 @@
-"""Files that are wholly written or not at all."""
+"""Read and write files; a write happens wholly or not at all."""
 
 import io
 import json
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write through a temporary file and one rename.
+    """Write ``content`` to a temporary file and rename it to ``path``.
 
     Raises:
-        DataError: the disk is full or read-only; nothing half-written stays.
+        DataError: the disk is full or read-only; no half-written file stays.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -41,7 +41,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def unwritable_is_a_warning() -> Iterator[None]:
-    """Go on where a file cannot be written that only spares later work; tell which one."""
+    """Log a warning where a file cannot be written that only spares later work, and go on."""
     try:
         yield
     except DataError as error:
@@ -49,18 +49,18 @@ def unwritable_is_a_warning() -> Iterator[None]:
 
 
 def write_json(path: Path, content: Json) -> None:
-    """Write indented JSON."""
+    """Write ``content`` as indented JSON."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_parquet(path: Path, needed: Sequence[str], remedy: str) -> pl.DataFrame:
-    """Read a table that graphrec has written, and that has some columns.
+    """Read a table that graphrec has written and that must have the ``needed`` columns.
 
     Raises:
         DataError: the file is missing or damaged, or lacks a column.
     """
     try:
-        with path.open("rb") as file:  # a path is one file, never a pattern
+        with path.open("rb") as file:  # given a path, polars would take it for a pattern
             table = pl.read_parquet(file)
             table.select(needed)
             return table
@@ -72,7 +72,7 @@ def read_parquet(path: Path, needed: Sequence[str], remedy: str) -> pl.DataFrame
 
 
 def write_parquet(path: Path, table: pl.DataFrame, notes: Mapping[str, str] | None = None) -> None:
-    """Write a table, with notes in its metadata."""
+    """Write a table, with ``notes`` in the metadata of the file."""
     buffer = io.BytesIO()
     table.write_parquet(buffer, metadata=dict(notes or {}))
     write_bytes(path, buffer.getvalue())

@@ -1,4 +1,4 @@
-"""What work needs in memory, estimated before it begins, against what the machine can give."""
+"""Compare the memory that a piece of work is estimated to need with what the machine can give."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from pathlib import Path
 from graphrec.core.errors import ConfigError
 
 SHARE = 0.5
-"""Part of the free memory that one piece of work may take where ``run.memory_mb`` sets no limit."""
+"""Part of the free memory that a piece of work may take where ``run.memory_mb`` sets no limit."""
 
 MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
 class Need:
-    """An estimate.
+    """Estimate of the memory that one piece of work needs.
 
     Attributes:
         what: the work and its size, as the subject of a sentence.
-        num_bytes: its peak.
-        remedy: what to change, as a sentence.
+        num_bytes: bytes at its peak.
+        remedy: the change that makes it need less, as a sentence.
     """
 
     what: str
@@ -28,9 +28,10 @@ class Need:
 
 
 def memory_limit(memory_mb: int | None = None) -> int | None:
-    """Return the bytes that one piece of work may take: ``run.memory_mb``, or half of what is free.
+    """Return the bytes that a piece of work may take: ``run.memory_mb``, or half the free memory.
 
-    None where the system does not tell what is free.
+    Returns:
+        The limit, or None where the system does not report its free memory.
     """
     if memory_mb is not None:
         return memory_mb * MEBIBYTE
@@ -42,7 +43,8 @@ def require_memory(needs: Iterable[Need], memory_mb: int | None = None) -> None:
     """Refuse work that needs more memory than it may take.
 
     Raises:
-        ConfigError: the need, the limit, where the limit comes from, and the remedy.
+        ConfigError: a need is above the limit; the message names both, the source of the limit and
+            the remedy.
     """
     limit = memory_limit(memory_mb)
     for need in needs:
@@ -57,22 +59,22 @@ def require_memory(needs: Iterable[Need], memory_mb: int | None = None) -> None:
 
 
 def free_memory() -> int | None:
-    """Return the bytes that this process can still get, or None where the system does not say.
+    """Return the bytes that this process can still get, or None where the system has no answer.
 
-    The least of what the machine has available, what its control group has left, and what
-    ``ulimit -v`` leaves.
+    They are the least of three numbers: memory available on the machine, memory left to the control
+    group, and address space left under ``ulimit -v``.
     """
-    known = [each for each in (_available(), *_groups(), _address_space()) if each is not None]
+    known = [free for free in (_available(), *_groups(), _address_space()) if free is not None]
     return max(0, min(known)) if known else None
 
 
 def _available() -> int | None:
-    """MemAvailable of Linux."""
+    """Return MemAvailable of Linux."""
     return _field(Path("/proc/meminfo"), "MemAvailable:")
 
 
 def _groups() -> list[int | None]:
-    """What is left to the control group, of either version; pages of files can be dropped."""
+    """Return the bytes left to the control group (version 1 or 2); file caches count as free."""
     root = Path("/sys/fs/cgroup")
     left = []
     for folder, most, used in (
@@ -87,14 +89,14 @@ def _groups() -> list[int | None]:
 
 
 def _address_space() -> int | None:
-    """What ``ulimit -v`` leaves."""
+    """Return the bytes of address space that ``ulimit -v`` leaves."""
     limit = _field(Path("/proc/self/limits"), "Max address space", unit=1)
     size = _field(Path("/proc/self/status"), "VmSize:")
     return None if limit is None or size is None else limit - size
 
 
 def _field(path: Path, name: str, unit: int = 1024) -> int | None:
-    """Return the first number behind a name at the start of a line, times ``unit``."""
+    """Return the first number after a name at the start of a line, times ``unit``."""
     try:
         lines = path.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -104,7 +106,7 @@ def _field(path: Path, name: str, unit: int = 1024) -> int | None:
 
 
 def _number(path: Path) -> int | None:
-    """Return the one number of a file; ``max`` is none."""
+    """Return the only number in a file, or None for ``max``."""
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
@@ -113,6 +115,6 @@ def _number(path: Path) -> int | None:
 
 
 def _size(num_bytes: int) -> str:
-    if num_bytes < 2**30:  # 0.0 GiB would tell nothing
+    if num_bytes < 2**30:  # "0.0 GiB" would say nothing
         return f"{num_bytes / MEBIBYTE:.1f} MiB"
     return f"{num_bytes / 2**30:.1f} GiB"

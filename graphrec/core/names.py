@@ -1,4 +1,4 @@
-"""Names in configurations: a key of an explicit table, or ``"package.module:Class"``."""
+"""Resolve names in configurations: a key of an explicit table, or ``"package.module:Class"``."""
 
 import difflib
 import importlib
@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Names between commas, each once."""
-    return tuple(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+    """Return the names between commas, without repetitions."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def quantity(number: int, noun: str) -> str:
@@ -25,7 +25,7 @@ def quantity(number: int, noun: str) -> str:
 
 
 def folder_name(label: str) -> str:
-    """The label of a run as the name of one folder: no separators, and not ``.`` or ``..``."""
+    """Return the label of a run as a name of one folder: no separators, never ``.`` or ``..``."""
     return re.sub(r"[^\w.-]+", "-", label).lstrip(".") or "run"
 
 
@@ -36,7 +36,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class NotImportedError(ConfigError):
-    """A name stands for code of the user, which is not run inside ``without_imports``."""
+    """The name stands for code of the user, which is not run inside ``without_imports``."""
 
 
 _skipped: ContextVar[list[str] | None] = ContextVar("skipped", default=None)
@@ -44,7 +44,7 @@ _skipped: ContextVar[list[str] | None] = ContextVar("skipped", default=None)
 
 @contextmanager
 def without_imports() -> Iterator[list[str]]:
-    """Import nothing that a configuration names inside the block; yield the names it had."""
+    """Import nothing that a configuration names inside the block; yield the names left out."""
     token = _skipped.set([])
     try:
         yield not_imported()
@@ -53,21 +53,24 @@ def without_imports() -> Iterator[list[str]]:
 
 
 def not_imported() -> list[str]:
-    """The names that were not imported inside ``without_imports``; outside there are none."""
-    found = _skipped.get()
-    return [] if found is None else found
+    """Return the names that were not imported inside ``without_imports``; outside, none."""
+    names = _skipped.get()
+    return [] if names is None else names
 
 
 def resolve(name: str, table: Mapping[str, T], kind: str, base: type | None = None) -> T:
     """Look ``name`` up in ``table``, or import it when written ``"package.module:Class"``.
 
     Args:
-        base: the class of which an imported one must be a subclass that can be made.
+        name: key of ``table``, or reference to a class.
+        table: the known names.
+        kind: what a name stands for, for the error message.
+        base: class of which an imported class must be a concrete subclass.
 
     Raises:
-        ConfigError: the name is unknown (the nearest known one is offered), or what is imported is
-            no such class.
-        NotImportedError: inside ``without_imports`` the name would be imported.
+        ConfigError: the name is unknown (the message offers the nearest known name), or the
+            imported object is not such a class.
+        NotImportedError: the name would be imported inside ``without_imports``.
     """
     if name in table:
         return table[name]
@@ -77,14 +80,14 @@ def resolve(name: str, table: Mapping[str, T], kind: str, base: type | None = No
     if _skipped.get() is not None:
         not_imported().append(name)
         raise NotImportedError(f"The {kind} {name!r} was not imported.")
-    found: T = _imported(name, kind)
+    imported: T = _imported(name, kind)
     if base is not None:
-        _require_kind(found, base, name, kind)
-    return found
+        _require_kind(imported, base, name, kind)
+    return imported
 
 
 class Deferred(Mapping[str, T]):
-    """A table of references ``"package.module:name"``, each imported when it is first asked for."""
+    """Table of references ``"package.module:name"``, each imported when it is first used."""
 
     def __init__(self, references: Mapping[str, str]) -> None:
         self.references = references
@@ -103,31 +106,31 @@ class Deferred(Mapping[str, T]):
 
 
 def deferred(reference: str) -> object:
-    """Import ``"package.module:name"`` of graphrec itself, whose module needs an extra.
+    """Import ``"package.module:name"`` of graphrec itself, where the module needs an extra.
 
     The test of the layers reads such references like any other import.
     """
     module_name, _, attribute = reference.partition(":")
-    found: object = getattr(importlib.import_module(module_name), attribute)
-    return found
+    attribute_value: object = getattr(importlib.import_module(module_name), attribute)
+    return attribute_value
 
 
 def _imported(name: str, kind: str) -> T:  # type: ignore[type-var]
     module_name, _, attribute = name.partition(":")
     try:
-        found: T = getattr(importlib.import_module(module_name), attribute)
+        imported: T = getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as error:  # a module of the user may raise anything
         raise ConfigError(f"Cannot import {kind} {name!r}: {error or repr(error)}.") from error
-    return found
+    return imported
 
 
-def _require_kind(found: object, base: type, name: str, kind: str) -> None:
-    """Refuse what is no subclass of ``base``, and a subclass that leaves methods open."""
-    if not (isinstance(found, type) and issubclass(found, base)):
+def _require_kind(imported: object, base: type, name: str, kind: str) -> None:
+    """Refuse an object that is no subclass of ``base``, and a subclass with abstract methods."""
+    if not (isinstance(imported, type) and issubclass(imported, base)):
         raise ConfigError(
             f"The {kind} {name!r} is no {kind}: it is not a subclass of "
             f"{base.__module__}.{base.__qualname__}. Write a class that is, or name another one."
         )
-    if inspect.isabstract(found):
-        open_methods = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+    if inspect.isabstract(imported):
+        open_methods = ", ".join(sorted(getattr(imported, "__abstractmethods__", ())))
         raise ConfigError(f"The {kind} {name!r} cannot be used: it does not define {open_methods}.")

@@ -1,9 +1,9 @@
-"""Mixed precision stops where many terms are summed."""
+"""Raise the precision of bfloat16 values where many terms are summed."""
 
 import torch
 from torch import Tensor
 
 
 def single(x: Tensor) -> Tensor:
-    """Return bfloat16 values as float32; others as they are."""
+    """Return bfloat16 values as float32, and other values as they are."""
     return x.float() if x.dtype == torch.bfloat16 else x

@@ -1,4 +1,4 @@
-"""Processes that share a piece of work on this machine, and how they are stopped."""
+"""Run and stop processes that share a piece of work on this machine."""
 
 import os
 import signal
@@ -15,29 +15,29 @@ from types import FrameType
 from graphrec.core.config import Json
 
 POLL_SECONDS = 1.0
-"""Between two looks at what other processes do."""
+"""Seconds between two looks at other processes."""
 
 STOP_SECONDS = 30
-"""Given to processes to leave things in order when the work is stopped."""
+"""Seconds that processes get to leave things in order when the work is stopped."""
 
 PARENT = "GRAPHREC_PARENT"
-"""Environment variable with the number of the process that has started this one."""
+"""Environment variable with the process id of the process that started this one."""
 
 
 def this_process() -> dict[str, Json]:
-    """What tells this process from every other: machine, its start, number, and own start."""
+    """Return the facts that identify this process: machine, its start, process id and own start."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "ticks": _ticks(pid)}
 
 
 def is_here(process: Mapping[str, Json]) -> bool:
-    """Whether a process is or was one of this machine, whatever the machine is called now."""
+    """Return whether a process belongs to this machine, even if the machine has a new name."""
     boot = process.get("boot")
     return process.get("host") == socket.gethostname() or (boot is not None and boot == _boot())
 
 
 def is_alive(process: Mapping[str, Json]) -> bool:
-    """Whether a process of this machine still runs; another one may have its number by now."""
+    """Return whether a process of this machine still runs, and not a later one with its id."""
     pid, boot = process.get("pid"), process.get("boot")
     if not isinstance(pid, int) or pid <= 0 or (boot is not None and boot != _boot()):
         return False
@@ -45,14 +45,14 @@ def is_alive(process: Mapping[str, Json]) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # there is one, of another user
+    except PermissionError:  # the process exists and belongs to another user
         pass
     ticks = process.get("ticks")
     return ticks is None or ticks == _ticks(pid)
 
 
 def _boot() -> str | None:
-    """Which start of the machine this is, where the system says it."""
+    """Return an id of the last start of the machine, where the system provides one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -60,7 +60,7 @@ def _boot() -> str | None:
 
 
 def _ticks(pid: int) -> int | None:
-    """When a process started, in ticks since the start of the machine, where the system says it."""
+    """Return the start of a process in ticks since the machine started, where it is known."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -70,11 +70,11 @@ def _ticks(pid: int) -> int | None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, also where the process was started in the background.
+    """Treat SIGTERM like Ctrl-C, even in a process that was started in the background.
 
-    A process that another one has started for its own work is stopped when that one is gone.
+    A worker process is stopped when the process that started it is gone.
     """
-    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+    if threading.current_thread() is not threading.main_thread():  # only this one gets signals
         yield
         return
 
@@ -82,16 +82,16 @@ def stoppable() -> Iterator[None]:
         raise KeyboardInterrupt
 
     _stop_with_parent()
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop_with_parent() -> None:
-    """Send this process SIGTERM as soon as the one that has started it for its work is gone."""
+    """Send this process SIGTERM as soon as the process that started it as a worker is gone."""
     parent = os.environ.pop(PARENT, None)
     if parent is None:
         return
@@ -107,10 +107,15 @@ def _stop_with_parent() -> None:
 def run_processes(
     words: Mapping[Path, Sequence[str]], at_once: int, look: Callable[[], None]
 ) -> list[Path]:
-    """Run ``python -m WORDS`` for each log file; return the logs of those that failed.
+    """Run ``python -m WORDS`` for each log file; return the logs of the processes that failed.
 
-    ``look`` is called while they run. Cores are shared out among those that run at once. When this
-    process is stopped, they are.
+    The cores are divided among the processes that run at once. When this process is stopped, it
+    stops them.
+
+    Args:
+        words: log file -> arguments after ``python -m``.
+        at_once: number of processes that run at the same time.
+        look: called once per ``POLL_SECONDS`` while they run.
     """
     threads = str(max(1, (os.cpu_count() or 1) // at_once))
     environment = {"OMP_NUM_THREADS": threads, **os.environ, PARENT: str(os.getpid())}
@@ -137,7 +142,7 @@ def run_processes(
 
 
 def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask those that are still at work to leave things in order, and wait for them."""
+    """Ask the processes that still run to leave things in order, and wait for them."""
     for worker in workers:
         if worker.poll() is None:
             worker.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Progress of long steps. Silent in a library; the command line installs bars or a plain log."""
+"""Report the progress of long steps: silent in a library, bars or a plain log in a terminal."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 EPOCHS = "Epochs"
-"""The step of a training. Each epoch is an event of the log as well."""
+"""Name of the training step. Each epoch is also an event of the log."""
 
 
 class Reporter(Protocol):
-    """Shows how far a step is."""
+    """Displays how far a step is."""
 
     def start(self, description: str, total: int | None) -> int:
         """Open a step and return its handle."""
@@ -49,7 +49,7 @@ def reporting(reporter: Reporter) -> Iterator[None]:
 
 
 class Step:
-    """An open step; ``advance`` it as the work goes on."""
+    """An open step: call ``advance`` as the work goes on."""
 
     def __init__(self, reporter: Reporter, handle: int, done: int) -> None:
         self._reporter, self._handle, self._done = reporter, handle, done
@@ -66,7 +66,7 @@ class Step:
 
 @contextmanager
 def step(description: str, total: int | None = None, done: int = 0) -> Iterator[Step]:
-    """Open a step of ``total`` units, ``done`` of which are finished already."""
+    """Open a step of ``total`` units, of which ``done`` are finished already."""
     reporter = _reporter.get(_Silent())
     handle = reporter.start(description, total)
     try:
@@ -78,7 +78,7 @@ def step(description: str, total: int | None = None, done: int = 0) -> Iterator[
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with progress."""
+    """Iterate over ``items`` and report the progress."""
     with step(description, total) as opened:
         for item in items:
             yield item

@@ -1,4 +1,4 @@
-"""Ranges of a search space."""
+"""Define the ranges of a search space."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -15,21 +15,21 @@ class SearchRange(Config):
     """One dimension of a search space: an interval, a list of choices, or one fixed value.
 
     ``[1, 2, 3]`` is short for ``{choices = [1, 2, 3]}``, and a single value for a single choice.
-    An interval with whole ends is one of whole numbers if the setting takes nothing else.
+    An interval with whole ends has only whole numbers if the setting takes nothing else.
     """
 
     low: int | float | None = None
-    """Lower end."""
+    """Lower end of the interval."""
     high: int | float | None = None
-    """Upper end."""
+    """Upper end of the interval."""
     log: bool = False
     """Search on a logarithmic scale."""
     step: PositiveInt | PositiveFloat | None = None
-    """Distance between two values of an interval; without one a float may have any value."""
+    """Distance between two values of the interval; without it a float may take any value."""
     choices: tuple[Choice, ...] = ()
     """The values to choose from."""
     when: Mapping[str, tuple[Choice, ...]] = {}
-    """Only where other settings have one of these values; elsewhere it keeps its default."""
+    """Values of other settings under which this range applies; elsewhere the default is kept."""
 
     @model_validator(mode="before")
     @classmethod
@@ -65,10 +65,10 @@ class SearchRange(Config):
 
     @property
     def ends(self) -> tuple[Choice, ...]:
-        """The values that must all be valid settings."""
+        """Return the values that must all be valid settings: the choices, or both ends."""
         return self.choices or tuple(end for end in (self.low, self.high) if end is not None)
 
     @property
     def fixed(self) -> bool:
-        """There is nothing to choose."""
+        """Return whether there is only one choice."""
         return len(self.choices) == 1

@@ -1,4 +1,4 @@
-"""Records: dataclasses that are written as one JSON file and read back, checked field by field."""
+"""Write dataclasses as JSON files, and read them back, checked field by field."""
 
 import json
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
@@ -14,11 +14,11 @@ from graphrec.core.files import write_json
 class Record:
     """Base of a frozen dataclass that is one JSON file; its last field is ``schema_version``.
 
-    Field names are a stable surface: a field that is renamed or gone raises the version.
+    Field names are a stable surface: a renamed or removed field raises the version.
     """
 
     content: ClassVar[str] = "record"
-    """What the file holds, in words."""
+    """Content of the file, in words."""
     readable: ClassVar[tuple[int, ...]] = (1,)
     """Schema versions that can be read."""
 
@@ -35,10 +35,11 @@ class Record:
         """Read a record.
 
         Args:
-            remedy: what to do with a file that is damaged.
+            path: the file.
+            remedy: what to do with a damaged file, for the message.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such file.
             DataError: it is damaged, or was written by another version of graphrec.
         """
         table = read_object(path, remedy)
@@ -57,22 +58,22 @@ class Record:
 
     @classmethod
     def lacks(cls, table: dict[str, Json]) -> str:
-        """Say what a table of the right fields and types still lacks; empty if nothing."""
+        """Return what a table with the right fields and types still lacks; empty if nothing."""
         return ""
 
 
 def made(value: object, kind: object) -> object:
-    """Turn parsed JSON that ``fits`` an annotation into it: tables become dataclasses."""
+    """Turn parsed JSON that ``fits`` an annotation into its type: tables become dataclasses."""
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         known = {field.name: field.type for field in fields(kind)}
-        return kind(**{name: made(each, known[name]) for name, each in value.items()})
+        return kind(**{name: made(item, known[name]) for name, item in value.items()})
     if origin is list and isinstance(value, list):
-        return [made(each, arguments[0]) for each in value]
+        return [made(item, arguments[0]) for item in value]
     if origin is dict and isinstance(value, dict):
-        return {name: made(each, arguments[1]) for name, each in value.items()}
+        return {name: made(item, arguments[1]) for name, item in value.items()}
     if isinstance(kind, UnionType) and isinstance(value, dict):
-        choice = next(each for each in arguments if fits(value, each))
+        choice = next(option for option in arguments if fits(value, option))
         return made(value, choice)
     return value
 
@@ -81,7 +82,7 @@ def read_object(path: Path, remedy: str) -> dict[str, Json]:
     """Read a JSON file that holds one object.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
         DataError: it cannot be read, is no JSON, is nested too deeply, or holds something else.
     """
     try:
@@ -102,7 +103,7 @@ def read_object(path: Path, remedy: str) -> dict[str, Json]:
 
 
 def misfit(content: object, record: type) -> str:
-    """Say which field of a dataclass has the wrong type or is missing; empty if all are right."""
+    """Return the fault of a field that is missing or of a wrong type; empty if all are right."""
     if not isinstance(content, dict):
         return "it holds no object"
     known = {field.name: field for field in fields(record)}
@@ -119,19 +120,19 @@ def misfit(content: object, record: type) -> str:
 
 
 def fits(value: object, kind: object) -> bool:
-    """Whether a value is one of an annotation: scalars, lists, tables, dataclasses, unions.
+    """Return whether a value fits an annotation: scalars, lists, tables, dataclasses, unions.
 
-    ``Json``, which refers to itself by a string, is anything.
+    Any value fits ``Json``, which refers to itself by a string.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and is_dataclass(kind):
         return not misfit(value, kind)
     if origin is list:
-        return isinstance(value, list) and all(fits(each, arguments[0]) for each in value)
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict) and all(fits(v, arguments[1]) for v in value.values())
     if origin is UnionType or isinstance(kind, UnionType):
-        return any(fits(value, each) for each in arguments)
+        return any(fits(value, option) for option in arguments)
     if kind is float:
         return type(value) in (int, float)
     if kind in (int, str, bool, NoneType):

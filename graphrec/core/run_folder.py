@@ -1,4 +1,4 @@
-"""The names of the files in the folder of a run or a study, spelled once."""
+"""Name the files in the folder of a run or a study."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,40 +15,40 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The resolved configuration."""
+        """Return the path of the resolved configuration."""
         return self.path / "config.json"
 
     @property
     def log(self) -> Path:
-        """One JSON object per event."""
+        """Return the path of the log, with one JSON object per event."""
         return self.path / "log.jsonl"
 
     @property
     def checkpoint(self) -> Path:
-        """The best weights; while training goes on, all that is needed to resume it."""
+        """Return the path of the best weights; during training it holds all to resume it."""
         return self.path / "checkpoint.safetensors"
 
     @property
     def last(self) -> Path:
-        """The state after the last epoch, from which a finished run goes on with more epochs."""
+        """Return the path of the state after the last epoch, to resume a finished run."""
         return self.path / "last.safetensors"
 
     @property
     def result(self) -> Path:
-        """The record of a run, written last."""
+        """Return the path of the record of a run, which is written last."""
         return self.path / "result.json"
 
     @property
     def per_user(self) -> Path:
-        """Test metrics of every measured user."""
+        """Return the path of the test metrics of every measured user."""
         return self.path / "per_user.parquet"
 
     @property
     def recommendations(self) -> Path:
-        """The lists of all users."""
+        """Return the path of the lists of all users."""
         return self.path / "recommendations.parquet"
 
     @property
     def study(self) -> Path:
-        """The record of a search."""
+        """Return the path of the record of a search."""
         return self.path / "study.json"

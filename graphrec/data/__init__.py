@@ -1,11 +1,11 @@
-"""Raw files -> ``load`` -> Dataset -> ``split`` -> Split (train, valid, sealed test).
+"""Load interactions and divide them into train, valid and a sealed test part.
 
-``load`` reads what a ``DataConfig`` names (``readers``, ``adjacency``, ``roles``, ``ids``,
-``times``), cleans it (``cleaning``), numbers users and items (``vocabulary``) and aligns the item
-table (``items``). ``split`` applies one rule of ``splitting.SPLITS``. ``Features`` holds the
-modalities of the items and ``neighbours`` lists of their nearest items, as records. ``catalog``
-knows public data sets by name and fetches them; ``checkerboard``, ``planted`` and
-``planted_pictures`` are data sets with a known answer.
+``load`` reads the files that a ``DataConfig`` names (``readers``, ``adjacency``, ``roles``,
+``ids``, ``times``), cleans the rows (``cleaning``), numbers users and items (``vocabulary``) and
+aligns the item table (``items``). It returns a ``Dataset``, which ``split`` divides by one rule of
+``splitting.SPLITS``. ``Features`` records the modalities of the items, and ``neighbours`` the lists
+of their nearest items. ``catalog`` lists public data sets by name and fetches them;
+``checkerboard``, ``planted`` and ``planted_pictures`` make data sets with a known answer.
 """
 
 from graphrec.data.catalog.entries import CATALOG

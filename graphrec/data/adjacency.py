@@ -1,4 +1,4 @@
-"""Adjacency lists: one line of integers per user, with the items of the user."""
+"""Read adjacency lists: one line of integers per user, with the items of the user."""
 
 import polars as pl
 
@@ -10,7 +10,7 @@ DIGITS = r"^\d{1,18}$"
 NEARLY_ALL = 0.9
 """Share of lines that must look like another layout for the file to be refused."""
 FEW = 3
-"""Fewer lines than this may look like another layout by chance."""
+"""Number of lines below which a file may look like another layout by chance."""
 
 
 def read_adjacency(source: Source, config: DataConfig) -> pl.DataFrame:
@@ -21,7 +21,7 @@ def read_adjacency(source: Source, config: DataConfig) -> pl.DataFrame:
 
     Raises:
         DataError: a token is no integer or is negative, a count is wrong, or the file looks like
-            another layout; the line is named.
+            another layout; the message names the line.
     """
     lines = lines_of(read_text(source)).to_frame("text").with_row_index("line", offset=1)
     lines = lines.with_columns(
@@ -55,7 +55,7 @@ def read_adjacency(source: Source, config: DataConfig) -> pl.DataFrame:
 
 
 def _refuse_rows(lists: pl.DataFrame, source: Source) -> None:
-    """Refuse rows like ``user item rating``: users recur, and the lines have one width above 2."""
+    """Refuse rows like ``user item rating``: users recur, and most lines have one width above 2."""
     repeated = lists.filter(pl.col("first").is_duplicated())
     width = repeated["width"].mode().sort()
     if not len(width) or width[0] < 3:
@@ -76,7 +76,7 @@ def _refuse_rows(lists: pl.DataFrame, source: Source) -> None:
 
 
 def _counted(lists: pl.DataFrame) -> pl.Series:
-    """Return which lines start with the number of tokens behind it."""
+    """Return a mask of the lines that start with the number of tokens after it."""
     return lists.select(
         pl.col("first").cast(pl.Int64) == pl.col("width").cast(pl.Int64) - 1
     ).to_series()
@@ -98,7 +98,7 @@ def _refuse_counts(lists: pl.DataFrame, source: Source) -> None:
 
 
 def _without_counts(lists: pl.DataFrame, source: Source) -> pl.DataFrame:
-    """Replace the count of each line by the user, which is the number of the line from 0 on."""
+    """Replace the count of each line by its user: the number of the line, from 0 on."""
     wrong = lists.filter(~_counted(lists))
     if len(wrong):
         line, text, first, width = wrong.select("line", "text", "first", "width").row(0)

@@ -1,4 +1,4 @@
-"""NumPy files: pairs of integer ids (.npy, .npz), or one 1-d array per column (.npz)."""
+"""Read NumPy files: pairs of integer ids (.npy, .npz), or one 1-d array per column (.npz)."""
 
 import io
 from typing import Final
@@ -63,7 +63,7 @@ def read_arrays(source: Source, config: DataConfig) -> pl.DataFrame:
 
 
 def _series(array: Array) -> pl.Series:
-    """Return a column; dates in units that polars has not are microseconds."""
+    """Return a column; dates in units that polars does not have become microseconds."""
     return pl.Series(array.astype("M8[us]") if array.dtype.kind == "M" else array)
 
 

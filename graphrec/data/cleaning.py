@@ -1,8 +1,7 @@
-"""Cleaning: row filters, duplicates and k-core, each reporting what it did as a ``Step``.
+"""Clean the rows by filters, duplicates and k-core; each step is recorded as a ``Step``.
 
-Two halves: ``filter_rows`` (missing ids, column rules) leaves the rows from which item
-attributes are gathered; ``to_pairs`` (duplicates, smallest weight, k-core) leaves one row per
-interaction.
+``filter_rows`` (missing ids, column rules) leaves the rows from which item attributes are gathered.
+``to_pairs`` (duplicates, smallest weight, k-core) leaves one row per interaction.
 """
 
 import logging
@@ -26,7 +25,7 @@ Steps = tuple[Step, ...]
 def filter_rows(
     frame: pl.DataFrame, config: CleanConfig, source: str
 ) -> tuple[pl.DataFrame, Steps]:
-    """Drop rows without a user or item id, then those that a column rule excludes.
+    """Drop rows without a user or item id, then the rows that a column rule excludes.
 
     Raises:
         DataError: a rule names an unknown column, or no row is left.
@@ -46,9 +45,9 @@ def filter_rows(
 
 
 def to_pairs(frame: pl.DataFrame, config: CleanConfig, source: str) -> tuple[pl.DataFrame, Steps]:
-    """Make every user-item pair occur once (per part), drop low weights, then take the k-core.
+    """Make every user-item pair unique (per part), drop low weights, then take the k-core.
 
-    Kept weights of 0 or less are a warning, because models take every pair as a positive.
+    Weights of 0 or less that are kept cause a warning: models take every pair as a positive.
 
     Raises:
         DataError: duplicates are refused and there is one, or no row is left.
@@ -119,7 +118,10 @@ def _step(
 
 
 def _satisfies(frame: pl.DataFrame, rule: ColumnRule, setting: str, source: str) -> pl.Series:
-    """Which rows satisfy every condition; a missing value is neither contained nor in range."""
+    """Return a mask of the rows that satisfy every condition; a missing value satisfies none.
+
+    For ``drop``, a missing value does not contain the pattern, so that its row is kept.
+    """
     require_column(frame, rule.column, source, setting)
     values = frame[rule.column]
     result = pl.repeat(True, len(values), eager=True)
@@ -147,7 +149,7 @@ def _contains(values: pl.Series, pattern: str, setting: str) -> pl.Series:
 def _without_duplicates(
     frame: pl.DataFrame, how: Literal["first", "last", "sum", "error"], source: str
 ) -> pl.DataFrame:
-    # One pair in two parts of a given split is no duplicate: load() refuses it by name.
+    # A pair in two parts of a given split is no duplicate: load() refuses it by name.
     key = [USER, ITEM, *([PART] if PART in frame.columns else [])]
     timed = TIME in frame.columns
     ordered = frame.sort(TIME, maintain_order=True) if timed else frame

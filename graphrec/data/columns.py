@@ -1,4 +1,4 @@
-"""Columns as files bring them: unusual types are converted, and unfit ones are refused by row."""
+"""Convert columns of unusual types, and refuse columns that cannot serve as a role, by row."""
 
 import re
 from typing import Final
@@ -11,24 +11,24 @@ from graphrec.data.sources import Source, is_utf8
 
 INT64: Final = 2.0**63
 FLOAT32: Final = 3.4028235e38
-"""Largest weight."""
+"""Bound of a weight: the largest float32."""
 SMALL: Final = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.Boolean)
-"""Types all of whose values fit."""
+"""Types whose values all fit."""
 BRACKETS: Final = r"^\s*\[.*\]\s*$"
 SEPARATED: Final = r"\S[ |,;\t]+\S"
-"""Several tokens in one text."""
+"""Pattern of a text with several tokens."""
 CODES: Final = r"^\s*[^\s|,;]*\d[^\s|,;]*(?:[, ]+[^\s|,;]*\d[^\s|,;]*)+\s*$"
-"""Several tokens between blanks, with a digit in each."""
+"""Pattern of a text with several tokens between blanks, each with a digit."""
 SAMPLE: Final = 20_000
-"""First rows that tell whether a column holds several ids in each field."""
+"""Number of first rows in which fields with several ids are looked for."""
 MANY: Final = 0.5
-"""Share of texts from which on a column is taken to hold several ids in each."""
+"""Share of texts above which a column is taken to hold several ids in each field."""
 SOME: Final = 0.1
-"""Share of texts with several codes from which on they are taken to be ids."""
+"""Share of texts with several codes above which the codes are taken to be ids."""
 RECUR: Final = 0.75
-"""Share of distinct tokens below which tokens recur."""
+"""Ratio of distinct tokens to tokens below which tokens recur."""
 ALONE: Final = 1.1
-"""Users per text up to which it is taken to belong to one user."""
+"""Users per text up to which a text is taken to belong to one user."""
 
 
 def plain_columns(frame: pl.DataFrame) -> pl.DataFrame:
@@ -49,17 +49,17 @@ def _plain(column: pl.Series) -> pl.Series:
         try:
             return column.cast(pl.String)
         except pl.exceptions.PolarsError:
-            return column  # Pictures, say: refused only where text is wanted.
+            return column  # Pictures, for example; refused only where text is wanted.
     return column
 
 
 def require_fit(frame: pl.DataFrame, config: DataConfig, source: Source) -> None:
-    """Refuse columns whose type or values cannot stand for the ids, times or weights.
+    """Refuse columns whose type or values cannot be ids, times or weights.
 
-    Columns that are missing are left to ``add_roles``.
+    Missing columns are left to ``add_roles``.
 
     Raises:
-        DataError: names column, type and, where it is a value, the row.
+        DataError: a column does not fit; the message names the column, its type and a row.
     """
     names = {"user": config.user, "item": config.item}
     for role, name in names.items():
@@ -86,12 +86,12 @@ def _require_id(column: pl.Series, role: str, source: Source) -> None:
 
 
 def _undecodable(column: pl.Series) -> pl.Series:
-    """Return which bytes are not UTF-8."""
+    """Return a mask of the values that are not UTF-8."""
     return pl.Series([value is not None and not is_utf8(value) for value in column])
 
 
 def _several(column: pl.Series, role: str, source: Source, what: str) -> DataError:
-    """Return the error that fields hold several values, with the setting that unrolls them."""
+    """Return the error for fields with several values; it names the setting that unrolls them."""
     first = str((column.drop_nulls().head(1).to_list() or [""])[0])
     inner = column.dtype.inner if isinstance(column.dtype, pl.List | pl.Array) else None
     fields = [field.name for field in inner.fields] if isinstance(inner, pl.Struct) else []
@@ -110,8 +110,8 @@ def _several(column: pl.Series, role: str, source: Source, what: str) -> DataErr
 def _refuse_sequences(column: pl.Series, other: pl.Series, role: str, source: Source) -> None:
     """Refuse texts with several ids in each: lists in brackets, or tokens that recur.
 
-    Names that consist of several words have recurring tokens, too; but a name stands beside many
-    users, whereas the sequence of a user stands beside this user alone.
+    Names of several words have recurring tokens, too. But a name occurs with many users, whereas a
+    sequence occurs with its own user only.
     """
     if column.dtype != pl.String:
         return
@@ -147,9 +147,9 @@ def _require_number(column: pl.Series, role: str, limit: float, source: Source) 
 
 def _unfit(column: pl.Series, bad: pl.Series, what: str, role: str, source: Source) -> DataError:
     row = int(bad.arg_max() or 0) if bad.any() else 0
-    shown = repr(column[row])[:60] if len(column) else "nothing"
+    value = repr(column[row])[:60] if len(column) else "nothing"
     return DataError(
-        f"{source.path}, row {row + 1}: column {column.name!r} holds {shown}: {what} "
+        f"{source.path}, row {row + 1}: column {column.name!r} holds {value}: {what} "
         f"({int(bad.sum())} such rows; the header is not counted). Repair it, or choose another "
         f"column as data.{role}."
     )

@@ -1,4 +1,4 @@
-"""The tables ``[data]`` and ``[split]``."""
+"""Define the tables ``[data]`` and ``[split]``."""
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -21,13 +21,13 @@ MISSING_IDS = (
     *("nan", "NaN", "NAN", "None", "none", "NONE", "null", "Null", "NULL"),
     *("NA", "N/A", "n/a", "<NA>", "NaT"),
 )
-"""What programs write where there is no value."""
+"""Texts that programs write where there is no value."""
 
 TimeUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds"]
 
 
 class ColumnRule(Config):
-    """Keep only the rows whose ``column`` satisfies every condition given."""
+    """Filter that keeps only the rows whose ``column`` satisfies every condition given."""
 
     column: str
     """Column of the raw file."""
@@ -36,35 +36,35 @@ class ColumnRule(Config):
     drop: str | None = None
     """Regular expression that the value must not contain."""
     min: float | None = None
-    """Smallest value kept."""
+    """Smallest value that is kept."""
     max: float | None = None
-    """Largest value kept."""
+    """Largest value that is kept."""
 
 
 class CleanConfig(Config):
-    """How raw rows become interactions; applied in the order of the fields."""
+    """Settings that turn raw rows into interactions; applied in the order of the fields."""
 
     missing_ids: tuple[str, ...] = MISSING_IDS
-    """Texts in place of an id that stand for no id; such rows are dropped, as are empty ids."""
+    """Texts that stand for a missing id; such rows are dropped, as are rows with an empty id."""
     rules: tuple[ColumnRule, ...] = ()
     """Row filters on raw columns: thresholds, cancelled orders, non-products."""
     duplicates: Literal["first", "last", "sum", "error"] = "first"
-    """A pair seen more than once: keep the first or last row, sum the weights, or refuse."""
+    """Treatment of repeated pairs: keep the first or last row, sum the weights, or refuse."""
     min_weight: float | None = None
-    """Keep pairs with at least this weight (a rating of 4, three plays); it needs ``weight``."""
+    """Smallest weight of a pair that is kept (a rating of 4, three plays); needs ``weight``."""
     k_core: NonNegativeInt = 0
-    """Drop users and items with fewer interactions, repeated until none is left to drop."""
+    """Least interactions of a user or item; others are dropped, until all that are left pass."""
 
 
 class ItemColumn(Config):
-    """An item attribute gathered from the interaction rows of the item."""
+    """Settings of an item attribute gathered from the interaction rows of the item."""
 
     column: str
     """Column of the raw file."""
     take: Literal["most_common", "median", "mean", "first", "last"] = "most_common"
-    """How the rows of one item become one value; ties of the most common go to the smallest."""
+    """Rule that makes one value of the rows of an item; ties of most_common go to the smallest."""
     pattern: str | None = None
-    """Regular expression; its first group (or whole match) replaces the value."""
+    """Regular expression whose first group (or whole match) replaces the value."""
 
 
 Format = Literal[
@@ -95,13 +95,13 @@ SUFFIXES: dict[str, Format] = {
     ".item": "recbole",
     ".user": "recbole",
 }
-"""The format that the end of a file name stands for."""
+"""Format for each ending of a file name."""
 DELIMITED: frozenset[Format] = frozenset({"csv", "tsv", "mmrec", "recbole"})
 TEXTS: frozenset[Format] = DELIMITED | {"jsonl", "python_lines", "adjacency"}
 
 
 def format_of(path: Path, configured: Format) -> Format | None:
-    """Return the configured format, or that of the file name; None if the name tells nothing."""
+    """Return the configured format, or that of the file name; None if the name has no known one."""
     if configured != "auto":
         return configured
     return SUFFIXES.get(Path(path.name.lower().removesuffix(".gz")).suffix)
@@ -143,12 +143,12 @@ Columns = Annotated[
 
 
 class DataConfig(Config):
-    """Where the interactions come from and how they are cleaned."""
+    """Settings of the source of the interactions and of their cleaning."""
 
     name: str | None = None
-    """A data set of the catalog (``graphrec data list``); its settings are the defaults here."""
+    """Name of a data set of the catalog (``graphrec data list``), which sets the defaults here."""
     path: AbsolutePath | None = None
-    """One file with all interactions."""
+    """File with all interactions."""
     train: AbsolutePath | None = None
     """Training part of a given split."""
     valid: AbsolutePath | None = None
@@ -156,10 +156,10 @@ class DataConfig(Config):
     test: AbsolutePath | None = None
     """Test part of a given split."""
     format: Format = "auto"
-    """File format; ``auto`` goes by the file name. ``csv`` and ``tsv`` are tables of text,
+    """File format; ``auto`` decides by the file name. ``csv`` and ``tsv`` are tables of text,
     ``jsonl`` JSON lines or one JSON array, ``python_lines`` one Python dictionary per line."""
     user: str = "user"
-    """Column with the user id; ``column_1`` names the first of a file without a header."""
+    """Column with the user id; ``column_1`` is the first of a file without a header."""
     item: str = "item"
     """Column with the item id."""
     time: str | None = None
@@ -167,53 +167,53 @@ class DataConfig(Config):
     time_unit: TimeUnit = "seconds"
     """Unit of times that are numbers, counted from 1970."""
     time_format: TimeFormat | None = None
-    """Form of dates, like ``%d.%m.%Y %H:%M``; by default each date tells its own."""
+    """Form of dates, like ``%d.%m.%Y %H:%M``; by default the form of each date is recognised."""
     weight: str | None = None
     """Column with a rating or quantity."""
     label: str | None = None
     """Column with the part of a given split: 0, 1, 2 or train, valid, test."""
     separator: Separator | None = None
-    """Field separator of text files, of one or more characters; by default a comma, or a tab for
+    """Field separator of text files, one or more characters; by default a comma, or a tab for
     .tsv and .inter."""
     quote: Quote | None = None
-    """What encloses fields of a text file that hold a separator: ``"`` by default for csv;
-    ``none`` takes quotes as characters like any other."""
+    """Character that encloses fields of a text file that hold a separator: ``"`` by default for
+    csv; with ``none`` quotes are characters like any other."""
     encoding: Encoding | None = None
-    """Encoding of text files; by default UTF-8, or what a byte order mark says."""
+    """Encoding of text files; by default UTF-8, or the encoding of a byte order mark."""
     line_start: Literal["user", "count"] | None = None
-    """What the lines of an adjacency list start with: the user, or the number of its items, and
-    then the user is the number of the line from 0 on. By default the user, and a list that looks
-    otherwise is refused."""
+    """First token of a line of an adjacency list: the user, or the number of items; with the number
+    of items, the user is the number of the line from 0 on. By default it is the user, and a list
+    that looks otherwise is refused."""
     unroll: Columns = []
-    """Column or columns whose lists hold several events: each entry becomes a row, beside the
-    other columns. Fields of objects are columns called ``column.field``."""
+    """Column or columns whose lists hold several events: each entry becomes a row with a copy of
+    the other columns. Fields of objects are columns called ``column.field``."""
     unroll_separator: Separator | None = None
-    """What stands between the entries where a column of ``unroll`` holds text; by default a space
-    in RecBole's files."""
+    """Separator of the entries where a column of ``unroll`` holds text; by default a space in
+    RecBole's files."""
     arrays: dict[Literal["train", "valid", "test"], str] = {}
-    """For .npz files: the name of the ``[2, n]`` pair array of each part."""
+    """Name of the ``[2, n]`` pair array of each part, for .npz files."""
     num_users: PositiveInt | None = None
-    """For integer ids 0..n-1: how many users there are, those without interactions included."""
+    """Number of users, for integer ids 0..n-1; counts users without interactions, too."""
     num_items: PositiveInt | None = None
-    """For integer ids 0..n-1: how many items there are, those without interactions included."""
+    """Number of items, for integer ids 0..n-1; counts items without interactions, too."""
     items: AbsolutePath | None = None
-    """A table with one row per item."""
+    """File of the item table, with one row per item."""
     items_id: str = "item"
     """Column of the item table with the item id; ``column_1`` for a file without a header."""
     items_format: Format = "auto"
-    """Format of the item table; ``auto`` goes by the file name."""
+    """Format of the item table; ``auto`` decides by the file name."""
     items_separator: Separator | None = None
     """Field separator of the item table; by default as ``separator``."""
     items_quote: Quote | None = None
-    """What encloses fields of the item table; by default as ``quote``."""
+    """Character that encloses fields of the item table; by default as ``quote``."""
     items_encoding: Encoding | None = None
     """Encoding of the item table; by default as ``encoding``."""
     item_title: str | None = None
-    """Column of the item table that names an item to people; used in printed examples."""
+    """Column of the item table with a name for people; used in printed examples."""
     item_columns: dict[str, ItemColumn] = {}
     """Item attributes gathered from the interaction rows: ``{name: {column, take, pattern}}``."""
     clean: CleanConfig = CleanConfig()
-    """Cleaning steps."""
+    """Settings of the cleaning steps."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -225,7 +225,7 @@ class DataConfig(Config):
         return self
 
     def inactive_settings(self) -> Iterable[tuple[str, str]]:
-        """Yield each setting of times that has no effect, and why."""
+        """Yield (setting, reason) for each setting of times that has no effect."""
         if self.time is None:
             yield from ((name, "without time") for name in ("time_unit", "time_format"))
         if self.time_format is not None:
@@ -254,35 +254,39 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _each_setting_has_an_effect(self) -> Self:
         files = [path for path in (self.path, self.train, self.valid, self.test) if path]
-        own = {format_of(path, self.format) for path in files} or {None}
+        formats = {format_of(path, self.format) for path in files} or {None}
         items = {format_of(self.items, self.items_format)} if self.items else set()
-        for name, reason in (*self._without_columns(own), *self._without_text(own, items)):
+        for name, reason in (*self._without_columns(formats), *self._without_text(formats, items)):
             if getattr(self, name) != self._default(name):
                 raise ValueError(f"{name} has no effect: {reason}, or remove it")
         return self
 
-    def _without_columns(self, own: AbstractSet[Format | None]) -> Iterator[tuple[str, str]]:
-        """Yield each setting that needs columns, or lists, where the files have none."""
-        if own in ({"adjacency"}, {"npy"}):
-            read = "adjacency list (user item item ...)" if "adjacency" in own else "array of pairs"
+    def _without_columns(self, formats: AbstractSet[Format | None]) -> Iterator[tuple[str, str]]:
+        """Yield (setting, reason) for settings of columns or lists that the files do not have."""
+        if formats in ({"adjacency"}, {"npy"}):
+            read = (
+                "adjacency list (user item item ...)"
+                if "adjacency" in formats
+                else "array of pairs"
+            )
             for name in ("user", "item", "time", "weight", "label", "unroll"):
                 yield (
                     name,
                     f"{self.path or self.train} is read as an {read}, which has no columns. Set "
                     f'data.format = "csv" for a table with columns',
                 )
-        if "adjacency" not in own | {None}:
+        if "adjacency" not in formats | {None}:
             yield "line_start", 'it is for adjacency lists. Set data.format = "adjacency" for one'
         if not self.unroll:
             yield "unroll_separator", "it cuts the columns of data.unroll. Set that too"
 
     def _without_text(
-        self, own: AbstractSet[Format | None], items: AbstractSet[Format | None]
+        self, formats: AbstractSet[Format | None], items: AbstractSet[Format | None]
     ) -> Iterator[tuple[str, str]]:
-        """Yield each setting of text files where the files are none."""
+        """Yield (setting, reason) for settings of text files where no file is one."""
         for name, kinds in (("separator", DELIMITED), ("quote", DELIMITED), ("encoding", TEXTS)):
             what = "it is for tables of text" if kinds == DELIMITED else "it is for text files"
-            if not (own | items) & {*kinds, None}:
+            if not (formats | items) & {*kinds, None}:
                 yield name, f'{what}. Set data.format = "csv" for one'
             if not items & {*kinds, None}:
                 yield f"items_{name}", f'{what}. Set data.items and data.items_format = "csv"'
@@ -291,17 +295,17 @@ class DataConfig(Config):
 
 
 class SplitConfig(Config):
-    """How interactions are divided into train, valid and test."""
+    """Settings that divide interactions into train, valid and test."""
 
     kind: Literal["given", "random", "leave_one_out", "temporal_user", "temporal_global"] = "random"
-    """Given by the data; random per user; the last one of each user; the latest of each user; or
-    cut at two points in time for all users."""
+    """Rule: given by the data; random per user; the last one of each user; the latest of each user;
+    or cut at two points in time for all users."""
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     """Shares of train, valid and test (random and temporal kinds)."""
     seed: int = 0
-    """Seed of the random kinds; kept apart from ``run.seed`` so that seeds share one split."""
+    """Seed of the random kinds, apart from ``run.seed`` so that runs with other seeds share it."""
     cold_users: Literal["error", "drop", "keep"] = "error"
-    """Users with valid or test items but none in train: refuse, leave out, or rank anyway."""
+    """Treatment of users with valid or test items but none in train: refuse, leave out, or rank."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:

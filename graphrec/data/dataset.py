@@ -1,4 +1,4 @@
-"""Dataset (clean, filtered, fingerprinted) and Split (train, valid and a sealed test part)."""
+"""Define the Dataset: interactions that are clean, filtered and fingerprinted."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of cleaning: what it did and how many rows it kept."""
+    """Record of one step of cleaning: its name, its rows before and after, and a note."""
 
     name: str
     rows_in: int
@@ -36,12 +36,13 @@ class Dataset:
     Attributes:
         user_ids, item_ids: external id of each internal id, as text, ``[U]`` and ``[I]``.
         item_table: one row per item in id order (content columns), or None.
-        item_title: the column of the item table that names an item to people, or None.
-        parts: which part (0 train, 1 valid, 2 test) each interaction was given, ``[E]`` int8,
-            or None where the source prescribes no split.
-        steps: what cleaning did, in order.
-        folder: where the files lie.
-        vocabularies: of users and items, if they extend those of an earlier data set.
+        item_title: the column of the item table with a name for people, or None.
+        parts: the given part of each interaction (0 train, 1 valid, 2 test), ``[E]`` int8, or None
+            where the source prescribes no split.
+        steps: records of the cleaning steps, in order.
+        folder: folder of the files.
+        vocabularies: the vocabularies of users and items, if they extend those of an earlier data
+            set.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of ids, interactions, times, weights and the given split."""
+        """Return the sha256 of ids, interactions, times, weights and the given split."""
         data = self.interactions
         ids = ("\n".join(self.user_ids.to_list()), "\n".join(self.item_ids.to_list()))
         arrays = (data.users, data.items, data.times, data.weights, self.parts)
@@ -65,24 +66,24 @@ class Dataset:
 
     @property
     def users(self) -> Vocabulary:
-        """The external ids of the users; data that come later extend it."""
+        """Return the vocabulary of the users, which later data extend."""
         return self.vocabularies[0] if self.vocabularies else Vocabulary(self.user_ids)
 
     @property
     def items(self) -> Vocabulary:
-        """The external ids of the items; data that come later extend it."""
+        """Return the vocabulary of the items, which later data extend."""
         return self.vocabularies[1] if self.vocabularies else Vocabulary(self.item_ids)
 
     @cached_property
     def item_names(self) -> pl.Series:
-        """What to call each item: its title where there is one, else its id."""
+        """Return a name for each item: its title where there is one, else its id."""
         if self.item_table is None or self.item_title is None:
             return self.item_ids
         titles = self.item_table[self.item_title].cast(pl.String)
         return pl.select(pl.coalesce(titles, self.item_ids)).to_series()
 
     def statistics(self) -> dict[str, int | float]:
-        """Counts, density (E / (U I)) and mean interactions per user and item."""
+        """Return counts, density (E / (U I)) and mean interactions per user and item."""
         data = self.interactions
         users, items, count = data.num_users, data.num_items, len(data)
         result: dict[str, int | float] = {"users": users, "items": items, "interactions": count}

@@ -1,6 +1,6 @@
-"""CSV, TSV and their kin: text with one row per line and a separator between the fields.
+"""Read CSV, TSV and similar text: one row per line, and a separator between the fields.
 
-Every field is text; who wants a number parses it, so that the id ``007`` stays what it is.
+Every field stays text until a caller parses it as a number, so that the id ``007`` keeps its zeros.
 """
 
 import csv
@@ -22,11 +22,11 @@ SEPARATORS = {"csv": ",", "tsv": "\t", "mmrec": "\t", "recbole": "\t"}
 NUMBERED = re.compile(r"column_\d+")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 NAMES = frozenset({"user", "userid", "uid", "item", "itemid", "iid"})
-"""Names of columns of ids, in small letters and without underscores, that are no ids."""
+"""Names of id columns, in small letters and without underscores; such a text is never an id."""
 QUOTES = {'"': """'"'""", "'": '''"'"'''}
-"""Quotes, and each as a configuration writes it."""
+"""Quotes, each with its spelling in a configuration."""
 STAND_IN = "\x1f"
-"""Takes the place of a separator of several characters, which the csv module does not know."""
+"""Replacement of a separator of several characters, which the csv module does not support."""
 ROWS = 100_000
 """Rows that are Python objects at once."""
 
@@ -34,17 +34,17 @@ ROWS = 100_000
 def read_delimited(source: Source, id_column: str) -> pl.DataFrame:
     """Read a table of text; empty fields are null.
 
-    A file without a header line has the columns ``column_1``, ``column_2``, ...; it is read so when
-    the column ``id_column`` is called like that.
+    The columns of a file without a header line are ``column_1``, ``column_2``, ...; a file is read
+    as such when ``id_column`` has a name of this form.
 
-    Quotes: by default a field of a ``csv`` file may stand between double quotes, in which a
-    separator or the end of a line is text and a doubled quote is a quote. A quote inside of a
-    field that does not start with one is a character as any other. In a ``tsv`` file quotes are
-    characters, and in a file that could be read either way the setting ``quote`` must decide.
+    Quotes: by default a field of a ``csv`` file may stand between double quotes. Inside them a
+    separator or the end of a line is text, and a doubled quote is a quote. A quote inside a field
+    that does not start with one is a character like any other. In a ``tsv`` file quotes are
+    characters; where a file could be read either way the setting ``quote`` must decide.
 
     Raises:
         DataError: a line has another number of fields than the first, a quote is not closed, or
-            two columns have one name; names the line.
+            two columns have one name; the message names the line.
     """
     text = read_text(source)
     if not text.strip():
@@ -80,10 +80,10 @@ def _plain(text: str, source: Source, separator: str) -> pl.DataFrame:
 
 
 def _split_fast(text: str, separator: str) -> pl.DataFrame | None:
-    """Split with polars; None where its result would differ from that of ``_split``.
+    """Split with polars; return None where the result would differ from that of ``_split``.
 
-    It fills short lines with nulls, refuses long ones, and reads blank lines as rows, which the
-    number of separators tells.
+    Polars fills short lines with nulls, refuses long ones, and reads blank lines as rows. The
+    number of separators reveals such lines.
     """
     width = text[: text.find("\n")].count(separator) + 1
     if len(separator.encode()) > 1 or width == 1:
@@ -103,7 +103,7 @@ def _split_fast(text: str, separator: str) -> pl.DataFrame | None:
 
 
 def _split(text: str, source: Source, separator: str) -> pl.DataFrame:
-    """Split line by line, without blank lines; a line of another width is refused."""
+    """Split line by line, without blank lines; refuse a line of another width."""
     lines = lines_of(text).to_frame("line").with_row_index("number", offset=1)
     blank = pl.col("line") == ""
     if separator.strip():
@@ -120,7 +120,7 @@ def _split(text: str, source: Source, separator: str) -> pl.DataFrame:
 
 
 def _quoted(text: str, source: Source, separator: str, quote: str) -> pl.DataFrame:
-    """Parse quoted fields strictly: what stands behind a closing quote must be a separator."""
+    """Parse quoted fields strictly: after a closing quote only a separator may follow."""
     frames = []
     width = 0
     try:
@@ -143,7 +143,7 @@ def _quoted(text: str, source: Source, separator: str, quote: str) -> pl.DataFra
 
 
 def _prepared(lines: list[str], separator: str) -> tuple[Iterator[str], str]:
-    """Return the lines as the csv module takes them, and the one character that separates."""
+    """Return the lines as the csv module takes them, and the single character that separates."""
     delimiter = separator if len(separator) == 1 else STAND_IN
     return (line.replace(separator, delimiter) + "\n" for line in lines), delimiter
 
@@ -159,7 +159,7 @@ def _long_fields() -> Iterator[None]:
 
 
 def _first_fault(text: str, source: Source, separator: str, quote: str) -> DataError:
-    """Find the first record that is not closed or has another width than the first record."""
+    """Return the error for the first record that is not closed or has another width."""
     lines = text.split("\n")
     width = start = 0
     with _long_fields():
@@ -190,7 +190,7 @@ def _stray(source: Source, quote: str, line: str) -> str:
 
 
 def _refuse_two_readings(text: str, source: Source, separator: str) -> None:
-    """Refuse a file whose fields start with quotes and that is well-formed with and without."""
+    """Refuse a file with quoted fields that is well-formed whether quotes enclose or are text."""
     opening = re.compile(rf'(?:^|{re.escape(separator)})"', re.MULTILINE).search(text)
     if opening is None:
         return
@@ -209,7 +209,7 @@ def _refuse_two_readings(text: str, source: Source, separator: str) -> None:
     )
 
 
-def _ragged(source: Source, number: int, line: str, found: int, width: int) -> DataError:
+def _ragged(source: Source, number: int, line: str, count: int, width: int) -> DataError:
     separator = source.separator or SEPARATORS[source.kind]
     used = source.quote or ('"' if source.kind == "csv" else "none")
     others = [setting for mark, setting in QUOTES.items() if mark in line and mark != used]
@@ -217,7 +217,7 @@ def _ragged(source: Source, number: int, line: str, found: int, width: int) -> D
     return source.error_in_line(
         number,
         line,
-        f"has {found} fields between separators {separator!r}, but the first line has {width}. "
+        f"has {count} fields between separators {separator!r}, but the first line has {width}. "
         f"Repair the line, or correct {source.prefix}separator{quotes}",
     )
 
@@ -225,7 +225,7 @@ def _ragged(source: Source, number: int, line: str, found: int, width: int) -> D
 def _refuse_header(table: pl.DataFrame, source: Source) -> None:
     """Refuse a first line of names above rows of ids: it would become an interaction.
 
-    It holds no number, and a known name or a text above numbers only.
+    A line of names has no number, and has a known name or a text above a column of numbers.
     """
     first = [str(field or "") for field in table.row(0)]
     numbers = table.select(pl.all().str.contains(r"^-?\d+(?:\.\d+)?$"))
@@ -250,7 +250,7 @@ def _refuse_one_field(line: str, source: Source) -> None:
 
 
 def _require_header(names: list[str], id_column: str, source: Source) -> None:
-    """Refuse a first line that is no header, or names two columns alike."""
+    """Refuse a first line that is no header or that repeats a name."""
     if id_column not in names and (source.kind in ("csv", "tsv") or _numbers(names)):
         role = "items_id" if source.prefix == "data.items_" else "user"
         raise DataError(

@@ -1,4 +1,4 @@
-"""The Features record: aligned by item id; missing items are masked, never zero-filled."""
+"""Define Features: modalities aligned by item id, where missing items are masked."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from graphrec.core.errors import DataError
 
 
 class LearnedRows(nn.Module, ABC):
-    """Rows ``[I, F]`` of an encoder that is trained with the recommender."""
+    """Feature rows ``[I, F]`` of an encoder that is trained with the recommender."""
 
     lr_scale: float
     """Learning rate of the encoder as a multiple of ``training.lr``."""
@@ -27,11 +27,11 @@ class LearnedRows(nn.Module, ABC):
 
     @abstractmethod
     def refresh(self) -> None:
-        """Bring all rows up to date with the current weights."""
+        """Recompute all rows with the current weights."""
 
 
 class FixedRows(nn.Module):
-    """Rows ``[I, F]`` as they were encoded; not saved with the model."""
+    """Feature rows ``[I, F]`` as they were encoded; not saved with the model."""
 
     values: Tensor
 
@@ -40,7 +40,7 @@ class FixedRows(nn.Module):
         self.register_buffer("values", values, persistent=False)
 
     def forward(self) -> Tensor:
-        """The rows ``[I, F]``."""
+        """Return the rows ``[I, F]``."""
         return self.values
 
 
@@ -61,11 +61,11 @@ class Modality:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of values and mask: the key under which anything derived may be reused."""
+        """Return the sha256 of values and mask, the key under which derived data may be reused."""
         return digest(self.values, self.present)
 
     def rows(self) -> nn.Module:
-        """A new module that gives the rows ``[I, F]`` inside a model."""
+        """Return a new module whose output inside a model is the rows ``[I, F]``."""
         return FixedRows(torch.from_numpy(self.values))
 
 
@@ -100,12 +100,12 @@ class Features(Mapping[str, Modality]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over all modalities by name."""
+        """Return the sha256 over all modalities by name."""
         return digest(*(f"{name}:{self[name].fingerprint}" for name in sorted(self)))
 
 
 def _require_finite(name: str, values: npt.NDArray[np.float32]) -> None:
-    """Look through a matrix that may be larger than memory."""
+    """Refuse NaN and infinity, block by block: the matrix may be larger than memory."""
     starts = range(0, len(values), BLOCK_ROWS)
     finite = [np.isfinite(values[start : start + BLOCK_ROWS]).all(axis=1) for start in starts]
     bad = np.flatnonzero(~np.concatenate([*finite, np.ones(0, np.bool_)]))

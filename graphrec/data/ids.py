@@ -1,4 +1,4 @@
-"""External ids as text: one spelling for interactions, item tables and feature files."""
+"""Turn external ids into text, spelled alike in interactions, item tables and feature files."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from graphrec.core.names import quantity
 logger = logging.getLogger(__name__)
 
 WHOLE = r"^-?\d+\.0+$"
-"""A whole number as floats are written: ``12.0``."""
+"""Pattern of a whole number as floats are written: ``12.0``."""
 
 SPELLINGS: dict[str, Callable[[pl.Series], pl.Series]] = {
     "the '.0' at the end": lambda ids: ids.str.replace(r"\.0+$", ""),
@@ -20,14 +20,14 @@ SPELLINGS: dict[str, Callable[[pl.Series], pl.Series]] = {
     "upper and lower case": lambda ids: ids.str.to_lowercase(),
     "the ending of a file name": lambda ids: ids.str.replace(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", ""),
 }
-"""Differences between two spellings of one id, and what removes each."""
+"""Differences between two spellings of one id, each with a function that removes it."""
 
 
 def id_text(ids: pl.Series, source: Path | str, missing: Sequence[str] = ()) -> pl.Series:
     """Return ids as text, null where there is none.
 
-    Whole floats lose their ``.0`` and ids the blanks around them. Empty text, NaN and the texts
-    in ``missing`` become null. What was changed in texts is a warning with counts.
+    Whole floats lose their ``.0``, and ids the blanks around them. Empty text, NaN and the texts
+    in ``missing`` become null. Changes of texts are counted in a warning.
 
     Raises:
         DataError: the column holds lists or structs, or floats too large to be exact.
@@ -58,7 +58,7 @@ def require_one_form(ids: pl.Series, kind: str, source: str) -> None:
     """Refuse distinct ids among which one number is written both as ``12`` and as ``12.0``.
 
     Raises:
-        DataError: there is such an id; both forms are named.
+        DataError: there is such an id; the message names both forms.
     """
     floats = ids.filter(ids.str.contains(WHOLE)).sort()
     if floats.is_empty():
@@ -86,17 +86,17 @@ def require_matching_ids(
         what: the setting that names the ids, for the message.
 
     Raises:
-        DataError: no id fits; an id of each side is named, and the difference if it is known.
+        DataError: no id fits; the message names an id of each side, and the difference if known.
     """
     has_row = item_ids.is_in(given.unique().implode())
-    found = int(has_row.sum())
-    if 2 * found >= len(item_ids):
+    matched = int(has_row.sum())
+    if 2 * matched >= len(item_ids):
         return
     stray = given.filter(~given.is_in(item_ids.implode()))
     sides = f"the data have {item_ids.filter(~has_row)[0]!r}"
     sides += f", the file has {stray[0]!r}" if len(stray) else ""
     sides += _difference(item_ids, given)
-    if not found:
+    if not matched:
         raise DataError(
             f"{source}: of its {quantity(len(given), 'id')}, none is one of the "
             f"{quantity(len(item_ids), 'item')}: "
@@ -104,7 +104,7 @@ def require_matching_ids(
         )
     logger.warning(
         "%s: only %s of %s items have a row, and %s of %s rows belong to no item: %s. Check %s",
-        *(source, f"{found:,}", f"{len(item_ids):,}", f"{len(stray):,}", f"{len(given):,}"),
+        *(source, f"{matched:,}", f"{len(item_ids):,}", f"{len(stray):,}", f"{len(given):,}"),
         *(sides, what),
     )
 
@@ -139,7 +139,7 @@ def _warn_of_blanks(text: pl.Series, bare: pl.Series, source: Path | str) -> Non
 
 
 def _difference(item_ids: pl.Series, given: pl.Series) -> str:
-    """Say what the two sides must agree in, if most items then have a row."""
+    """Return, for a message, the spelling that differs if most items would have a row without."""
     for name, without in SPELLINGS.items():
         agree = without(item_ids).is_in(without(given).unique().implode())
         if 2 * int(agree.sum()) > len(item_ids):

@@ -1,4 +1,4 @@
-"""Interactions: who met what. Arrays only; ids are 0..n-1."""
+"""Define Interactions: user-item pairs as arrays over ids 0..n-1."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,7 +41,7 @@ class Interactions:
 
     @cached_property
     def matrix(self) -> sp.csr_array:
-        """Binary user-item matrix ``[U, I]`` float32; item ids are sorted within a row."""
+        """Return the binary user-item matrix ``[U, I]``, float32; item ids ascend in a row."""
         ones = np.ones(len(self), dtype=np.float32)
         shape = (self.num_users, self.num_items)
         matrix = sp.csr_array((ones, (self.users, self.items)), shape=shape)
@@ -51,7 +51,7 @@ class Interactions:
 
     @cached_property
     def weighted_matrix(self) -> sp.csr_array:
-        """User-item matrix of the weights, ``[U, I]`` float32; sorted like ``matrix``.
+        """Return the user-item matrix of the weights, ``[U, I]`` float32; sorted like ``matrix``.
 
         Raises:
             ConfigError: there are no weights.
@@ -77,12 +77,12 @@ class Interactions:
 
     @cached_property
     def user_degrees(self) -> npt.NDArray[np.int64]:
-        """Number of distinct items of each user, ``[U]``."""
+        """Return the number of distinct items of each user, ``[U]``."""
         return np.diff(self.matrix.indptr).astype(np.int64)
 
     @cached_property
     def item_degrees(self) -> npt.NDArray[np.int64]:
-        """Number of distinct users of each item, ``[I]``."""
+        """Return the number of distinct users of each item, ``[I]``."""
         return np.bincount(self.matrix.indices, minlength=self.num_items)
 
     def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Interactions":

@@ -1,4 +1,4 @@
-"""The item table: attributes from a file and from the interaction rows, in item id order."""
+"""Build the item table: attributes from a file and from interactions, in item id order."""
 
 import polars as pl
 
@@ -15,7 +15,7 @@ _VALUE = "@value"
 def item_table(
     config: DataConfig, rows: pl.DataFrame, item_ids: pl.Series, source: str
 ) -> tuple[pl.DataFrame | None, tuple[Step, ...]]:
-    """Return one row per item id (nulls where nothing is known) and what was joined.
+    """Return one row per item id (null where a value is unknown) and the steps of joining.
 
     Raises:
         DataError: the item table repeats an id or a column name, or none of its ids is an item.
@@ -112,7 +112,7 @@ def gather(rows: pl.DataFrame, name: str, column: ItemColumn, source: str) -> pl
 
 
 def _extract(values: pl.Series, pattern: str, setting: str) -> pl.Series:
-    """The first group of the match, or the whole match; null where nothing matches."""
+    """Return the first group of the match, or the whole match; null where nothing matches."""
     text = values.cast(pl.String)
     try:
         groups = len(text.head(0).str.extract_groups(pattern).struct.fields)

@@ -1,4 +1,4 @@
-"""JSON lines, one JSON array of objects, and lines of Python dictionaries."""
+"""Read JSON lines, one JSON array of objects, or lines of Python dictionaries."""
 
 import ast
 import json
@@ -16,18 +16,18 @@ from graphrec.data.sources import Source, read_text
 KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 """Words for the types of JSON values; all others are numbers."""
 HALF = re.compile(r"\\u[dD][89a-fA-F]")
-"""An escaped half of a character."""
+"""Pattern of an escaped half of a surrogate pair."""
 LAYOUT = "Write one object per line, or one array of objects"
 SCALARS = ("text", "a number")
-"""Kinds that may stand in one column: numbers then become text."""
+"""Kinds that may share a column: numbers then become text."""
 
 
 def read_json_lines(source: Source) -> pl.DataFrame:
-    """Read one object per line, or one array of objects; blank lines are passed over.
+    """Read one object per line, or one array of objects; skip blank lines.
 
     Raises:
         DataError: a line is no JSON object, holds NaN, Infinity or a number beyond float64, or a
-            column holds values of kinds that cannot stand together; names the line.
+            column holds values of kinds that cannot share it; the message names the line.
     """
     text = read_text(source)
     if text.lstrip().startswith("["):
@@ -73,22 +73,22 @@ def _parsed(text: str, source: Source) -> pl.DataFrame:
 
 
 def _lists_beside_text(column: pl.Series, text: str) -> pl.Series:
-    """Return lists where the lines hold lists and texts, which polars reads as texts like '[1]'."""
+    """Return a column of lists where lines mix lists and texts: polars reads lists as '[1]'."""
     if column.dtype != pl.String or not column.str.starts_with("[").any():
         return column
     lines = pl.Series([line for line in text.split("\n") if line.strip()])
-    values: list[list[str] | None] = [None if each is None else [each] for each in column]
-    found = False
+    values: list[list[str] | None] = [None if cell is None else [cell] for cell in column]
+    has_list = False
     for row in column.str.starts_with("[").fill_null(False).arg_true():
         value = json.loads(lines[row])[column.name]
         if isinstance(value, list):
-            found = True
-            values[row] = [each if isinstance(each, str) else json.dumps(each) for each in value]
-    return pl.Series(column.name, values, dtype=pl.List(pl.String)) if found else column
+            has_list = True
+            values[row] = [part if isinstance(part, str) else json.dumps(part) for part in value]
+    return pl.Series(column.name, values, dtype=pl.List(pl.String)) if has_list else column
 
 
 def _refuse_halves(text: str, source: Source) -> None:
-    """Refuse half of a character of two halves (surrogates), which polars reads as NUL."""
+    """Refuse half of a surrogate pair, which polars reads as NUL."""
     for number, line in enumerate(text.split("\n"), start=1):
         if HALF.search(line):
             try:
@@ -97,7 +97,7 @@ def _refuse_halves(text: str, source: Source) -> None:
                 reason = "holds half of a character (a surrogate). Remove it"
                 raise source.error_in_line(number, line, reason) from None
             except (ValueError, RecursionError):
-                return  # no JSON, which is told with its reason later
+                return  # no JSON; the parser reports it with its reason later
 
 
 def _array_as_lines(text: str, source: Source) -> str:
@@ -110,11 +110,11 @@ def _array_as_lines(text: str, source: Source) -> str:
     except RecursionError as error:
         raise source.error("it is nested too deeply") from error
     lines = []
-    for number, each in enumerate(array, start=1):
+    for number, entry in enumerate(array, start=1):
         try:
-            lines.append(json.dumps(each, allow_nan=False))
+            lines.append(json.dumps(entry, allow_nan=False))
         except ValueError as error:
-            raise source.error(f"entry {number} holds {_not_finite(each)}") from error
+            raise source.error(f"entry {number} holds {_not_finite(entry)}") from error
     return "\n".join(lines)
 
 
@@ -123,7 +123,7 @@ def _not_finite(value: Json) -> str:
 
 
 def _first_fault(text: str, source: Source, reason: str) -> DataError:
-    """Find the first line that cannot be read, or that does not go with the lines before it."""
+    """Return the error for the first line that is malformed or conflicts with lines before it."""
     kinds: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -147,7 +147,7 @@ def _kind(value: Json) -> str:
 
 
 def _fault(line: str, prefix: str) -> str | None:
-    """Return what is wrong with a line, or None."""
+    """Return the fault of a line in words, or None."""
     try:
         value = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""``load``: files named by a ``DataConfig`` -> a clean ``Dataset``."""
+"""Load the files that a ``DataConfig`` names as a clean ``Dataset``."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ from graphrec.data.split import require_disjoint
 from graphrec.data.vocabulary import Vocabulary
 
 PATH = re.compile(r"[/\\.]")
-"""What stands in paths and in no name of a data set."""
+"""Pattern of characters that occur in paths but in no name of a data set."""
 
 
 def load(
@@ -29,14 +29,17 @@ def load(
 ) -> Dataset:
     """Read, clean and number the interactions; a string names a data set of the catalog.
 
-    The files of a catalog data set are looked for in ``folder``, or else in the usual places.
+    The files of a catalog data set are looked for in ``folder``, or else in the usual folders.
 
-    Interactions are sorted by user and item and ids by value, so that the result (and its
+    Interactions are sorted by user and item, and ids by value, so that the result (and its
     fingerprint) does not depend on the order of the rows.
 
     Args:
+        config: the settings, or the name of a catalog data set.
+        folder: folder of the files of a catalog data set.
         known: a data set that these data extend: its users and items keep their internal ids, and
-            new ones are numbered after them. Who is not in the new rows stays without interactions.
+            new ones are numbered after them. Users and items that are not in the new rows stay
+            without interactions.
 
     Raises:
         DataError: a file or its content is not what the configuration or the catalog says.
@@ -122,7 +125,7 @@ def _load(config: DataConfig, name: str, known: Dataset | None) -> Dataset:
 
 
 def _read(config: DataConfig) -> pl.DataFrame:
-    """Read the one file, or the files of a given split with their part in ``@part``."""
+    """Read the single file, or the files of a given split with their part in ``@part``."""
     if config.path is not None:
         return read_interactions(config.path, config)
     frames = []

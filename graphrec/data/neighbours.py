@@ -1,4 +1,4 @@
-"""Lists of the nearest items, as records."""
+"""Define the records for lists of the nearest items."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from graphrec.data.interactions import FloatArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The most similar other items of each item, best first; of equal ones the lower id.
+    """The most similar other items of each item, best first; ties go to the lower id.
 
     Shapes:
         items: ``[I, k]`` int32, -1 where candidates have run out.
@@ -23,11 +23,11 @@ class Neighbours:
 
 @dataclass(frozen=True, eq=False)
 class GivenNeighbours(Modality):
-    """Has no values, ``[I, 0]``: it takes part in the graph of similar items only."""
+    """Modality without values, ``[I, 0]``, that takes part in the graph of similar items only."""
 
     neighbours: "Neighbours"
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the lists."""
+        """Return the sha256 of the lists."""
         return digest(self.neighbours.items, self.neighbours.cosines)

@@ -1,4 +1,4 @@
-"""Nested columns: objects become columns of their fields, lists become rows or flat lists."""
+"""Flatten nested columns: objects become columns of their fields, lists become rows."""
 
 import ast
 import io
@@ -16,10 +16,10 @@ from graphrec.data.config import DataConfig
 Literal: TypeAlias = "str | int | float | bytes | bool | list[Literal] | None"
 
 LIST_LITERAL = r"(?s)^\s*\[.*\]\s*$"
-"""Text such as ``['a', 'b']``, as lists look in CSV files that Python wrote."""
+"""Pattern of text such as ``['a', 'b']``, as Python writes lists to CSV files."""
 
 SIDE_BY_SIDE = re.compile(r"""['"]\s*['"]""")
-"""Where two texts may stand without a comma between them, as NumPy prints them."""
+"""Pattern of two texts without a comma between them, as NumPy prints them."""
 
 
 def flatten_objects(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -47,14 +47,17 @@ def flatten_objects(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
 def unroll(
     frame: pl.DataFrame, config: DataConfig, path: Path, separator: str | None
 ) -> pl.DataFrame:
-    """Make one row of each entry of the columns ``data.unroll``; the other columns are repeated.
+    """Make one row of each entry of the columns ``data.unroll``; repeat the other columns.
 
-    Entries that stand at one position in several such columns share a row. An empty list makes no
-    row; a null makes a row without values, which then counts among the rows without an id. Lists of
-    lists are unrolled to the last level.
+    Entries at one position in several such columns share a row. An empty list makes no row; a null
+    makes a row without values, which later counts as a row without an id. Lists of lists are
+    unrolled to the last level.
 
     Args:
-        separator: what stands between entries in columns of text, unless they hold literal lists.
+        frame: the table.
+        config: settings with the columns to unroll.
+        path: the file of the table, for messages.
+        separator: separator of the entries in columns of text, unless they hold literal lists.
 
     Raises:
         ConfigError: a column is missing, or is text and there is no separator.
@@ -127,7 +130,7 @@ def _without_arrays(column: pl.Series) -> pl.Series:
 
 
 def _entries(column: pl.Series, separator: str) -> pl.Series:
-    """Cut texts at a separator; brackets around all texts, and quotes in them, are cut off."""
+    """Cut texts at a separator; strip brackets around all texts, and quotes around entries."""
     blank = (column.str.strip_chars() == "").fill_null(True)
     bracketed = not blank.all() and column.filter(~blank).str.contains(LIST_LITERAL).all()
     bare = column.str.strip_chars().str.slice(1).str.head(-1) if bracketed else column
@@ -141,11 +144,11 @@ def _entries(column: pl.Series, separator: str) -> pl.Series:
 
 
 def literal_lists(column: pl.Series, source: Path | str) -> pl.Series | None:
-    """Parse texts such as ``['a', 'b']``; None if a text is no such list. Blank text is null.
+    """Parse texts such as ``['a', 'b']``; return None if a text is no such list. Blank is null.
 
     Raises:
         DataError: a text in brackets is no list of literals, or the lists hold entries of
-            different types; names the row.
+            different types; the message names the row.
     """
     blank = (column.str.strip_chars() == "").fill_null(True)
     if blank.all() or not column.filter(~blank).str.contains(LIST_LITERAL).all():
@@ -170,9 +173,9 @@ def literal_lists(column: pl.Series, source: Path | str) -> pl.Series | None:
 
 
 def _literal(text: str) -> list[Literal]:
-    """Parse a literal list; texts side by side, which Python would join, are a ValueError."""
+    """Parse a literal list; raise ValueError for texts side by side, which Python would join."""
     if SIDE_BY_SIDE.search(text):
-        kinds = [each.type for each in tokenize.generate_tokens(io.StringIO(text).readline)]
+        kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text).readline)]
         solid = [kind for kind in kinds if kind not in (tokenize.NL, tokenize.NEWLINE)]
         if (tokenize.STRING, tokenize.STRING) in itertools.pairwise(solid):
             raise ValueError(text)
@@ -181,7 +184,7 @@ def _literal(text: str) -> list[Literal]:
 
 
 def flat_lists(column: pl.Series) -> pl.Series | None:
-    """Return lists of text, those of lists of lists flattened; None if the column is no list.
+    """Return lists of text, with lists of lists flattened; None if the column has no lists.
 
     Raises:
         DataError: the lists hold objects.

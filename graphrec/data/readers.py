@@ -1,8 +1,8 @@
-"""Files -> one table of raw rows, with the roles (user, item, time, ...) beside the raw columns.
+"""Read a file as one table of raw rows, with the roles (user, item, ...) beside the raw columns.
 
-Ids stay text until the vocabulary is built, so that "007" and "7" remain two ids; the fields of
-text files stay text until someone wants a number. The role columns start with ``@``; every other
-column is the file's own and serves rules and attributes.
+Ids stay text until the vocabulary is built, so that "007" and "7" remain two ids; fields of text
+files stay text until a caller needs a number. The role columns start with ``@``; every other column
+comes from the file and serves rules and attributes.
 """
 
 import re
@@ -25,12 +25,12 @@ __all__ = ["detect_format", "read_interactions", "read_item_table"]
 
 WITHOUT_COLUMNS = ("adjacency", "npz", "npy")
 LABELLED = re.compile(r"^(.+):(?:token|token_seq|float|float_seq)$")
-"""A column name of RecBole's atomic files."""
+"""Pattern of a column name of RecBole's atomic files."""
 NAMES = {
     "mmrec": {"user": "userID", "item": "itemID", "label": "x_label"},
     "recbole": {"user": "user_id", "item": "item_id", "time": "timestamp", "weight": "rating"},
 }
-"""Columns that stand for the roles where the configuration leaves the defaults."""
+"""Columns that have the roles where the configuration leaves the defaults."""
 
 
 def read_interactions(path: Path, config: DataConfig) -> pl.DataFrame:
@@ -106,14 +106,14 @@ def _flat(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
 
 
 def _without_labels(frame: pl.DataFrame, kind: Format) -> pl.DataFrame:
-    """Cut RecBole's types off the names of the columns: ``rating:float`` becomes ``rating``."""
+    """Strip RecBole's types from the names of the columns: ``rating:float`` becomes ``rating``."""
     if kind not in NAMES:
         return frame
     return frame.rename(lambda name: LABELLED.sub(r"\1", name))
 
 
 def _refuse_sequences(labelled: list[str], config: DataConfig, source: Source) -> None:
-    """Refuse ids in a column that RecBole's label calls a sequence, if it is not unrolled."""
+    """Refuse an id column that RecBole's label calls a sequence, unless it is unrolled."""
     for role, name in (("user", config.user), ("item", config.item)):
         if f"{name}:token_seq" in labelled and name not in config.unroll:
             raise source.error(

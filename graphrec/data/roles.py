@@ -1,4 +1,4 @@
-"""The five roles of a raw row (user, item, time, weight, part), in columns that start with @."""
+"""Add the five roles of a raw row (user, item, time, weight, part), in columns starting with @."""
 
 import logging
 from pathlib import Path
@@ -31,16 +31,17 @@ TIME: Final = "@time"
 WEIGHT: Final = "@weight"
 PART: Final = "@part"
 ROW: Final = "@row"
-"""Number of the row in its file, from 1 on, for messages."""
+"""Column with the number of the row in its file, from 1 on, for messages."""
 
 REPAIR = "Repair or remove them"
 SET_FORMAT = "Repair it, or set data.time_format if all dates have another form, like '%m/%d/%Y'"
 
 
 def require_column(frame: pl.DataFrame, column: str, path: Path | str, setting: str) -> None:
-    """Raise DataError when the file has no such column, or one without single values.
+    """Refuse a file that lacks the column, or whose column holds no single values.
 
-    The nearest name is offered.
+    Raises:
+        DataError: there is no such column (the message offers the nearest name), or it is nested.
     """
     known = [name for name in frame.columns if not name.startswith("@")]
     if column not in known:
@@ -63,7 +64,8 @@ def add_roles(frame: pl.DataFrame, config: DataConfig, path: Path) -> pl.DataFra
     int8 (0 train, 1 valid, 2 test); ``@row`` is the row number for messages.
 
     Raises:
-        DataError: a column is missing, or a time, weight or label cannot be read; names the row.
+        DataError: a column is missing, or a time, weight or label cannot be read; the message
+            names the row.
     """
     roles = {"user": config.user, "item": config.item, "time": config.time}
     roles |= {"weight": config.weight, "label": config.label}
@@ -98,9 +100,12 @@ def numbers(
     missing: bool = False,
     remedy: str = REPAIR,
 ) -> pl.Series:
-    """Return the column as Float64; DataError names the first row that holds no finite number.
+    """Return the column as Float64.
 
     With ``missing`` a null (or NaN) is no error and stays null.
+
+    Raises:
+        DataError: a row holds no finite number; the message names the first such row.
     """
     values = frame[column]
     if values.dtype.is_nested() or values.dtype.is_temporal():
@@ -116,7 +121,7 @@ def numbers(
 
 
 def _seconds(frame: pl.DataFrame, column: str, path: Path, config: DataConfig) -> pl.Series:
-    """Return whole seconds since 1970 (UTC) of dates, texts of dates, or numbers."""
+    """Return whole seconds since 1970 (UTC) from dates, texts of dates, or numbers."""
     times, form = frame[column], config.time_format
     if times.dtype == pl.Date or isinstance(times.dtype, pl.Datetime):
         _refuse_idle(config, path, column, f"{times.dtype}, which tells its times by itself")
@@ -138,7 +143,7 @@ def _seconds(frame: pl.DataFrame, column: str, path: Path, config: DataConfig) -
 
 
 def _dates(times: pl.Series) -> pl.Series | None:
-    """Return the seconds of texts of which at least one is a date; None for numbers."""
+    """Return the seconds of texts, at least one of which is a date; None for numbers."""
     if times.dtype != pl.String or times.cast(pl.Float64, strict=False).is_not_null().all():
         return None
     dates = parse_dates(times)
@@ -146,7 +151,7 @@ def _dates(times: pl.Series) -> pl.Series | None:
 
 
 def _from_numbers(frame: pl.DataFrame, column: str, path: Path, config: DataConfig) -> pl.Series:
-    """Return seconds of numbers in ``data.time_unit``."""
+    """Return the seconds of numbers that are in ``data.time_unit``."""
     remedy = SET_FORMAT if frame[column].dtype == pl.String else REPAIR
     wanted = f"a time: a number or a date like {EXAMPLES}"
     values = numbers(frame, column, path, wanted, remedy=remedy)
@@ -212,7 +217,7 @@ def _parts(frame: pl.DataFrame, column: str, path: Path) -> pl.Series:
 
 
 def _first(frame: pl.DataFrame, column: str, bad: pl.Series) -> tuple[int, object, int]:
-    """Return number and value of the first bad row, and how many there are."""
+    """Return number and value of the first bad row, and the count of bad rows."""
     rows = frame.filter(bad).select(ROW, column)
     if rows[column].dtype.is_temporal():  # Python has no date after the year 9999
         rows = rows.with_columns(pl.col(column).cast(pl.String))

@@ -1,4 +1,4 @@
-"""A data file before it is parsed: its format, and its bytes and text without surprises."""
+"""Open a data file before it is parsed: detect its format, and return its bytes or text."""
 
 import codecs
 import gzip
@@ -25,7 +25,7 @@ BOMS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-"""Byte order marks and the encodings that they announce."""
+"""Byte order marks, each with its encoding."""
 ALIEN = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet)",
     b"BZh": "a bzip2 archive",
@@ -34,12 +34,12 @@ ALIEN = {
     b"PAR1": "a Parquet file",
     b"\x93NUMPY": "a NumPy file",
 }
-"""First bytes of files that are no text."""
+"""First bytes of files that are no text, each with what the file is."""
 SEPARATOR = re.compile(r"::|[,;\t|\x01]| +")
-"""What may separate the fields of a line."""
+"""Pattern of separators between the fields of a line."""
 GZIP = b"\x1f\x8b"
 EXCERPT = 80
-"""Characters of a line that a message shows."""
+"""Number of characters of a line in a message."""
 CHUNK = 2**28
 """Characters split into lines at once: one string of polars holds less than 2**32 bytes."""
 
@@ -60,26 +60,28 @@ class Source:
     prefix: str = "data."
 
     def error(self, reason: str) -> DataError:
-        """Return the error that this file cannot be read, and why."""
+        """Return the error for this file, which cannot be read for the given reason."""
         return DataError(f"{self.path} cannot be read as {self.kind}: {reason}.")
 
     def error_in_line(self, number: int, line: str, reason: str) -> DataError:
-        """Return the error that one line cannot be read; it is shown."""
-        shown = line if len(line) <= EXCERPT else line[:EXCERPT] + " ..."
-        return DataError(f"{self.path}, line {number}: {shown!r} {reason}.")
+        """Return the error for one line, which cannot be read; the message shows the line."""
+        excerpt = line if len(line) <= EXCERPT else line[:EXCERPT] + " ..."
+        return DataError(f"{self.path}, line {number}: {excerpt!r} {reason}.")
 
 
 def detect_format(path: Path, configured: Format, prefix: str = "data.") -> Format:
-    """Return the configured format, or the one that the file name stands for.
+    """Return the configured format, or the format that the file name stands for.
 
     Raises:
-        DataError: there is no such file, or its name tells nothing.
+        DataError: there is no such file, or its name has no known ending.
     """
     try:
         path.stat()
     except OSError as error:
-        found = error.strerror or "it does not exist"
-        raise DataError(f"There is no file {path}: {found}. Correct the path in [data].") from error
+        reason = error.strerror or "it does not exist"
+        raise DataError(
+            f"There is no file {path}: {reason}. Correct the path in [data]."
+        ) from error
     if path.is_dir():
         raise DataError(f"{path} is a folder. Give the path of one file in [data].")
     if not path.is_file():
@@ -95,7 +97,7 @@ def detect_format(path: Path, configured: Format, prefix: str = "data.") -> Form
 
 @contextmanager
 def decoding(source: Source) -> Iterator[None]:
-    """Turn whatever a decoder of a damaged file raises into a DataError that names the file."""
+    """Turn any error of a decoder of a damaged file into a DataError that names the file."""
     try:
         yield
     except GraphRecError:
@@ -120,7 +122,7 @@ def read_text(source: Source) -> str:
     r"""Return the text of a file without byte order mark and with ``\n`` at the ends of lines.
 
     Raises:
-        DataError: the bytes are no text in the encoding; the first such line is named.
+        DataError: the bytes are no text in the encoding; the message names the first such line.
     """
     content = read_bytes(source.path)
     for start, what in ALIEN.items():
@@ -173,14 +175,16 @@ def _undecodable(content: bytes, source: Source, error: UnicodeError) -> str:
 
 
 def separator_setting(line: str, prefix: str) -> str | None:
-    """Return the setting of what seems to separate the fields of a line, as TOML reads it."""
+    """Return, as TOML, the setting of the likely separator of a line; None if there is none."""
     marks = SEPARATOR.findall(line.strip(" "))
-    mark = next((each for each in marks if each.strip(" ")), marks[0] if marks else None)
+    mark = next(
+        (candidate for candidate in marks if candidate.strip(" ")), marks[0] if marks else None
+    )
     return None if mark is None else f"{prefix}separator = {json.dumps(mark)}"
 
 
 def lines_of(text: str) -> pl.Series:
-    """Split a text into its lines; the last one needs no end."""
+    """Split a text into its lines; the last line needs no line end."""
     parts = []
     start = 0
     while start < len(text):

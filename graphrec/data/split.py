@@ -1,4 +1,4 @@
-"""A split into train, valid and a sealed test part."""
+"""Define the split into train, valid and a sealed test part."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +15,8 @@ from graphrec.data.interactions import PARTS, Interactions
 class SealedTest:
     """The test part, closed until ``open`` is called; every opening is recorded.
 
-    Training, early stopping and tuning are handed train and valid only. The one way to the
-    test interactions is ``open``, which names its reason and leaves a trace in the result.
+    Training, early stopping and tuning receive train and valid only. The test interactions are
+    reached only through ``open``, which takes a reason and leaves a trace in the result.
     """
 
     def __init__(self, interactions: Interactions) -> None:
@@ -28,22 +28,22 @@ class SealedTest:
 
     @property
     def num_users(self) -> int:
-        """Number of users with a test item; reveals nothing of who they are."""
+        """Return the number of users with a test item, without revealing which users."""
         return int((self._interactions.user_degrees > 0).sum())
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the sealed pairs; reveals nothing of them."""
+        """Return the sha256 of the sealed pairs, without revealing the pairs."""
         return digest(self._interactions.users, self._interactions.items)
 
     def open(self, reason: str) -> Interactions:
-        """Return the test interactions and record why they were opened."""
+        """Return the test interactions and record the reason for opening them."""
         self.openings.append(reason)
         return self._interactions
 
 
 class WithheldTest(SealedTest):
-    """Stands for a test part that is not there: tuning is handed this one."""
+    """Placeholder for the test part. Tuning receives it; opening it raises."""
 
     def __init__(self, sealed: SealedTest) -> None:
         nothing = np.empty(0, dtype=np.int32)
@@ -52,16 +52,20 @@ class WithheldTest(SealedTest):
 
     @property
     def num_users(self) -> int:
-        """That of the part which is withheld."""
+        """Return the number of users of the withheld part."""
         return self._num_users
 
     @property
     def fingerprint(self) -> str:
-        """That of the part which is withheld."""
+        """Return the fingerprint of the withheld part."""
         return self._fingerprint
 
     def open(self, reason: str) -> Interactions:
-        """Refuse."""
+        """Refuse to open the withheld part.
+
+        Raises:
+            PermissionError: always.
+        """
         raise PermissionError(f"The test part is withheld; it was asked for: {reason}")
 
 
@@ -77,17 +81,21 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the three parts."""
+        """Return the sha256 of the three parts."""
         pairs = (self.train.users, self.train.items, self.valid.users, self.valid.items)
         return digest(*pairs, self.test.fingerprint)
 
     def without_test(self) -> "Split":
-        """The same split, of the same fingerprint, whose test part is not there."""
+        """Return this split, with the same fingerprint, and a placeholder for the test part."""
         return Split(self.train, self.valid, WithheldTest(self.test), self.rule, self.steps)
 
 
 def require_disjoint(dataset: Dataset, parts: npt.NDArray[np.int8]) -> None:
-    """Raise DataError when one user-item pair stands in two parts of a split."""
+    """Refuse a split in which one user-item pair stands in two parts.
+
+    Raises:
+        DataError: there is such a pair; the message names it and both parts.
+    """
     data = dataset.interactions
     keys = data.users.astype(np.int64) * data.num_items + data.items
     order = np.lexsort((parts, keys))

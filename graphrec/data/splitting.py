@@ -1,6 +1,6 @@
-"""``split``: a ``Dataset`` -> train, valid and a sealed test part.
+"""Split a ``Dataset`` into train, valid and a sealed test part.
 
-Each rule of ``SPLITS`` says for every interaction which part it belongs to.
+Each rule of ``SPLITS`` returns the part of every interaction.
 """
 
 import logging
@@ -20,7 +20,7 @@ from graphrec.data.split import SealedTest, Split, require_disjoint
 Parts = npt.NDArray[np.int8]
 TRAIN, VALID, TEST = np.int8(0), np.int8(1), np.int8(2)
 MIN_INTERACTIONS = 3
-"""Users with fewer keep everything in train: they cannot fill three parts."""
+"""Least interactions of a user with a valid or test part; three parts need three of them."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def split(dataset: Dataset, config: SplitConfig) -> Split:
     """Divide the interactions by the rule ``config.kind``.
 
     Raises:
-        DataError: the rule needs times or a given split that the data lacks, train would be
+        DataError: the rule needs times or a given split that the data lack, train would be
             empty, a pair stands in two parts, or there are cold users (``config.cold_users``).
     """
     rule = resolve(config.kind, SPLITS, "split")
@@ -52,7 +52,11 @@ def split(dataset: Dataset, config: SplitConfig) -> Split:
 
 
 def given(dataset: Dataset, config: SplitConfig) -> Parts:
-    """The parts that the source prescribes."""
+    """Return the parts that the source prescribes.
+
+    Raises:
+        DataError: the source prescribes none.
+    """
     if dataset.parts is None:
         raise DataError(
             f"Data set {dataset.name!r} prescribes no split. Set data.train and data.test or "
@@ -62,13 +66,16 @@ def given(dataset: Dataset, config: SplitConfig) -> Parts:
 
 
 def random(dataset: Dataset, config: SplitConfig) -> Parts:
-    """A random share of each user's interactions."""
+    """Put a random share of each user's interactions into each part."""
     noise = numpy_stream(config.seed, "split").random(len(dataset.interactions))
     return _tail_parts(dataset.interactions, (noise,), config.ratios)
 
 
 def leave_one_out(dataset: Dataset, config: SplitConfig) -> Parts:
-    """Each user's latest interaction is test, the one before valid; without times random ones."""
+    """Put each user's latest interaction into test and the one before into valid.
+
+    Without times, two random interactions take their places.
+    """
     data = dataset.interactions
     if data.times is None:
         keys: tuple[npt.NDArray[np.generic], ...] = (
@@ -80,13 +87,13 @@ def leave_one_out(dataset: Dataset, config: SplitConfig) -> Parts:
 
 
 def temporal_user(dataset: Dataset, config: SplitConfig) -> Parts:
-    """Each user's latest interactions; equal times are ordered by item id."""
+    """Put each user's latest interactions into valid and test; equal times go by item id."""
     data = dataset.interactions
     return _tail_parts(data, (data.items, _times(dataset, config)), config.ratios)
 
 
 def temporal_global(dataset: Dataset, config: SplitConfig) -> Parts:
-    """Cut at two points in time for all users; what happens at one time stays together."""
+    """Cut at two points in time for all users; interactions at one time stay together."""
     times = _times(dataset, config)
     ordered = np.sort(times)
     parts = np.full(len(times), TRAIN)
@@ -114,7 +121,7 @@ def _tail_parts(
 ) -> Parts:
     """Order each user's rows by ``keys`` (last key first); the last go to test, then to valid.
 
-    For a user with n >= 3 rows and a ratio r > 0 a part gets max(1, floor(r n + 0.5)) rows;
+    For a user with n >= 3 rows and a ratio r > 0, a part gets max(1, floor(r n + 0.5)) rows;
     without ratios exactly one.
     """
     order = np.lexsort((*keys, data.users))
@@ -155,7 +162,7 @@ def _times(dataset: Dataset, config: SplitConfig) -> npt.NDArray[np.int64]:
 def _without_cold_users(
     dataset: Dataset, parts: Parts, config: SplitConfig
 ) -> tuple[npt.NDArray[np.bool_], tuple[Step, ...]]:
-    """Which rows stay, by ``config.cold_users``, and what was left out."""
+    """Return a mask of the rows to keep under ``config.cold_users``, and the step of dropping."""
     data = dataset.interactions
     trained = np.bincount(data.users[parts == TRAIN], minlength=data.num_users) > 0
     chosen = trained[data.users]
@@ -174,7 +181,7 @@ def _without_cold_users(
 
 
 def _describe(config: SplitConfig) -> str:
-    """The rule in words, with the settings that it uses."""
+    """Return the rule in words, with the settings that it uses."""
     if config.kind == "given":
         return "given"
     if config.kind == "leave_one_out":

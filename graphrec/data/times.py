@@ -1,6 +1,6 @@
-"""Points in time: one grammar of dates for interactions and attributes, and checks of both.
+"""Parse and check points in time: one grammar of dates for interactions and attributes.
 
-A date without a zone is one of UTC.
+A date without a zone is a date in UTC.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ PER_SECOND: Final[dict[TimeUnit, int]] = {
 }
 
 LIKELY = (10**8, 10**10)
-"""Seconds from 1973 to 2286: numbers in this range, or a thousand times larger, tell their unit."""
+"""Seconds from 1973 to 2286: the unit of numbers in this range, or a power of 1000 above, shows."""
 
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_800
-"""The years 1 to 9999: numbers beyond are milliseconds, or no times at all."""
+"""Seconds of the years 1 to 9999: numbers beyond are milliseconds, or no times at all."""
 
 YEAR_1900, YEAR_1973, YEAR_2001, YEAR_2101 = -2_208_988_800, 10**8, 10**9, 4_133_980_800
 
 DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d-%B-%Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y")
-"""Order of day and month told by the form itself; 01/02/2024 could be either and is refused."""
+"""Formats that fix the order of day and month; 01/02/2024 could be either and is refused."""
 
 EXAMPLES = "2024-01-31, 2024-01-31T18:00Z, 31.01.2024 or 31 Jan 2024"
 """Dates of the grammar, for messages."""
@@ -41,11 +41,11 @@ MOMENT = (
 
 @dataclass(frozen=True)
 class Trouble:
-    """Rows that cannot be what they are said to be.
+    """Rows whose values cannot be the times that they should be.
 
     Attributes:
-        bad: which rows, without nulls.
-        what: what they are not, or what is odd about them; completes "holds X, ...".
+        bad: mask of the rows, without nulls.
+        what: the fault in words, which completes "holds X, ...".
         likely: the unit that the numbers seem to have.
     """
 
@@ -66,10 +66,10 @@ def parse_dates(texts: pl.Series, form: str | None = None) -> pl.Series:
         return epoch(texts.str.to_datetime(form, strict=False, time_unit="us"))
     parts = texts.str.extract_groups(MOMENT).struct.unnest()
     days = pl.Series([None] * len(texts), dtype=pl.Date)
-    for each in DATES:
+    for date_format in DATES:
         if days.null_count() > texts.null_count():
             days = pl.select(
-                pl.coalesce(days, parts["date"].str.to_date(each, strict=False))
+                pl.coalesce(days, parts["date"].str.to_date(date_format, strict=False))
             ).to_series()
     hours, minutes = (pl.col(name).cast(pl.Int64).fill_null(0) for name in ("hours", "minutes"))
     sign = pl.when(pl.col("sign") == "-").then(-1).otherwise(1)
@@ -91,7 +91,7 @@ def epoch(moments: pl.Series) -> pl.Series:
 
 
 def without_zone(texts: pl.Series) -> tuple[int, int]:
-    """Return how many date-times name a zone and how many name none."""
+    """Return the number of date-times with a zone and the number without."""
     parts = texts.str.strip_chars().str.extract_groups(MOMENT).struct.unnest()
     named = int(parts["zone"].is_not_null().sum())
     return named, int((parts["hour"].is_not_null() & parts["zone"].is_null()).sum())
@@ -101,10 +101,10 @@ def unit_trouble(numbers: pl.Series, unit: TimeUnit = "seconds") -> Trouble | No
     """Return the rows that are in another unit than the others, or in no year from 1 to 9999."""
     low, high = LIKELY
     ranges = {
-        each: numbers.is_between(low * size, high * size, closed="left").fill_null(False)
-        for each, size in PER_SECOND.items()
+        name: numbers.is_between(low * size, high * size, closed="left").fill_null(False)
+        for name, size in PER_SECOND.items()
     }
-    counts = {each: int(mask.sum()) for each, mask in ranges.items() if mask.any()}
+    counts = {name: int(mask.sum()) for name, mask in ranges.items() if mask.any()}
     if len(counts) > 1:
         usual, *_, rare = sorted(counts, key=counts.__getitem__, reverse=True)
         verb = "looks" if counts[usual] == 1 else "look"
@@ -136,7 +136,7 @@ def odd_years(seconds: pl.Series) -> Trouble | None:
 
 
 def looks_like_calendar_days(numbers: pl.Series) -> bool:
-    """Whether all numbers read like 20240131."""
+    """Return whether all numbers read like dates such as 20240131."""
     if not numbers.is_between(19_000_101, 21_001_231).all():
         return False
     days = numbers.cast(pl.Int64).cast(pl.String).str.to_date("%Y%m%d", strict=False)

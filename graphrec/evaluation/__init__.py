@@ -1,4 +1,4 @@
-"""Scores -> ranked lists -> metrics, under a named protocol."""
+"""Turn scores into ranked lists and metrics, under a named protocol."""
 
 from graphrec.evaluation.config import EvaluationConfig
 from graphrec.evaluation.conventions import Protocol

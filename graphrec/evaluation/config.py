@@ -1,4 +1,4 @@
-"""Settings of the evaluation."""
+"""Define the table ``[evaluation]``."""
 
 from typing import ClassVar, Literal
 
@@ -8,18 +8,18 @@ from graphrec.core.config import Config, Json
 
 
 class EvaluationConfig(Config):
-    """What is measured, and by whose conventions."""
+    """Settings of the evaluation: the metrics and the protocol that defines them."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"memory_mb"})
 
     protocol: str = "graphrec"
     """Preset of conventions: graphrec, ngcf, mmrec, recbole or lattice."""
     selection: Literal["valid", "last_epoch", "best_test_epoch"] | None = None
-    """Replace the preset's rule for choosing the epoch; best_test_epoch marks the result."""
+    """Rule for choosing the epoch, instead of the preset's; best_test_epoch marks the result."""
     valid_metric: str | None = None
-    """Replace the preset's metric for early stopping, written like ``ndcg@20``."""
+    """Metric for early stopping, instead of the preset's, written like ``ndcg@20``."""
     top_k: tuple[PositiveInt, ...] = (10, 20)
-    """Cut-offs."""
+    """Cut-offs of the metrics."""
     metrics: tuple[str, ...] = (
         "recall",
         "precision",
@@ -36,13 +36,13 @@ class EvaluationConfig(Config):
     )
     """Names of ``METRICS``; ``auc`` is available and needs one more pass over the scores."""
     baselines: tuple[str, ...] | None = None
-    """Models run beside this one, with their default settings, on the same split; [] runs none. By
-    default popular, itemknn and ease, as far as their memory and time are small on the data."""
+    """Models run on the same split with their default settings, for comparison; [] runs none. By
+    default popular, itemknn and ease, as far as they need little memory and time on the data."""
     memory_mb: PositiveInt = 512
-    """Memory for one block of scores; changes speed, never a result."""
+    """Memory in MiB for one block of scores; it changes speed, never a result."""
 
     def identity(self) -> dict[str, Json]:
-        """Return the settings that make the experiment; the usual baselines or none are alike."""
+        """Return the settings that define the experiment; default baselines count as none."""
         settings = super().identity()
         if not self.baselines:
             settings.pop("baselines", None)

@@ -1,4 +1,4 @@
-"""The conventions behind a number: masks, denominators, ties and the choice of the epoch."""
+"""Define the conventions behind a number: masks, denominators, ties, choice of the epoch."""
 
 import hashlib
 import json
@@ -11,32 +11,32 @@ Masks: TypeAlias = tuple[Literal["train", "valid"], ...]
 
 
 class Protocol(Config):
-    """How lists are made, what a metric divides by, who is averaged and which epoch is reported."""
+    """Conventions for making lists, for denominators and averages, and for choosing the epoch."""
 
     name: str = "custom"
     """Name of the preset; not part of the fingerprint."""
     mask_at_valid: Masks = ("train",)
-    """Parts whose items are not candidates of their user while validating."""
+    """Parts whose items are not candidates of their user in validation."""
     mask_at_test: Masks = ("train", "valid")
-    """Parts whose items are not candidates of their user while testing."""
+    """Parts whose items are not candidates of their user in the test."""
     recall_denominator: Literal["relevant", "min_relevant_k"] = "relevant"
-    """Recall divides hits by |T_u|, or by min(|T_u|, k) so that 1 can be reached at every k."""
+    """Denominator of recall: |T_u|, or min(|T_u|, k), with which 1 can be reached at every k."""
     ndcg_ideal: Literal["relevant", "retrieved"] = "relevant"
-    """The ideal list holds min(|T_u|, k) hits, or only the hits retrieved in the top k. The second
-    one forgives every missed item and so inflates NDCG; it is here to compare with such papers
-    (whose code counts hits down to its longest cut-off: compare at that one)."""
+    """Ideal list of NDCG: min(|T_u|, k) hits, or only the hits retrieved in the top k. The second
+    choice ignores every missed item and so inflates NDCG. It serves to compare with papers that use
+    it; their code counts hits down to its longest cut-off, so compare at that cut-off."""
     ties: Literal["lowest_item_id"] = "lowest_item_id"
-    """Items with equal scores are ranked by ascending item id."""
+    """Rule for equal scores: items are ranked by ascending item id."""
     users: Literal["with_relevant_items"] = "with_relevant_items"
-    """Users averaged: those with at least one relevant item in the measured part."""
+    """Users in the average: those with at least one relevant item in the measured part."""
     selection: Literal["valid", "last_epoch", "best_test_epoch"] = "valid"
-    """Epoch reported: the best on valid, the last, or the best on test, which is optimistic."""
+    """Epoch to report: the best on valid, the last, or the best on test, which is optimistic."""
     valid_metric: str = "ndcg@20"
     """Metric of early stopping and of the choice of the epoch."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of every convention except the name, and of the version of the metrics."""
+        """Return the sha256 of all conventions except the name, and of METRICS_VERSION."""
         canonical = json.dumps(self.model_dump(mode="json", exclude={"name"}), sort_keys=True)
         return hashlib.sha256(f"{METRICS_VERSION}/{canonical}".encode()).hexdigest()
 
@@ -50,4 +50,4 @@ class Protocol(Config):
 
 
 METRICS_VERSION = 1
-"""Part of every protocol fingerprint; raised whenever a definition below changes."""
+"""Part of every protocol fingerprint; raised whenever a definition of a metric changes."""

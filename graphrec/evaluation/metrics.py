@@ -1,8 +1,8 @@
-"""Ranking metrics, each a small function of the ranked lists and a cut-off k.
+"""Define the ranking metrics, each a small function of the ranked lists and a cut-off k.
 
 Notation: T_u are the relevant items of user u, rel_u(r) is 1 if the item at rank r = 1, 2, ... is
 relevant, h_u(k) = sum_{r <= k} rel_u(r). Lists may be shorter than k where candidates run out.
-Everything is cumulative over ranks, so that all cut-offs come from one pass over the hits.
+All sums are cumulative over ranks, so that one pass over the hits serves all cut-offs.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """Ranked lists of n users, each with at least one relevant item, and what judges them.
+    """Ranked lists of n users, each with at least one relevant item, and the facts to judge them.
 
     Shapes:
         items: ``[n, K]`` int32, -1 where a list has ended. hits: ``[n, K]`` bool.
@@ -43,61 +43,61 @@ class Lists:
 
     @cached_property
     def ranks(self) -> Values:
-        """1 to K."""
+        """Return the ranks 1 to K."""
         return np.arange(1.0, self.items.shape[1] + 1)
 
     @cached_property
     def num_hits(self) -> Counts:
-        """h_u(r) for every rank, ``[n, K]``."""
+        """Return h_u(r), the hits down to every rank, ``[n, K]``."""
         return np.cumsum(self.hits, axis=1, dtype=np.int64)
 
     @cached_property
     def num_filled(self) -> Counts:
-        """Recommended items down to every rank, ``[n, K]``."""
+        """Return the number of recommended items down to every rank, ``[n, K]``."""
         return np.cumsum(self.items >= 0, axis=1, dtype=np.int64)
 
     @cached_property
     def dcg(self) -> Values:
-        """sum_{s <= r} rel(s) / log2(s + 1) for every rank, ``[n, K]``."""
+        """Return sum_{s <= r} rel(s) / log2(s + 1) for every rank r, ``[n, K]``."""
         return np.cumsum(self.hits / np.log2(self.ranks + 1), axis=1)
 
     @cached_property
     def precision_at_hits(self) -> Values:
-        """sum_{s <= r} rel(s) h(s) / s for every rank, ``[n, K]``."""
+        """Return sum_{s <= r} rel(s) h(s) / s for every rank r, ``[n, K]``."""
         return np.cumsum(self.hits * self.num_hits / self.ranks, axis=1)
 
     def mean_of(self, item_values: Counts | Values, k: int) -> Values:
-        """Mean of a value of the items over each list; 0 for a list with nothing in it."""
+        """Return the mean of a value of the items over each list; 0 for an empty list."""
         items = self.items[:, :k]
         total: Values = np.where(items >= 0, item_values[items], 0).sum(axis=1, dtype=np.float64)
         return total / np.maximum(self.num_filled[:, k - 1], 1)
 
     def recommended(self, k: int) -> Counts:
-        """How many lists each item is in, ``[I]``."""
+        """Return the number of lists that hold each item, ``[I]``."""
         items = self.items[:, :k]
         return np.bincount(items[items >= 0], minlength=len(self.item_counts))
 
 
 def recall(lists: Lists, k: int) -> Values:
-    """h(k) / |T|, or h(k) / min(|T|, k) where the protocol says so."""
+    """Divide the hits by the relevant items: h(k) / |T|, or h(k) / min(|T|, k) by the protocol."""
     capped = lists.protocol.recall_denominator == "min_relevant_k"
     denominator = np.minimum(lists.num_relevant, k) if capped else lists.num_relevant
     return lists.num_hits[:, k - 1] / denominator
 
 
 def precision(lists: Lists, k: int) -> Values:
-    """h(k) / k, also for lists shorter than k."""
+    """Divide the hits by the cut-off: h(k) / k, even for lists shorter than k."""
     return lists.num_hits[:, k - 1] / k
 
 
 def f1(lists: Lists, k: int) -> Values:
-    """2 P R / (P + R) of each user's precision and recall; 0 without a hit."""
+    """Combine precision P and recall R of each user: 2 P R / (P + R), or 0 without a hit."""
     product, total = precision(lists, k) * recall(lists, k), precision(lists, k) + recall(lists, k)
     return _ratio(2 * product, total)
 
 
 def ndcg(lists: Lists, k: int) -> Values:
-    """sum_{r <= k} rel(r) / log2(r + 1), divided by the same sum of an ideal list.
+    """Discount the hits by rank, sum_{r <= k} rel(r) / log2(r + 1), relative to an ideal list.
 
     The ideal list starts with min(|T|, k) hits; under ``ndcg_ideal = "retrieved"`` with h(k).
     """
@@ -108,23 +108,23 @@ def ndcg(lists: Lists, k: int) -> Values:
 
 
 def average_precision(lists: Lists, k: int) -> Values:
-    """sum_{r <= k} rel(r) h(r) / r, divided by min(|T|, k)."""
+    """Average the precision at the hits: sum_{r <= k} rel(r) h(r) / r, divided by min(|T|, k)."""
     return lists.precision_at_hits[:, k - 1] / np.minimum(lists.num_relevant, k)
 
 
 def reciprocal_rank(lists: Lists, k: int) -> Values:
-    """1 / r of the first hit at r <= k, or 0."""
+    """Invert the rank of the first hit: 1 / r for r <= k, or 0 without a hit."""
     first = lists.hits[:, :k].argmax(axis=1)
     return np.where(lists.num_hits[:, k - 1] > 0, 1 / lists.ranks[first], 0.0)
 
 
 def hit(lists: Lists, k: int) -> Values:
-    """1 if h(k) > 0, else 0."""
+    """Return 1 for a list with a hit, h(k) > 0, else 0."""
     return (lists.num_hits[:, k - 1] > 0).astype(np.float64)
 
 
 def accuracy(lists: Lists, k: int) -> Values:
-    """h(k) / recommended items; averaged over slots: sum of hits / sum of recommended items.
+    """Divide the hits by the recommended items; the average is all hits / all recommended items.
 
     Where every user's list has k items it equals precision@k. Where candidates are few, lists are
     shorter, and precision still divides by k.
@@ -133,37 +133,37 @@ def accuracy(lists: Lists, k: int) -> Values:
 
 
 def auc(lists: Lists, _k: int) -> Values:
-    """Share of (relevant, irrelevant) pairs of candidates ordered right; an equal pair is half.
+    """Return the share of (relevant, irrelevant) candidate pairs in right order; ties count half.
 
-    Computed from the scores, where they are at hand: see ``ranking.auc_of``.
+    It is computed from the scores, while they are in memory: see ``ranking.auc_of``.
     """
     assert lists.auc is not None
     return lists.auc
 
 
 def novelty(lists: Lists, k: int) -> Values:
-    """Mean over the list of -log2(c_i / E): c_i of the E train interactions are with item i.
+    """Average -log2(c_i / E) over the list: c_i of the E train interactions are with item i.
 
-    An item without train interactions counts as one with a single interaction.
+    An item without train interactions counts as if it had one.
     """
     total = max(int(lists.item_counts.sum()), 1)
     return lists.mean_of(-np.log2(np.maximum(lists.item_counts, 1) / total), k)
 
 
 def popularity(lists: Lists, k: int) -> Values:
-    """Mean over the list of the number of train interactions of the item."""
+    """Average the number of train interactions of the items over the list."""
     return lists.mean_of(lists.item_counts, k)
 
 
 def coverage(lists: Lists, k: int) -> Values:
-    """Share of the catalogue that is in at least one list."""
+    """Return the share of the catalogue that is in at least one list."""
     return np.array([np.mean(lists.recommended(k) > 0)])
 
 
 def gini(lists: Lists, k: int) -> Values:
-    """sum_i (2 i - I - 1) c_(i) / (I sum_i c_(i)), c_(i) ascending: how many lists hold an item.
+    """Return sum_i (2 i - I - 1) c_(i) / (I sum_i c_(i)), with c_(i) the lists per item, ascending.
 
-    0 if all items are recommended equally often, (I - 1) / I if it is always the same one.
+    It is 0 if all items are recommended equally often, and (I - 1) / I if one item has all lists.
     """
     counts = np.sort(lists.recommended(k))
     num_items = len(counts)
@@ -173,12 +173,12 @@ def gini(lists: Lists, k: int) -> Values:
 
 @dataclass(frozen=True)
 class Metric:
-    """One entry of METRICS: its function, what it is a mean over, and how to read it."""
+    """Entry of METRICS: its function, the set it is a mean over, and how to read it."""
 
     compute: Callable[[Lists, int], Values]
     """Values ``[n]`` of the users, or ``[1]`` for a metric of all lists together."""
     per: Literal["user", "slot", "lists"] = "user"
-    """Mean over users; mean over recommended slots; or one number of all lists together."""
+    """Set of the mean: users, recommended slots, or all lists together as one number."""
     higher_is_better: bool = True
     takes_k: bool = True
 
@@ -237,7 +237,7 @@ def expand(metrics: Sequence[str], top_k: Sequence[int]) -> dict[str, tuple[Metr
 def measure(
     lists: Lists, wanted: dict[str, tuple[Metric, int]]
 ) -> tuple[dict[str, float], dict[str, Values]]:
-    """Return every wanted metric as one number, and per user ``[n]`` where it has such values."""
+    """Return every wanted metric as one number, and as values ``[n]`` of users where they exist."""
     means: dict[str, float] = {}
     per_user: dict[str, Values] = {}
     for label, (metric, k) in wanted.items():
@@ -250,6 +250,6 @@ def measure(
 
 
 def _ratio(numerator: Values, denominator: Values) -> Values:
-    """Quotient that is 0 where the denominator is 0."""
+    """Divide two arrays, with 0 where the denominator is 0."""
     zeros = np.zeros_like(numerator)
     return np.divide(numerator, denominator, out=zeros, where=denominator > 0)

@@ -1,4 +1,4 @@
-"""The conventions behind a number; only numbers with one fingerprint may stand in one table."""
+"""List the named conventions; a table may hold only numbers with one protocol fingerprint."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ PRESETS: dict[str, Protocol] = {
         valid_metric="recall@20",
     ),
 }
-"""Conventions by name, and what each stands for:
+"""Conventions by name, with their sources:
 
     graphrec  every held-out part is masked where it is not measured; the epoch is chosen on valid
     ngcf      wang2019ngcf, he2020lightgcn and zhu2022bars: no valid part, the best epoch on test
@@ -34,19 +34,19 @@ PRESETS: dict[str, Protocol] = {
     lattice   zhang2021lattice and wei2023mmssl: as mmrec, with the NDCG of retrieved hits
 
 Deviations: equal scores are ordered by item id, where the codes leave their order to a library.
-MMRec compares scores of valid rounded to four digits; here an epoch is better by any digit. How
-often is evaluated and when training stops are settings of ``[training]`` and in no preset: LightGCN
-evaluates every 10 epochs, LATTICE every 5; MMRec stops at the 21st evaluation in a row without a
-better one (``patience = 21``).
+MMRec compares validation scores rounded to four digits; here any digit makes an epoch better. The
+interval of evaluation and the end of training are settings of ``[training]`` and in no preset:
+LightGCN evaluates every 10 epochs, LATTICE every 5; MMRec stops at the 21st evaluation in a row
+without a better one (``patience = 21``).
 """
 
 
 def protocol_of(config: EvaluationConfig) -> Protocol:
-    """Return the preset with the selection and validation metric that the configuration replaces.
+    """Return the preset, with the selection and validation metric that the configuration replaces.
 
     Raises:
         ConfigError: the preset is unknown, or the validation metric is unknown, lacks its cut-off
-            or is not one of which more is better.
+            or is a metric of which more is not better.
     """
     table: Mapping[str, object] = PRESETS
     preset = resolve(config.protocol, table, "protocol")

@@ -1,4 +1,4 @@
-"""Full ranking of the catalogue for many users, and the measurement of the lists."""
+"""Rank the full catalogue for many users, and measure the lists."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from graphrec.evaluation.conventions import Protocol
 from graphrec.evaluation.metrics import Lists, Values, expand, measure
 
 Scorer = Callable[[torch.Tensor], torch.Tensor]
-"""Users ``[B]`` int64 -> scores ``[B, I]`` float: a new tensor, which is overwritten here."""
+"""Users ``[B]`` int64 -> scores ``[B, I]`` float: a new tensor, which ``rank`` overwrites."""
 
 MAX_ROWS, MIN_ROWS = 256, 32
 """Users in one block; more than 256 were not faster on CPU, and few-row products round apart."""
 
 BYTES_PER_SCORE = 16
-"""Peak memory for one score: the score itself and the work space for ties or AUC."""
+"""Peak bytes per score: the score itself and the work space for ties or AUC."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,7 @@ class Evaluation:
         per_user: ``{"recall@20": [n]}`` in the order of ``users``; metrics of all lists together
             (coverage, gini) have no such values.
         users: the n measured users.
+        ranking: the lists of all ranked users.
     """
 
     metrics: dict[str, float]
@@ -57,7 +58,7 @@ class Evaluation:
 
     @property
     def num_users(self) -> int:
-        """Number of users averaged."""
+        """Return the number of users in the averages."""
         return len(self.users)
 
 
@@ -71,12 +72,12 @@ def rank(
     memory_bytes: int = 512 * 2**20,
     on_block: Callable[[slice, torch.Tensor], None] | None = None,
 ) -> Ranking:
-    """Rank all unmasked items for ``users``: by descending score, equal ones by ascending id.
+    """Rank all unmasked items for ``users``: by descending score, equal scores by ascending id.
 
-    An item scored -inf is never recommended. Blocks all have the same number of rows, the last one
+    An item scored -inf is never recommended. All blocks have the same number of rows, the last one
     padded, because BLAS rounds products of another shape differently; so results depend neither
-    on the number of users nor on the place of a user. ``on_block`` gets the rows and the masked
-    scores ``[B, I]`` of each block.
+    on the number of users nor on the position of a user. ``on_block`` receives the rows and the
+    masked scores ``[B, I]`` of each block.
 
     Raises:
         ConfigError: ``k`` is larger than the catalogue.
@@ -120,9 +121,10 @@ def auc_of(
 ) -> Values:
     """Return the AUC of each user; 0.5 where there is no (relevant, irrelevant) pair.
 
-    A relevant item wins over (I - d) / 2 of the items, ties half, if d more of them are above than
-    below it. Masked items, scored -inf, are among those below and are taken off again. So are the
-    pairs of two relevant items, which add up to T^2 / 2 whatever the scores.
+    Let d be the number of items with a higher score than a relevant item, minus the number with a
+    lower score. The relevant item wins over (I - d) / 2 of the items, where ties count half. Masked
+    items, scored -inf, are among the lower ones and are subtracted. So are pairs of two relevant
+    items, whose wins add up to T^2 / 2 for any scores.
 
     Shapes:
         scores: ``[B, I]``, -inf where masked. users: ``[B]``. num_masked: ``[U]``.
@@ -133,8 +135,8 @@ def auc_of(
     relevant = truth.matrix[users]
     counts = np.diff(relevant.indptr).astype(np.int64)
     rows = np.repeat(np.arange(len(users)), counts)
-    own = scores[_index(rows, scores), _index(relevant.indices, scores)]
-    unscored = (own == -torch.inf).nonzero()
+    relevant_scores = scores[_index(rows, scores), _index(relevant.indices, scores)]
+    unscored = (relevant_scores == -torch.inf).nonzero()
     if len(unscored):
         pair = int(unscored[0])
         raise DataError(
@@ -144,7 +146,7 @@ def auc_of(
     surplus = np.empty(len(rows))
     for start in range(0, len(rows), len(users)):  # as many pairs as users: memory of one block
         chunk = slice(start, start + len(users))
-        distance = scores[_index(rows[chunk], scores)].sub_(own[chunk, None])
+        distance = scores[_index(rows[chunk], scores)].sub_(relevant_scores[chunk, None])
         # Sums of -1, 0 and 1 are exact in float32 up to 2^24 items.
         surplus[chunk] = distance.sign_().sum(dim=1, dtype=torch.float32).cpu().numpy()
     over = (truth.num_items - surplus) / 2 - num_masked[users][rows]
@@ -173,8 +175,8 @@ def evaluate(
     Lists are as long as the largest cut-off, and at least ``min_length``.
 
     Raises:
-        ConfigError: an unknown metric, or a cut-off larger than the catalogue.
-        DataError: nobody has a relevant item, a relevant item is masked, or bad scores.
+        ConfigError: a metric is unknown, or a cut-off is larger than the catalogue.
+        DataError: no user has a relevant item, a relevant item is masked, or scores are bad.
     """
     wanted = expand(metrics, top_k)
     _require_candidates(truth, masked)
@@ -207,7 +209,7 @@ def warm_cold(
 ) -> dict[str, dict[str, float]]:
     """Return the metrics of ``by_warmth`` and the ``num_users`` of each group."""
     groups = by_warmth(evaluation, truth, train, protocol)
-    return {name: {"num_users": each.num_users} | each.metrics for name, each in groups.items()}
+    return {name: {"num_users": group.num_users} | group.metrics for name, group in groups.items()}
 
 
 def by_warmth(
@@ -216,8 +218,8 @@ def by_warmth(
     """Measure the same lists with all, only warm and only cold items as relevant ones.
 
     An item is warm if it has a train interaction. Each group averages over the users with such a
-    relevant item, and has no metrics where there are none. ``auc`` is left out: it needs the scores
-    of the whole catalogue.
+    relevant item, and has no metrics if there are no such users. ``auc`` is left out: it needs the
+    scores of the whole catalogue.
     """
     wanted = expand([label for label in evaluation.metrics if label != "auc"], ())
     is_warm = train.item_degrees[truth.items] > 0
@@ -239,16 +241,16 @@ def _lists(
     protocol: Protocol,
     auc: Values | None = None,
 ) -> Lists:
-    """Look the ranked items up among the relevant ones of the users who have any."""
+    """Mark the hits in the lists of the users with relevant items."""
     measured = truth.user_degrees[ranking.users] > 0
     users, items = ranking.users[measured].astype(np.int64), ranking.items[measured]
     owners = np.repeat(np.arange(truth.num_users), truth.user_degrees)
     relevant = owners * truth.num_items + truth.matrix.indices  # ascending: rows, then columns
     wanted = users[:, None] * truth.num_items + items
-    found = np.searchsorted(relevant, wanted).clip(max=max(len(relevant) - 1, 0))
+    position = np.searchsorted(relevant, wanted).clip(max=max(len(relevant) - 1, 0))
     return Lists(
         items=items,
-        hits=(items >= 0) & (relevant[found] == wanted),
+        hits=(items >= 0) & (relevant[position] == wanted),
         num_relevant=truth.user_degrees[users],
         item_counts=train.item_degrees,
         protocol=protocol,
@@ -315,23 +317,23 @@ def _fill(scores: torch.Tensor, mask: sp.csr_array) -> None:
 
 
 def _top_k(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return values and items ``[B, k]`` in the exact order of the tie rule; -1 for -inf."""
+    """Return values and items ``[B, k]`` in the exact order of the tie rule; item -1 for -inf."""
     values, items = scores.topk(min(k + 1, scores.shape[1]), dim=1)
     if scores.shape[1] > k:
-        # topk takes any of several equal scores: choose again where they go on beyond rank k.
+        # topk takes any of several equal scores: choose again where they extend beyond rank k.
         last = values[:, k - 1]
         tied = ((last == values[:, k]) & (last > -torch.inf)).nonzero().squeeze(1)
         values, items = values[:, :k], items[:, :k]
         if len(tied):
             items[tied] = _lowest_tied(scores[tied], values[tied], items[tied])
     items, order = items.sort(dim=1)
-    values = values.gather(1, order) + 0.0  # -0.0 and 0.0 are equal, but not for every sort
+    values = values.gather(1, order) + 0.0  # some sorts would order -0.0 and 0.0
     values, order = values.sort(dim=1, descending=True, stable=True)
     return values, items.gather(1, order).masked_fill(values == -torch.inf, -1)
 
 
 def _lowest_tied(scores: torch.Tensor, values: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-    """Keep the items above the k-th score; fill up with the lowest ids of those equal to it."""
+    """Keep the items above the k-th score; fill up with the lowest ids among those equal to it."""
     num_items, k = scores.shape[1], items.shape[1]
     last = values[:, -1:]
     above = values > last

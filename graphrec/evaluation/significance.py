@@ -1,4 +1,4 @@
-"""Whether two systems differ by more than chance: over users and over seeds of training."""
+"""Test whether two systems differ by more than chance, over users and over training seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from graphrec.core.errors import DataError
 Values = npt.NDArray[np.float64]
 
 BLOCK_CELLS = 1 << 22
-"""Counts of users held at once; changes speed and memory, never a result."""
+"""Entries of the matrix of user counts held at once; changes speed and memory, never a result."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is known of ours - theirs.
+    """Result of a comparison of two systems, as ours - theirs.
 
     Attributes:
-        difference: of the means over seeds and users.
-        low, high: ends of its interval.
+        difference: difference of the means over seeds and users.
+        low, high: ends of the interval of the difference.
         p: probability of a difference over users at least as large if there is none.
     """
 
@@ -43,20 +43,20 @@ def compare(
         interval    quantiles (1 -+ level) / 2 of the difference over ``draws`` samples of n users
                     (the same for both) and S - 1 of the S seeds of either, all with replacement
 
-    The t-test asks whether these trained models differ for other users. The interval also holds
-    what other seeds would do; a difference should be believed if both agree. A single seed tells
-    nothing of others: then the interval is one over users. Seeds of the two are drawn apart, also
+    The t-test asks whether these trained models differ for other users. The interval also covers
+    other seeds; a difference is credible if both agree. From a single seed nothing follows about
+    others: then the interval is one over users. The seeds of the two systems are drawn apart, even
     where they are the same numbers.
 
     Source: the t-test for rankings smucker2007comparison; users and seeds drawn apart
-    owen2007pigeonhole, Section 3; S - 1 of S, as S of S would give seeds a variance that is too
-    small by (S - 1) / S rao1988resampling.
+    owen2007pigeonhole, Section 3; S - 1 of S seeds, because S of S would make the variance over
+    seeds too small by (S - 1) / S, rao1988resampling.
 
     Shapes:
         ours: ``[S, n]`` float, a row per seed; theirs: ``[S', n]``, the users in the same order.
 
     Raises:
-        DataError: the users are not as many, fewer than two, or a value is not finite.
+        DataError: the numbers of users differ or are below two, or a value is not finite.
     """
     _require_comparable(ours, theirs)
     differences = ours.mean(axis=0) - theirs.mean(axis=0)
@@ -66,7 +66,7 @@ def compare(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p-values so that any false rejection among them is as rare as the level.
+    """Adjust p-values so that any false rejection among them is as rare as the level allows.
 
     With p_(1) <= ... <= p_(m):  adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
 
@@ -80,7 +80,7 @@ def holm(p: Sequence[float]) -> list[float]:
     adjusted = np.empty_like(values)
     factors = np.arange(len(values), 0, -1)
     adjusted[order] = np.maximum.accumulate(np.minimum(1.0, factors * values[order]))
-    return [float(each) for each in adjusted]
+    return [float(value) for value in adjusted]
 
 
 def _require_comparable(ours: Values, theirs: Values) -> None:
@@ -102,23 +102,23 @@ def _p_value(differences: Values) -> float:
 
 
 def _resampled(ours: Values, theirs: Values, rng: np.random.Generator, draws: int) -> Values:
-    """The difference in every draw, ``[draws]``: weights of users times values times seeds."""
+    """Return the difference in every draw, ``[draws]``: user weights x values x seed weights."""
     num_users, num_ours = ours.shape[1], len(ours)
     both = np.concatenate([ours, theirs]).T
     seeds = np.hstack(
         [_seed_weights(rng, draws, num_ours), -_seed_weights(rng, draws, len(theirs))]
     )
     rows = max(1, BLOCK_CELLS // num_users)
-    found = np.empty(draws)
+    sampled = np.empty(draws)
     for start in range(0, draws, rows):
         block = slice(start, min(start + rows, draws))
         means = _user_counts(rng, block.stop - start, num_users) @ both / num_users
-        found[block] = (means * seeds[block]).sum(axis=1)
-    return found
+        sampled[block] = (means * seeds[block]).sum(axis=1)
+    return sampled
 
 
 def _user_counts(rng: np.random.Generator, draws: int, num_users: int) -> Values:
-    """How often each user is drawn, ``[draws, n]``; n in every row."""
+    """Return how often each user is drawn, ``[draws, n]``; each row sums to n."""
     drawn = rng.integers(num_users, size=(draws, num_users))
     drawn += num_users * np.arange(draws)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=draws * num_users)

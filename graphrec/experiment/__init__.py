@@ -1,1 +1,1 @@
-"""One experiment: prepare, fit, measure, record."""
+"""Prepare, fit, measure and record one experiment."""

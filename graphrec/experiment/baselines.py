@@ -1,4 +1,4 @@
-"""Cheap models beside every run: which ones are fitted, and which are better than the model."""
+"""Choose the cheap models beside a run, and find those that are better than its model."""
 
 from collections.abc import Mapping
 
@@ -16,16 +16,16 @@ BY_DEFAULT = ("popular", "itemknn", "ease")
 """Baselines of a run whose configuration names none; each takes seconds, a minute at most."""
 
 EASE_ROWS = 10_000
-"""Largest matrix that EASE inverts unasked, in rows: 400 MB, and about a minute on one core."""
+"""Rows of the largest matrix that EASE inverts by default: 400 MB, about a minute on one core."""
 
 COMMON_ITEMS = 500_000_000
-"""Most pairs of items of one user, over all users, that ItemKNN counts unasked."""
+"""Largest number of pairs of items of one user, over all users, that ItemKNN counts by default."""
 
 
 def chosen_baselines(config: RunConfig, train: Interactions, log: RunLog) -> tuple[str, ...]:
     """Return the baselines that the configuration names, or else the cheap ones.
 
-    A cheap baseline that is the model itself is left out; one that does not fit is left out with
+    A cheap baseline that is the model itself is left out; one that is too large is left out with
     an event in the log.
     """
     if config.evaluation.baselines is not None:
@@ -48,10 +48,12 @@ def chosen_baselines(config: RunConfig, train: Interactions, log: RunLog) -> tup
 
 
 def too_large(name: str, train: Interactions, limit: int | None) -> str:
-    """Say why a cheap baseline is not cheap on these data; empty where it is.
+    """Return why a cheap baseline is not cheap on these data; empty where it is.
 
     Args:
-        limit: bytes that it may take, or None where nobody knows.
+        name: name of the baseline.
+        train: the training part.
+        limit: bytes that it may take, or None where the limit is unknown.
     """
     model = model_of(name)
     needs = model.needs(model.Config(name=name), Inputs(train, torch.Generator()))
@@ -70,18 +72,24 @@ def too_large(name: str, train: Interactions, limit: int | None) -> str:
 def better_baselines(
     metric: str, part: str, model: float, baselines: Mapping[str, float], log: RunLog
 ) -> list[BetterBaseline]:
-    """Return the baselines with a larger value of ``metric`` than the model, the best one first.
+    """Return the baselines with a larger value of ``metric`` than the model, best first.
 
     Each of them is an event in the log.
 
     Args:
-        part: what the values were measured on, valid or test.
+        metric: name of the metric.
+        part: the part on which the values were measured, valid or test.
+        model: value of the model.
+        baselines: value of each baseline.
+        log: the log of the run.
     """
     ranked = sorted(baselines.items(), key=lambda pair: -pair[1])
     better = [
         BetterBaseline(name, part, metric, value, model) for name, value in ranked if value > model
     ]
-    for one in better:
-        details = {"baseline": one.name, "part": part, "metric": metric}
-        log.event("baseline_better", str(one), {**details, "value": one.value, "model": model})
+    for baseline in better:
+        details = {"baseline": baseline.name, "part": part, "metric": metric}
+        log.event(
+            "baseline_better", str(baseline), {**details, "value": baseline.value, "model": model}
+        )
     return better

@@ -1,4 +1,4 @@
-"""``graphrec check`` opens the files that a configuration names, as a run would."""
+"""Open the files that a configuration names, for ``graphrec check``, as a run would."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ COLUMNS = ("columns", "text", "numeric", "prices", "dates", "categorical", "mult
 """Settings of encoders that name columns of the item table."""
 
 WRITTEN = ("store",)
-"""Paths of encoders that need not be there yet."""
+"""Settings of encoders with a path that need not exist yet."""
 
 
 def check_files(config: RunConfig) -> None:
-    """Load and clean the data; see that files of features are there and columns in the table.
+    """Load and clean the data; require the files of features and their columns in the table.
 
     A data set that code describes, written ``"package.module:ENTRY"``, is not opened.
 
     Raises:
-        DataError: a file is not there, not readable, or lacks a column.
+        DataError: a file is missing, not readable, or lacks a column.
         ConfigError: a setting contradicts the data.
     """
     if config.data.name is not None and ":" in config.data.name:

@@ -1,4 +1,4 @@
-"""What is refused before the work begins: settings that contradict the model or the machine."""
+"""Refuse, before work begins, settings that contradict the model or the machine."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -18,7 +18,7 @@ from graphrec.models import MODELS, EmbeddingModel, Inputs, Model
 
 
 def require_readers(config: RunConfig, model_class: type[Model]) -> None:
-    """Refuse features that the model would ignore, and a teacher that it cannot learn from."""
+    """Refuse features that the model would ignore, and a teacher that it cannot use."""
     _require_student(config, model_class)
     if config.features and not model_class.uses_modalities:
         raise ConfigError(
@@ -27,7 +27,7 @@ def require_readers(config: RunConfig, model_class: type[Model]) -> None:
             f"uses modalities."
         )
     if config.user_features and not model_class.uses_user_features:
-        readers = ", ".join(name for name, each in MODELS.items() if each.uses_user_features)
+        readers = ", ".join(name for name, model in MODELS.items() if model.uses_user_features)
         raise ConfigError(
             f"Model {config.model.name!r} reads no features of users, but the configuration has "
             f"[user_features.{next(iter(config.user_features))}]. Remove the table or choose a "
@@ -43,9 +43,9 @@ def require_readers(config: RunConfig, model_class: type[Model]) -> None:
 
 
 def require_token_readers(config: RunConfig, models: Mapping[str, type[Model]]) -> None:
-    """Refuse a learned row under a model that would read what stands in its place."""
-    for name, each in models.items():
-        fixed = each.uses_modalities and not each.trains_encoders
+    """Refuse a learned row with a model that would read its constant stand-in."""
+    for name, model in models.items():
+        fixed = model.uses_modalities and not model.trains_encoders
         if config.missing.strategy == "token" and fixed:
             raise ConfigError(
                 f"missing.strategy = 'token' is a row that learns, and model {name!r} takes rows "
@@ -57,7 +57,7 @@ def _require_student(config: RunConfig, model_class: type[Model]) -> None:
     if config.distill.teacher is None or issubclass(model_class, EmbeddingModel):
         return
     why = "is solved in closed form" if model_class.closed_form else "has another kind of loss"
-    known = ", ".join(name for name, each in MODELS.items() if issubclass(each, EmbeddingModel))
+    known = ", ".join(name for name, model in MODELS.items() if issubclass(model, EmbeddingModel))
     raise ConfigError(
         f"distill.teacher: model {config.model.name!r} {why} and cannot be taught. Remove "
         f"[distill] or choose a model that learns embeddings: {known}."
@@ -65,7 +65,7 @@ def _require_student(config: RunConfig, model_class: type[Model]) -> None:
 
 
 def require_no_teacher(config: RunConfig, command: str) -> None:
-    """Refuse a teacher where models are trained in series, all of them alone."""
+    """Refuse a teacher where models are trained in series, all of them without one."""
     if config.distill.teacher is not None:
         raise ConfigError(
             f"graphrec {command} trains without a teacher. Remove [distill]; teach what comes out "
@@ -77,7 +77,7 @@ def require_same_task(before: RunConfig, config: RunConfig) -> None:
     """Refuse settings for which other data would have to be loaded, split or ranked.
 
     Raises:
-        ConfigError: data, split or protocol differ; the tables are named.
+        ConfigError: data, split or protocol differ; the message names the tables.
     """
     tables = {
         "[data]": config.data == before.data,
@@ -94,7 +94,7 @@ def require_same_task(before: RunConfig, config: RunConfig) -> None:
 
 
 def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> None:
-    """Find a list longer than the catalogue, or a number without ours, before training."""
+    """Refuse lists longer than the catalogue, and published metrics that are not measured."""
     require_measured(config.published, expand(config.evaluation.metrics, config.evaluation.top_k))
     lengths = {"run.recommend_k": config.run.recommend_k}
     lengths |= {"evaluation.top_k": max(config.evaluation.top_k)}
@@ -110,15 +110,15 @@ def require_cut_offs(config: RunConfig, protocol: Protocol, num_items: int) -> N
 
 
 def require_room(config: RunConfig, models: Mapping[str, type[Model]], train: Interactions) -> None:
-    """Find a dense step that does not fit into memory, of the model and baselines, before work.
+    """Refuse a dense step of the model or a baseline that does not fit into memory.
 
     Raises:
-        ConfigError: the need, the limit and the remedy.
+        ConfigError: a step does not fit; the message names the need, the limit and the remedy.
     """
     inputs = Inputs(train, torch.Generator())
-    settings = {name: each.Config(name=name) for name, each in models.items()}
+    settings = {name: model.Config(name=name) for name, model in models.items()}
     settings[config.model.name] = config.model
-    needs = (models[name].needs(each, inputs) for name, each in settings.items())
+    needs = (models[name].needs(model_config, inputs) for name, model_config in settings.items())
     lengths = (*config.evaluation.top_k, config.run.recommend_k)
     blocks = ranking_need(train, max(lengths), config.evaluation.memory_mb * 2**20)
     require_memory((blocks, *chain.from_iterable(needs)), config.run.memory_mb)

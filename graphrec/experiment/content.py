@@ -1,4 +1,4 @@
-"""The modalities of one experiment: encoded, then changed as [controls] and [missing] say."""
+"""Encode the modalities of one experiment, and change them by [controls] and [missing]."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from graphrec.features.controls import controlled
 from graphrec.features.missing import remove_and_fill
 
 Encoded = tuple[FeatureConfig, Modality]
-"""A modality as it was encoded, and the settings by which it was."""
+"""Settings of a modality, and the modality as it was encoded with them."""
 
 
 def encode_items(
@@ -22,7 +22,7 @@ def encode_items(
     known: Mapping[str, Encoded],
     log: RunLog,
 ) -> dict[str, Encoded]:
-    """Encode the modalities of items that are not known yet; the others stay known."""
+    """Encode the modalities of items that are not known yet; keep the others."""
     fresh = {
         name: settings
         for name, settings in config.features.items()
@@ -55,7 +55,7 @@ def change_content(
     train: Interactions,
     log: RunLog,
 ) -> Features:
-    """Apply ``[controls]``, then remove and fill what ``[missing]`` says."""
+    """Apply ``[controls]``, then remove and fill modalities by ``[missing]``."""
     chosen = {name: encoded[name][1] for name in config.features}
     features = Features(chosen, len(dataset.item_ids))
     features = controlled(features, config.controls, config.run.seed)
@@ -67,6 +67,6 @@ def change_content(
 
 def _log_features(log: RunLog, title: str, features: Features, side: Side) -> None:
     for name, modality in features.items():
-        found, count = int(modality.present.sum()), len(modality.present)
+        present, count = int(modality.present.sum()), len(modality.present)
         width = modality.values.shape[1]
-        log.event("features", f"{title} {name}: {width} wide, {found:,} of {count:,} {side}")
+        log.event("features", f"{title} {name}: {width} wide, {present:,} of {count:,} {side}")

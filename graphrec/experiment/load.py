@@ -26,8 +26,9 @@ def load_run(
     Closed-form models keep nothing on disk: they are solved again.
 
     Args:
-        overrides: where its files lie now and the machine, as in ``data.path=/new/ratings.csv``.
-        beside: a configuration whose paths stand in for those at which nothing lies any more.
+        run_dir: the run folder.
+        overrides: new paths of its files, and machine, as in ``data.path=/new/ratings.csv``.
+        beside: a configuration whose paths replace those that no longer exist.
 
     Raises:
         ConfigError: an override would make another experiment.
@@ -68,7 +69,7 @@ def load_run(
 
 
 def _config_of(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
-    """The configuration of a run; overrides may say where it lies, and nothing else of it."""
+    """Return the configuration of a run; overrides may only change paths and the machine."""
     stored = stored_config(run_dir)
     config = build_config(read_table(RunFolder(run_dir).config), overrides)
     different = differing_settings(stored, config)

@@ -1,4 +1,4 @@
-"""The log of a run: ``log.jsonl`` for scripts, the standard ``graphrec`` logger for people."""
+"""Keep the log of a run: ``log.jsonl`` for scripts, the ``graphrec`` logger for people."""
 
 import json
 import logging
@@ -18,18 +18,18 @@ from graphrec.models.config import ModelConfig
 logger = logging.getLogger("graphrec")
 
 EPOCH = "epoch"
-"""The event of an epoch that ended; a terminal shows a bar instead of its line."""
+"""Kind of the event at the end of an epoch; a terminal shows a bar instead of its line."""
 
 
 def read_events(path: Path | None) -> list[dict[str, Json]]:
-    """Return the events of a log file, none if there is no file; a line cut by a kill is left out.
+    """Return the events of a log file, or none without a file; leave out a line cut by a kill.
 
     Raises:
         DataError: the log cannot be read.
     """
     if path is None or not path.exists():
         return []
-    found = []
+    events = []
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as error:
@@ -38,18 +38,18 @@ def read_events(path: Path | None) -> list[dict[str, Json]]:
         with suppress(ValueError):
             event = json.loads(line)
             if isinstance(event, dict):
-                found.append(event)
-    return found
+                events.append(event)
+    return events
 
 
 def openings_in(path: Path | None) -> list[str]:
-    """Return every reason for which the test part was opened, in order, as a log file has them."""
-    events = (each for each in read_events(path) if each.get("event") == "test_opened")
-    return [str(each.get("reason")) for each in events]
+    """Return every reason for which the test part was opened, in order, from a log file."""
+    events = (event for event in read_events(path) if event.get("event") == "test_opened")
+    return [str(event.get("reason")) for event in events]
 
 
 class RunLog:
-    """One JSON object per event, kept until ``write_to`` names a file; measures the stages."""
+    """Log of one JSON object per event, kept until ``write_to`` names a file; times the stages."""
 
     def __init__(self) -> None:
         self.path: Path | None = None
@@ -58,17 +58,17 @@ class RunLog:
         self.seconds: dict[str, float] = {}
 
     def write_to(self, path: Path) -> None:
-        """Append the events so far, and from now on each new one, to ``path``.
+        """Append the events so far, and from now on each new event, to ``path``.
 
-        An epoch that stands there already, and was trained after the last checkpoint before a
-        kill, is not recorded again.
+        An epoch that is in the file already, because it was trained after the last checkpoint
+        before a kill, is not recorded again.
 
         Raises:
             DataError: the log cannot be written.
         """
         self.path = path
-        epochs = (each for each in read_events(path) if each.get("event") == EPOCH)
-        self._epochs |= {_model_and_epoch(each) for each in epochs}
+        epochs = (event for event in read_events(path) if event.get("event") == EPOCH)
+        self._epochs |= {_model_and_epoch(event) for event in epochs}
         before = path.read_bytes() if path.exists() else b""
         if before and not before.endswith(b"\n"):
             self._kept = "\n" + self._kept  # a kill has cut the last line
@@ -99,7 +99,7 @@ class RunLog:
             ) from error
 
     def steps(self, steps: tuple[Step, ...]) -> None:
-        """Record those cleaning steps that changed the number of rows."""
+        """Record the cleaning steps that changed the number of rows."""
         for step in steps:
             dropped = step.rows_in - step.rows_out
             if not dropped:
@@ -116,7 +116,7 @@ class RunLog:
             self.event("clean", message + note, details)
 
     def epoch(self, model: str, line: str, record: Mapping[str, float]) -> None:
-        """Tell people that an epoch has ended, and record it once.
+        """Report the end of an epoch to people, and record it once.
 
         Raises:
             DataError: the log cannot be written.
@@ -128,7 +128,7 @@ class RunLog:
             self.event(EPOCH, f"{model}, {line}", details)
 
     def weights(self, dataset: Dataset, config: ModelConfig) -> None:
-        """Record what the model makes of the weights of the interactions, if there are any."""
+        """Record whether the model uses the weights of the interactions, if there are any."""
         if dataset.interactions.weights is None:
             return
         used = bool(getattr(config, "use_weights", False))
@@ -142,21 +142,21 @@ class RunLog:
         self.event("weights", message, {"used": used})
 
     def warning(self, message: str) -> None:
-        """Record a warning that a module has given to people already."""
+        """Record a warning that a module has already shown to people."""
         record = {"time": datetime.now(UTC).isoformat(), "event": "warning", "message": message}
         self._append(json.dumps(record) + "\n")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure a stage; its seconds go into the result, warnings of all modules into the log."""
+        """Time a stage for the result, and record the warnings of all modules in the log."""
         started = time.perf_counter()
-        listener = _Warnings(self)
-        logger.addHandler(listener)
+        handler = _Warnings(self)
+        logger.addHandler(handler)
         try:
             with progress.step(name.capitalize()):
                 yield
         finally:
-            logger.removeHandler(listener)
+            logger.removeHandler(handler)
         elapsed = time.perf_counter() - started
         self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
         self.event("stage", f"{name} done in {elapsed:.1f} s", {"stage": name, "seconds": elapsed})
@@ -167,12 +167,12 @@ def _model_and_epoch(event: Mapping[str, Json]) -> tuple[Json, Json]:
 
 
 class _Warnings(logging.Handler):
-    """Puts each warning into the log of the run."""
+    """Handler that records each warning in the log of the run."""
 
     def __init__(self, log: RunLog) -> None:
         super().__init__(logging.WARNING)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Record it."""
+        """Record the message of one warning."""
         self._log.warning(record.getMessage())

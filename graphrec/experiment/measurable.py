@@ -1,4 +1,4 @@
-"""Whom a split lets us measure: refused before training if nobody, counted if not all."""
+"""Refuse a split in which no user can be measured, and count users that are not measured."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from graphrec.experiment.log import RunLog
 from graphrec.models import Model
 
 PLACES = {"valid": 1, "test": 2}
-"""Place of a part in ``split.ratios``."""
+"""Index of a part in ``split.ratios``."""
 
 
 def require_measurable(
@@ -20,13 +20,13 @@ def require_measurable(
     """Refuse a split without a test part, or without a validation part that chooses an epoch.
 
     Raises:
-        ConfigError: which part is empty, why, and the remedy.
+        ConfigError: a part is empty; the message names the part, the reason and the remedy.
     """
     if not len(parts.test):
         raise ConfigError(
             f"No user has a test item, so nothing could be measured. {_why(config, parts, 'test')}"
         )
-    trained = any(not each.closed_form for each in models)
+    trained = any(not model.closed_form for model in models)
     if protocol.selection == "valid" and trained and not len(parts.valid):
         raise ConfigError(
             f"evaluation.selection = 'valid' needs a validation part, and no user has a validation "
@@ -35,7 +35,7 @@ def require_measurable(
 
 
 def _why(config: SplitConfig, parts: Split, part: str) -> str:
-    """Why a part of the split is empty, and what to do about it."""
+    """Return why a part of the split is empty, and the remedy."""
     if config.kind == "given":
         return f"The data give no {part} part: name its file or label, or choose a split.kind."
     if config.kind != "leave_one_out" and not config.ratios[PLACES[part]]:
@@ -53,16 +53,16 @@ def _why(config: SplitConfig, parts: Split, part: str) -> str:
 
 
 def left_out(parts: Split) -> dict[str, int]:
-    """Count the users that each part does not measure, as they have no item in it.
+    """Count the users that each part does not measure because they have no item in it.
 
-    A part that is empty has none: it measures nobody by intention.
+    An empty part is not counted: it is meant to measure no user.
     """
     measured = {"valid": int((parts.valid.user_degrees > 0).sum()), "test": parts.test.num_users}
     return {part: parts.train.num_users - count for part, count in measured.items() if count}
 
 
 def log_left_out(parts: Split, log: RunLog) -> None:
-    """Tell how many users are not measured."""
+    """Log how many users are not measured."""
     num_users = parts.train.num_users
     for part, count in left_out(parts).items():
         if count:

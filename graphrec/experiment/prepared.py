@@ -1,4 +1,4 @@
-"""What the models of one experiment share, and what their numbers depend on."""
+"""Define what the models of one experiment share, and what their numbers depend on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ class Prepared:
     dataset: Dataset
     split: Split
     encoded: Mapping[str, Encoded]
-    """Modalities of items before controls and removal; kept for other settings of the rest."""
+    """Modalities of items before controls and removal; reused when other settings change."""
     features: Features
     user_features: Features
     protocol: Protocol
     device: torch.device
     environment: dict[str, Json]
-    """Versions and git state at the start: the checkout may move on while a run goes on."""
+    """Versions and git state at the start: the checkout may change during a run."""
     teacher: Teacher | None = None
-    """Who teaches the model; a run that is finished does without."""
+    """Teacher of the model, or None; a finished run does not need it."""
 
     @property
     def backend(self) -> Backend:
-        """Kernels of message passing; others round differently."""
+        """Return the backend with the kernels of message passing; others round differently."""
         return choose_backend(self.config.run.backend, self.device)
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """sha256 of everything that a number depends on, besides the model."""
+        """Return the sha256 of everything that a number depends on, besides the model."""
         users = {"user_features": self.user_features.fingerprint} if self.user_features else {}
         teacher = {"teacher": self.teacher.fingerprint} if self.teacher else {}
         return {
@@ -58,16 +58,16 @@ class Prepared:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What the checkpoints of this experiment belong to."""
+        """Return the identity of the checkpoints of this experiment."""
         return {"config": training_identity(self.config)} | self.fingerprints
 
     def checkpoint_in(
         self, folder: Path, resume: bool, *, keep_last: bool = False
     ) -> CheckpointPolicy:
-        """Checkpoints in a run folder; with ``resume`` training goes on from one that is there.
+        """Return the policy of checkpoints in a run folder; with ``resume`` one there is used.
 
-        What may change in between is noted beside them: limits of the training, and the machine,
-        of which devices and kernels round differently.
+        The limits of the training and the machine may change in between, and other devices and
+        kernels round differently. So they are recorded beside the checkpoints.
         """
         training, files = self.config.training, RunFolder(folder)
         return CheckpointPolicy(

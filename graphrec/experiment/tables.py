@@ -1,4 +1,4 @@
-"""What a finished run writes: tables with external ids, examples for people, the record."""
+"""Write the files of a finished run: tables with external ids, examples, and the record."""
 
 import sys
 from dataclasses import asdict
@@ -38,10 +38,10 @@ def rank_users(
     *,
     include_seen: bool = False,
 ) -> Ranking:
-    """Rank the catalogue for users, without what they have in train and valid, or with it.
+    """Rank the catalogue for users, without the items of their train and valid parts, or with them.
 
-    This is what is recommended, under every protocol; what a protocol measures may hold items of
-    the validation part, which the user has.
+    These are the recommendations under every protocol. The lists that a protocol measures may hold
+    items of the validation part, which the user has already.
     """
     parts = prepared.split
     with torch.no_grad():
@@ -57,7 +57,7 @@ def rank_users(
 
 
 def recommended(model: Model, prepared: "Prepared", test: Evaluation) -> Ranking:
-    """Return the lists of ``rank_users``, as long as the measured ones, which serve where equal."""
+    """Return the lists of ``rank_users``, or the measured ones where they are the same."""
     measured = test.ranking
     if {"train", "valid"} <= {*prepared.protocol.mask_at_test}:
         return measured
@@ -80,7 +80,7 @@ def write_tables(
 
 
 def _per_user(prepared: "Prepared", test: Evaluation, truth: Interactions) -> pl.DataFrame:
-    """The metrics of the measured users; where test items are cold, also of each group of items.
+    """Return the metrics of the measured users, also for warm and cold items if some are cold.
 
     The columns of a group are named like ``ndcg@20 cold`` and null for users without such items.
     """
@@ -91,19 +91,19 @@ def _per_user(prepared: "Prepared", test: Evaluation, truth: Interactions) -> pl
         return table
     for name in ("warm", "cold"):
         group = groups[name]
-        values = {f"{metric} {name}": each for metric, each in group.per_user.items()}
-        own = pl.DataFrame({"user": prepared.dataset.user_ids.gather(group.users)} | values)
-        table = table.join(own, on="user", how="left", maintain_order="left")
+        values = {f"{metric} {name}": figures for metric, figures in group.per_user.items()}
+        columns = pl.DataFrame({"user": prepared.dataset.user_ids.gather(group.users)} | values)
+        table = table.join(columns, on="user", how="left", maintain_order="left")
     return table
 
 
 def recommendation_table(
     dataset: Dataset, ranking: Ranking, reasons: Attribution | None = None
 ) -> pl.DataFrame:
-    """One row per recommended item: user, item (external ids), rank (from 1) and score.
+    """Return one row per recommended item: user, item (external ids), rank (from 1) and score.
 
-    ``reasons`` add attention_m and change_m for each modality, the items of the user that speak
-    for it (because) and their contributions.
+    ``reasons`` add attention_m and change_m for each modality, the items of the user that explain
+    the recommendation most (because), and their contributions.
     """
     num_users, length = ranking.items.shape
     filled = ranking.items.ravel() >= 0
@@ -117,8 +117,8 @@ def recommendation_table(
     )
     if reasons is None:
         return table
-    figures = {f"attention_{name}": each for name, each in reasons.attention.items()}
-    figures |= {f"change_{name}": each for name, each in reasons.change.items()}
+    figures = {f"attention_{name}": matrix for name, matrix in reasons.attention.items()}
+    figures |= {f"change_{name}": matrix for name, matrix in reasons.change.items()}
     table = table.with_columns(pl.Series(name, x.ravel()[filled]) for name, x in figures.items())
     if reasons.neighbours is None or reasons.contributions is None:
         return table
@@ -132,36 +132,36 @@ def recommendation_table(
 
 
 def _lists(values: pl.Series, shown: npt.NDArray[np.bool_]) -> pl.Series:
-    """One list per row of ``shown [R, n]``, of those of the R n values that are."""
+    """Return one list per row of ``shown [R, n]``, of the R n values that it marks."""
     chosen = pl.DataFrame({"value": values, "shown": shown.ravel()})
     column = chosen.select(pl.when("shown").then("value")).to_series()
     return column.reshape(shown.shape).arr.to_list().list.drop_nulls()
 
 
 def examples(prepared: "Prepared", test: Evaluation, lists: Ranking) -> list[Example]:
-    """Histories and recommendations of a few users, spread evenly over the measured ones."""
+    """Return histories and recommendations of a few users, spread evenly over the measured ones."""
     names = prepared.dataset.item_names
-    places = np.linspace(0, len(test.users) - 1, EXAMPLE_USERS + 2).astype(int)[1:-1]
-    found = []
-    for user in np.unique(test.users[places]):
+    positions = np.linspace(0, len(test.users) - 1, EXAMPLE_USERS + 2).astype(int)[1:-1]
+    chosen = []
+    for user in np.unique(test.users[positions]):
         ranked = lists.items[lists.users == user][0][:EXAMPLE_ITEMS]
         bought = _latest(prepared.split.train, int(user))
-        found.append(
+        chosen.append(
             Example(
                 user=prepared.dataset.user_ids[int(user)],
                 history=names.gather(bought).to_list(),
                 recommended=names.gather(ranked[ranked >= 0]).to_list(),
             )
         )
-    return found
+    return chosen
 
 
 def _latest(train: Interactions, user: int) -> npt.NDArray[np.int32]:
-    """The last items of a user, latest first; without times the first ones by id."""
-    own = np.flatnonzero(train.users == user)
+    """Return the last items of a user, latest first; without times the first ones by id."""
+    rows = np.flatnonzero(train.users == user)
     if train.times is not None:
-        own = own[np.argsort(-train.times[own], kind="stable")]
-    return train.items[own][:EXAMPLE_ITEMS]
+        rows = rows[np.argsort(-train.times[rows], kind="stable")]
+    return train.items[rows][:EXAMPLE_ITEMS]
 
 
 def summarise(
@@ -222,7 +222,7 @@ def summarise(
 
 
 def _epoch_seconds(fitted: FitResult) -> float:
-    """Time of all epochs: after a resume the log has measured the last ones only."""
+    """Return the time of all epochs: after a resume the log has timed only the last ones."""
     return sum(
         seconds
         for record in fitted.history
@@ -232,9 +232,9 @@ def _epoch_seconds(fitted: FitResult) -> float:
 
 
 def _peak_bytes(device: torch.device) -> int:
-    """Return the largest memory so far, of the GPU where one is used, else of the process.
+    """Return the peak memory so far: of the GPU where one is used, else of the process.
 
-    Windows does not count it: the result there is 0.
+    Windows does not record it: the result there is 0.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -22,11 +22,11 @@ from graphrec.training.distillation.teacher import Teacher, _logits, has_embeddi
 
 
 def with_teacher(prepared: "Prepared", log: RunLog) -> "Prepared":
-    """The same experiment with the teacher of ``[distill]``, if there is one.
+    """Return the experiment with the teacher of ``[distill]``, if there is one.
 
     Raises:
-        DataError: the run is not finished, or is one of other data, another split or protocol.
-        ConfigError: its embeddings are asked for, and it has none.
+        DataError: the teacher's run is not finished, or has other data, another split or protocol.
+        ConfigError: the settings need embeddings, and the teacher has none.
     """
     folder = prepared.config.distill.teacher
     if folder is None:
@@ -41,11 +41,11 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
 
     _require_same_task(folder, prepared)
     settings, train = prepared.config.distill, prepared.split.train
-    own, model = load_run(folder, beside=prepared.config)
+    origin, model = load_run(folder, beside=prepared.config)
     if settings.embedding_weight and not has_embeddings(model):
         raise ConfigError(
             f"distill.embedding_weight = {settings.embedding_weight}, but the teacher {folder}, "
-            f"{own.config.model.name!r}, does not rank by embeddings. Set it to 0 or choose "
+            f"{origin.config.model.name!r}, does not rank by embeddings. Set it to 0 or choose "
             f"another teacher."
         )
     with torch.no_grad():
@@ -56,11 +56,11 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
         best = np.empty((train.num_users, 0), np.int32)
         if settings.score_weight and settings.candidates:
             top, everyone = min(settings.top, train.num_items), np.arange(train.num_users)
-            ranking = rank(model.scorer(), everyone, (train,), top, train.num_items, own.device)
+            ranking = rank(model.scorer(), everyone, (train,), top, train.num_items, origin.device)
             best = ranking.items
     return Teacher(
         fingerprint=hashlib.sha256(RunFolder(folder).result.read_bytes()).hexdigest(),
-        logits=_logits(model, embeddings, own.device),
+        logits=_logits(model, embeddings, origin.device),
         best=torch.from_numpy(best).to(prepared.device),
         embeddings=embeddings,
     )
@@ -79,10 +79,10 @@ def _require_same_task(folder: Path, prepared: "Prepared") -> None:
 
 
 def with_distillation(model: Model, prepared: "Prepared") -> Model:
-    """The model that is trained in place of ``model``: itself, or itself with its teacher.
+    """Return the model to train: ``model`` itself, or a student that wraps it and its teacher.
 
     Raises:
-        ConfigError: its settings make it rank by something else than embeddings.
+        ConfigError: with its settings the model does not rank by embeddings.
     """
     if prepared.teacher is None:
         return model

@@ -1,4 +1,4 @@
-"""Item content -> Features: per modality a matrix of values and a mask of what is present."""
+"""Encode item content as Features: a matrix and a mask of present items for each modality."""
 
 from graphrec.features.encode import ENCODERS, encode
 

@@ -18,7 +18,7 @@ def select_columns(items: pl.DataFrame | None, names: tuple[str, ...]) -> pl.Dat
     """Return the named columns of the item table.
 
     Raises:
-        DataError: there is no table or no such column; the nearest name is offered.
+        DataError: there is no table, or no such column (the message offers the nearest name).
     """
     if items is None:
         raise DataError(
@@ -43,7 +43,7 @@ def standardise(values: npt.NDArray[FloatDtype]) -> npt.NDArray[FloatDtype]:
     mean = values.mean(axis=0, dtype=np.float64).astype(values.dtype)
     centred: npt.NDArray[FloatDtype] = values - mean
     deviation = np.sqrt(np.square(centred).mean(axis=0, dtype=np.float64)).astype(values.dtype)
-    # Rounding leaves a constant column a deviation that is tiny, not zero: compare the ends.
+    # Rounding leaves a constant column a tiny deviation instead of 0: compare its extremes.
     varies = (values.max(axis=0) > values.min(axis=0)) & (deviation > 0)
     np.divide(centred, deviation, out=centred, where=varies)
     centred[:, ~varies] = 0.0
@@ -55,7 +55,7 @@ def _robust(values: Numbers) -> Numbers:
     lower, middle, upper = np.quantile(values, (0.25, 0.5, 0.75))
     spread = upper - lower
     if spread == 0:
-        # More than half are equal. The others must neither vanish nor be divided by nothing.
+        # More than half are equal. The others must neither vanish nor be divided by zero.
         spread = values.std() if values.max() > values.min() else 1.0
     return (values - middle) / spread
 
@@ -63,7 +63,7 @@ def _robust(values: Numbers) -> Numbers:
 def _scale(
     column: Numbers, present: npt.NDArray[np.bool_], scaling: Literal["standard", "robust"]
 ) -> Numbers:
-    """Scale ``[I]``; gaps get the median and, where there are any, a 0/1 column."""
+    """Scale ``[I]``; gaps get the median and, where there are gaps, a 0/1 column marks them."""
     known = ~np.isnan(column)
     values = column[known][:, None]
     scaled = (standardise(values) if scaling == "standard" else _robust(values))[:, 0]

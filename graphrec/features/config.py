@@ -1,4 +1,4 @@
-"""Settings that every encoder has."""
+"""Define the settings that every encoder has."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -7,13 +7,13 @@ from graphrec.core.config import DATA_FOLDER, PLACE, Config, Json
 
 
 class FeatureConfig(Config):
-    """One modality; ``encoder`` chooses the class that adds the other settings."""
+    """Settings of one modality; ``encoder`` chooses the class with the other settings."""
 
     encoder: str
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
 
     def identity(self) -> dict[str, Json]:
-        """As in every table; the encoder is always named, a ``local:`` one without its folder."""
+        """Return the identity with the encoder always named, ``local:`` without its folder."""
         prefix, colon, _ = self.encoder.partition(":")
         named = prefix + colon + PLACE if prefix == "local" else self.encoder
         return {**super().identity(), "encoder": named}

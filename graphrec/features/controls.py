@@ -1,4 +1,4 @@
-"""Controls: modalities of the same form that say nothing about the items that have them."""
+"""Replace modalities by controls: the same form, but no information about the items."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -36,20 +36,20 @@ Places = npt.NDArray[np.int64]
 
 
 def controlled(features: Features, controls: Mapping[str, Control], seed: int) -> Features:
-    """Put controls in the place of modalities; the same items have them. P are these items.
+    """Replace modalities by controls; the same items P have them.
 
         shuffled   x_i <- x_p(i), p a permutation of P
         noise      x_if <- m_f + s_f z_if, with the mean m_f and deviation s_f of column f over P
                    and z_f a normal sample over P, scaled to mean 0 and deviation 1
 
-    Lists of neighbours, of which there are no rows:
+    Lists of neighbours have no rows and are changed as follows:
 
         shuffled   list(p(i)) <- p(list(i)): the same graph between other items
         noise      as many items as in list(i), drawn without replacement from those in any list or
                    with one, and the same cosines
 
-    Every modality has a stream of its own, which follows from ``seed``, the seed of the run: over
-    seeds a result does not hang on one permutation.
+    Every modality has its own random stream, which follows from ``seed``, the seed of the run. So
+    a result over several seeds does not depend on one permutation.
 
     Raises:
         ConfigError: a modality cannot be changed.
@@ -69,7 +69,7 @@ def controlled(features: Features, controls: Mapping[str, Control], seed: int) -
 
 
 def why_fixed(modality: Modality) -> str:
-    """Why the rows of a modality cannot be changed; empty if they can."""
+    """Return the reason why the rows of a modality cannot be changed; empty if they can."""
     if isinstance(modality, EncodedModality) and modality.trainable is not None:
         return "its encoder is trained with the recommender (fine_tune)"
     if isinstance(modality.values, np.memmap):
@@ -86,13 +86,13 @@ def _controlled(modality: Modality, control: Control, rng: np.random.Generator) 
     if control == "shuffled":
         values[have] = values[rng.permutation(have)]
     else:
-        for column in range(values.shape[1]):  # all at once would take several more matrices
+        for column in range(values.shape[1]):  # all at once would need several more matrices
             values[have, column] = _noise(values[have, column], rng)
     return Modality(values, modality.present)
 
 
 def _noise(column: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Normal values of the same mean and deviation."""
+    """Draw normal values with the mean and deviation of the column."""
     drawn = rng.standard_normal(len(column))
     drawn -= drawn.mean()
     scale = drawn.std()
@@ -101,7 +101,7 @@ def _noise(column: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDA
 
 
 def _relabelled(lists: GivenNeighbours, have: Places, rng: np.random.Generator) -> GivenNeighbours:
-    """The list of item i goes to item p(i), and names p(j) where it named j."""
+    """Assign the list of item i to item p(i), with p(j) in place of each neighbour j."""
     new = np.arange(len(lists.present))
     new[have] = rng.permutation(have)
     items, cosines = np.full_like(lists.neighbours.items, -1), lists.neighbours.cosines.copy()
@@ -114,7 +114,7 @@ def _relabelled(lists: GivenNeighbours, have: Places, rng: np.random.Generator) 
 def _random_neighbours(
     lists: GivenNeighbours, have: Places, rng: np.random.Generator
 ) -> GivenNeighbours:
-    """Every list as long as before, of items that are in the graph."""
+    """Replace every list by one of equal length, of items that are in the graph."""
     old = lists.neighbours.items
     known = np.union1d(have, old[old >= 0])
     items = np.full_like(old, -1)
@@ -128,7 +128,7 @@ def _random_neighbours(
 def _sorted(
     lists: GivenNeighbours, items: IntArray, cosines: npt.NDArray[np.float32]
 ) -> GivenNeighbours:
-    """Best first, of equal ones the lower id, and what is no neighbour last."""
+    """Sort the neighbours: best first, ties by the lower id, empty places last."""
     order = np.lexsort((items, np.where(items >= 0, -cosines, np.inf)))
     neighbours = replace(
         lists.neighbours,

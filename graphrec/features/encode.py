@@ -1,4 +1,4 @@
-"""The table of encoders, and the one verb that runs them."""
+"""List the encoders, and run the encoder of every modality."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
@@ -27,7 +27,7 @@ from graphrec.features.video.encoder import VideoEncoder
 
 
 class Encoder(Protocol):
-    """Turns item content into one modality. All that identifies an encoder is in its config."""
+    """Encoder of item content as one modality; its config holds all that identifies it."""
 
     Config: ClassVar[type[FeatureConfig]]
 
@@ -53,11 +53,11 @@ CONTENTS: dict[str, type[ContentEncoder]] = {
     "video": VideoEncoder,
     "audio": AudioEncoder,
 }
-"""What a pretrained encoder encodes: the key of ``[features.NAME]`` that says it."""
+"""Pretrained encoders by the key of ``[features.NAME]`` that names their content."""
 
 
 class PretrainedEncoder:
-    """Weights from hub, folder or package; the content key, as ``images``, says what to read."""
+    """Weights from hub, folder or package, for the content that a key like ``images`` names."""
 
     Config: ClassVar[type[FeatureConfig]] = PretrainedConfig
 
@@ -75,11 +75,11 @@ class PretrainedEncoder:
 
 
 AnyEncoder = type[Encoder] | type[InteractionEncoder]
-"""Reads item content, or the training part."""
+"""Encoder of item content, or of the training part."""
 
 
 class EncoderTable(dict[str, AnyEncoder]):
-    """Encoders by name; those with a colon at the end by prefix: ``hf:`` is ``hf:anything``."""
+    """Encoders by name; a name with a colon at the end is a prefix: ``hf:`` serves ``hf:ID``."""
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and super().__contains__(self._key(name))
@@ -115,11 +115,11 @@ ENCODERS = EncoderTable(
         "torchvision:": PretrainedEncoder,
     }
 )
-"""Every encoder. ``encoder`` is a name, or one of the prefixes and what it should find."""
+"""All encoders. ``encoder`` is a name, or one of the prefixes followed by a reference."""
 
 
 def encoder_of(name: str, side: Side) -> AnyEncoder:
-    """Find an encoder of items or of users.
+    """Return an encoder of items or of users.
 
     Raises:
         ConfigError: the name is unknown, or the encoder cannot describe users.
@@ -137,7 +137,7 @@ def encoder_of(name: str, side: Side) -> AnyEncoder:
 def config_of(table: Mapping[str, object], side: Side, name: str) -> type[FeatureConfig]:
     """Return the class of the settings in a raw ``[features.NAME]`` table.
 
-    The settings of a pretrained encoder depend on what it encodes: the content key decides.
+    The settings of a pretrained encoder depend on its content, which the content key names.
 
     Raises:
         ConfigError: the encoder is unknown.
@@ -153,11 +153,11 @@ def config_of(table: Mapping[str, object], side: Side, name: str) -> type[Featur
     return CONTENTS[given[0]].Config
 
 
-def _require_encoder(name: str, found: object) -> None:
+def _require_encoder(name: str, loaded: object) -> None:
     """Refuse an imported class that is no encoder."""
-    settings = getattr(found, "Config", None)
+    settings = getattr(loaded, "Config", None)
     has_config = isinstance(settings, type) and issubclass(settings, FeatureConfig)
-    if not (isinstance(found, type) and has_config and callable(getattr(found, "encode", None))):
+    if not (isinstance(loaded, type) and has_config and callable(getattr(loaded, "encode", None))):
         raise ConfigError(
             f"The encoder {name!r} is no encoder: it is not a class with a Config, a subclass of "
             f"graphrec.features.config.FeatureConfig, and a method encode. Write one, or name "
@@ -166,7 +166,7 @@ def _require_encoder(name: str, found: object) -> None:
 
 
 def reads_train(configs: Mapping[str, FeatureConfig]) -> bool:
-    """Whether one of the encoders of items needs the training part."""
+    """Return whether one of the encoders of items needs the training part."""
     encoders = (encoder_of(config.encoder, "items") for config in configs.values())
     return any(issubclass(encoder, InteractionEncoder) for encoder in encoders)
 
@@ -179,7 +179,7 @@ def encode(
 ) -> Features:
     """Run the encoder of every modality of the items, or of the users.
 
-    ``train`` is the training part; only encoders that describe interactions are handed it.
+    ``train`` is the training part; only encoders that describe interactions receive it.
 
     Raises:
         ConfigError, DataError: the message starts with the ``[features.NAME]`` or

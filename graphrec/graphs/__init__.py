@@ -1,4 +1,4 @@
-"""Interactions and features -> sparse operators that pass messages along a graph."""
+"""Build sparse operators from interactions and features, and pass messages along them."""
 
 from graphrec.graphs.bipartite import bipartite_graph
 from graphrec.graphs.edge_drop import EdgeDrop, EdgeDropKind

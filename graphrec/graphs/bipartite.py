@@ -1,4 +1,4 @@
-"""The symmetric-normalised user-item graph."""
+"""Build the symmetrically normalised user-item graph."""
 
 import numpy as np
 import scipy.sparse as sp

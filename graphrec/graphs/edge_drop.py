@@ -1,4 +1,4 @@
-"""Graphs and content of which a part is left out in training, and drawn anew."""
+"""Sample user-item graphs for training that lack a share of the edges."""
 
 from typing import Literal
 
@@ -15,12 +15,12 @@ EdgeDropKind = Literal["uniform", "degree"]
 
 
 class EdgeDrop:
-    """Draws user-item graphs that lack a share of the edges.
+    """Sampler of user-item graphs that lack a share of the edges.
 
     Of E edges, ``E - round(share E)`` are kept. They are sampled one after the other without
-    replacement, edge (u, i) with a probability proportional to p_ui among those that are left:
-    p_ui = 1 if the kind is uniform, ``1 / (sqrt(d_u) sqrt(d_i))`` if it is degree, d the number
-    of edges of a node in the whole graph. The kept graph is normalised by its own degrees.
+    replacement, edge (u, i) with a probability proportional to p_ui among the edges that are left:
+    p_ui = 1 if the kind is uniform, ``1 / (sqrt(d_u) sqrt(d_i))`` if it is degree, with d the
+    number of edges of a node in the whole graph. The kept graph is normalised by its own degrees.
 
     The edges with the smallest of E values ``x_ui / p_ui``, x exponentially distributed, are such
     a sample, so one selection replaces the sequence.
@@ -38,7 +38,7 @@ class EdgeDrop:
         self, train: Interactions, share: float, kind: EdgeDropKind, backend: str = "auto"
     ) -> None:
         self.backend = backend
-        users, items = train.matrix.nonzero()  # each pair once
+        users, items = train.matrix.nonzero()  # without repetitions
         self.edges = Interactions(
             users.astype(np.int32), items.astype(np.int32), train.num_users, train.num_items
         )
@@ -53,16 +53,16 @@ class EdgeDrop:
         if kind == "degree":
             degrees = train.user_degrees[users] * train.item_degrees[items].astype(np.float64)
         self.inverse = torch.from_numpy(np.sqrt(degrees).astype(np.float32))
-        """``1 / p_ui``, ``[E]``."""
+        """Values ``1 / p_ui``, ``[E]``."""
 
     def sample(self, rng: torch.Generator) -> Tensor:
-        """Numbers of the kept edges, ascending, on the device of ``rng``."""
+        """Return the numbers of the kept edges, ascending, on the device of ``rng``."""
         keys = torch.empty(len(self.inverse), device=rng.device).exponential_(generator=rng)
         keys *= self.inverse.to(rng.device)
         kept = keys.topk(self.num_kept, largest=False, sorted=False).indices
         return kept.sort().values
 
     def draw(self, rng: torch.Generator) -> Graph:
-        """Return a graph of kept edges over all nodes."""
+        """Return a graph of sampled edges over all nodes."""
         kept = self.edges.select(self.sample(rng).cpu().numpy())
         return bipartite_graph(kept, self.backend).to(rng.device)

@@ -1,4 +1,4 @@
-"""Neighbours on disk: lists that others computed, and our own kept for the next run."""
+"""Return the nearest items of a modality: given by a file, cached on disk, or computed."""
 
 import hashlib
 import io
@@ -17,22 +17,22 @@ from graphrec.graphs.similarity import nearest_items
 logger = logging.getLogger(__name__)
 
 METHOD = "cosine in steps of 2^-24 of unit rows in steps of 2^-26; ties to the lower id"
-"""Part of every key: change it with any change to the results of ``nearest_items``."""
+"""Part of every cache key: change it with any change to the results of ``nearest_items``."""
 
 CHECK_BYTES = 32
-"""Length of a sha256."""
+"""Length of a sha256 in bytes."""
 
 
 def neighbours_key(modality: Modality, k: int) -> str:
-    """Return sha256(fingerprint of values and mask, k, method): equal keys, equal neighbours."""
+    """Return sha256(fingerprint of values and mask, k, method): equal keys mean equal results."""
     return digest(modality.fingerprint, str(k), METHOD)
 
 
 def neighbours_of(modality: Modality, k: int, folder: Path | None) -> Neighbours:
-    """Return the k nearest items: given, from ``folder``, or computed now.
+    """Return the k nearest items: given by a file, cached in ``folder``, or computed now.
 
     Raises:
-        ConfigError: fewer are given.
+        ConfigError: the file gives fewer than k.
         DataError: the features cannot be compared.
     """
     if isinstance(modality, GivenNeighbours):
@@ -49,10 +49,10 @@ def neighbours_of(modality: Modality, k: int, folder: Path | None) -> Neighbours
 
 
 def cached_neighbours(modality: Modality, k: int, folder: Path) -> Neighbours:
-    """Return ``nearest_items``, from ``folder/<key>.npz`` where that file is whole.
+    """Return ``nearest_items``, from ``folder/<key>.npz`` where that file is intact.
 
-    Behind the archive stands the sha256 of key and archive: a file that was cut, changed or
-    renamed is not used but written anew. A folder that cannot be written is a warning.
+    The sha256 of key and archive follows the archive in the file: a file that was cut, changed or
+    renamed is not used but written anew. A folder that cannot be written causes a warning.
 
     Raises:
         ConfigError: k is below 1.

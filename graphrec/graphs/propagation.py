@@ -1,8 +1,8 @@
-"""Message passing with a sparse operator, and its hand-written gradient.
+"""Pass messages with a sparse operator, with a hand-written gradient.
 
 The gradient of ``W x`` is ``W^T g``, and the gradient of the mean over layers is the same mean
-with ``W^T``, applied to the incoming gradient: nothing has to be stored between the forward and
-the backward pass. A symmetric operator is its own transpose; any other keeps it beside itself.
+with ``W^T``, applied to the incoming gradient. So nothing is stored between the forward and the
+backward pass. A symmetric operator is its own transpose; any other stores its transpose.
 """
 
 import warnings
@@ -22,7 +22,7 @@ from graphrec.core.precision import single
 
 
 def csr(indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
-    """The square sparse tensor of a CSR triple, which is trusted."""
+    """Return the square sparse tensor of a CSR triple, which is not validated."""
     shape = (len(indptr) - 1, len(indptr) - 1)
     with warnings.catch_warnings():  # torch announces once that CSR support is in beta
         warnings.simplefilter("ignore", UserWarning)
@@ -32,8 +32,7 @@ def csr(indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
 class SparseOperator(nn.Module):
     """``x -> A x`` for a square sparse A, int32 CSR, by the kernel of a backend; no gradient.
 
-    Buffers are not saved with the model; they follow from interactions or features.
-
+    Buffers are not saved with the model, because they follow from interactions or features.
     Shapes:
         indptr: ``[N + 1]``; indices: ``[E]``; values: ``[E]``, or ``[]`` where all are 1.
     """
@@ -64,16 +63,16 @@ class SparseOperator(nn.Module):
 
     @property
     def num_nodes(self) -> int:
-        """N."""
+        """Return the number N of nodes."""
         return len(self.indptr) - 1
 
     def product(self, x: Tensor) -> Tensor:
-        """Return ``A x``, outside of autograd and mixed precision. ``x``: ``[N, D]``."""
+        """Return ``A x``, without autograd and mixed precision. ``x``: ``[N, D]``."""
         with torch.autocast(x.device.type, enabled=False):
             return self._kernel(x)
 
     def layer_mean(self, x: Tensor, num_layers: int) -> Tensor:
-        """Return ``1 / (L + 1) sum_l A^l x``, likewise; by Horner's rule, s <- x + A s."""
+        """Return ``1 / (L + 1) sum_l A^l x`` by Horner's rule, s <- x + A s, without autograd."""
         x = x / (num_layers + 1)
         total = x
         for _ in range(num_layers):
@@ -86,11 +85,11 @@ class SparseOperator(nn.Module):
         return {"torch": self._torch, "pyg": self._pyg, "dgl": self._dgl}[backend]()
 
     def __getstate__(self) -> dict[str, object]:
-        """A copy builds its kernel anew: sparse tensors cannot be copied."""
+        """Leave the kernel out of a copy, which builds its own: sparse tensors cannot be copied."""
         return {name: value for name, value in self.__dict__.items() if name != "_kernel"}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.__dict__.pop("_kernel", None)  # built for the old device or precision
+        self.__dict__.pop("_kernel", None)  # it was built for the old device or precision
         super()._apply(fn, recurse)
         return self
 
@@ -122,10 +121,9 @@ class SparseOperator(nn.Module):
 
 
 class Graph(SparseOperator):
-    """The symmetric operator W = S A S: A the edges of an undirected graph, S a scale per node.
+    """The symmetric operator W = S A S: A holds undirected edges, S is a scale for each node.
 
-    The scale lies on the nodes, so kernels sum neighbours without reading edge weights.
-
+    Because the scale belongs to the nodes, kernels sum neighbours without reading edge weights.
     Shapes:
         indptr: ``[N + 1]`` and indices: ``[E]``, CSR of A; scale: ``[N, 1]``.
     """
@@ -146,18 +144,18 @@ class Graph(SparseOperator):
 
     @property
     def transposed(self) -> "Graph":
-        """W^T = W."""
+        """Return W^T, which is W itself."""
         return self
 
     def product(self, x: Tensor) -> Tensor:
-        """Return ``W x``, outside of autograd and mixed precision. ``x``: ``[N, D]``."""
+        """Return ``W x``, without autograd and mixed precision. ``x``: ``[N, D]``."""
         return super().product(x * self.scale).mul_(self.scale)
 
     def layer_mean(self, x: Tensor, num_layers: int) -> Tensor:
-        """Return ``1 / (L + 1) sum_l W^l x``, likewise.
+        """Return ``1 / (L + 1) sum_l W^l x``, without autograd and mixed precision.
 
-        By Horner's rule, s <- x + W s, on t = S s, so that a layer is one sum over neighbours and
-        one pass: t <- S x + S^2 A t, and at last s = x + S A t.
+        Horner's rule, s <- x + W s, is applied to t = S s, so that a layer is one sum over
+        neighbours and one pass: t <- S x + S^2 A t, and at last s = x + S A t.
         """
         x = x / (num_layers + 1)
         if num_layers == 0:
@@ -170,7 +168,7 @@ class Graph(SparseOperator):
 
 
 class DirectedGraph(SparseOperator):
-    """Any square sparse operator; W[i, j] weighs the message from j to i.
+    """A square sparse operator that need not be symmetric; W[i, j] weighs the message j to i.
 
     Shapes:
         matrix: ``[N, N]``, E entries.
@@ -185,7 +183,7 @@ class DirectedGraph(SparseOperator):
 
 
 class Context(torch.autograd.function.FunctionCtx):
-    """What the gradient needs: the operator and its transpose, not their inputs."""
+    """Context of the gradient: the operator and its transpose, not their inputs."""
 
     operator: SparseOperator
     transposed: SparseOperator
@@ -193,7 +191,7 @@ class Context(torch.autograd.function.FunctionCtx):
 
 
 class _Propagate(torch.autograd.Function):
-    """``W x``; gradient ``W^T g``."""
+    """The product ``W x``; its gradient is ``W^T g``."""
 
     @staticmethod
     def forward(
@@ -208,7 +206,7 @@ class _Propagate(torch.autograd.Function):
 
 
 class _LayerMean(torch.autograd.Function):
-    """``1 / (L + 1) sum_l W^l x``; gradient: the same mean of W^T, applied to g."""
+    """The mean ``1 / (L + 1) sum_l W^l x``; its gradient is the same mean of W^T, applied to g."""
 
     @staticmethod
     def forward(
@@ -228,13 +226,13 @@ class _LayerMean(torch.autograd.Function):
 
 
 def propagate(graph: Graph | DirectedGraph, x: Tensor) -> Tensor:
-    """One layer of message passing, ``W x``. ``x``: ``[N, D]``."""
+    """Apply one layer of message passing, ``W x``. ``x``: ``[N, D]``."""
     result: Tensor = _Propagate.apply(single(x), graph, graph.transposed)
     return result
 
 
 def layer_mean(graph: Graph | DirectedGraph, x: Tensor, num_layers: int) -> Tensor:
-    """LightGCN's combination: the mean of ``x, W x, ..., W^L x``.
+    """Combine the layers as LightGCN does: return the mean of ``x, W x, ..., W^L x``.
 
     Shapes:
         x and result: ``[N, D]``.

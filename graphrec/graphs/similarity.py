@@ -1,4 +1,4 @@
-"""Item-item graphs: the most similar items by content, and the operators that they make."""
+"""Build item-item graphs: find the most similar items by content, and make operators of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ from graphrec.data.neighbours import Neighbours
 from graphrec.graphs.propagation import DirectedGraph
 
 # Unit rows are rounded to whole multiples of 2^-26. Every partial sum of a cosine is then a whole
-# multiple of 2^-52 below 2 (by Cauchy and Schwarz): float64 holds it exactly, so that neither the
-# block size nor the threads nor the machine can change a result.
+# multiple of 2^-52 below 2 (by Cauchy and Schwarz), which float64 holds exactly. So block size,
+# threads and machine cannot change a result.
 FINENESS = 2.0**26
 
-# Cosines are rounded to 2^-24, about what float32 can tell apart. A key holds such a cosine above
+# Cosines are rounded to 2^-24, about the resolution of float32. A key holds such a cosine above
 # an item id of 28 bits, within the 53 bits of float64: comparing keys is the whole tie rule.
 COSINE_UNIT = 2.0**-24
 ID_RANGE = 2.0**28
 
 BLOCK_BYTES = 2**27
-"""Memory for the cosines of one block where no block size is given."""
+"""Memory in bytes for the cosines of one block where no block size is given."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How neighbours become an operator; the defaults are those of zhou2023freedom.
+    """Rule that makes an operator of neighbours; the defaults are those of zhou2023freedom.
 
     Attributes:
-        edges: weight S_ij of neighbour j of item i: 1, or the cosine, as in zhang2021lattice,
-            but that negative ones count as 0, as a degree must not be negative.
+        edges: weight S_ij of neighbour j of item i: 1, or the cosine as in zhang2021lattice. A
+            negative cosine counts as 0, because a degree must not be negative.
         normalize: symmetric, D^-1/2 S D^-1/2, or row, D^-1 S, with the row sums D of S.
         self_loops: count each item that has neighbours as one of its own, with S_ii = 1. The
-            papers' k nearest items include the item itself: their k is ours plus one.
+            papers' k nearest items include the item itself: their k is k + 1 here.
     """
 
     edges: Literal["binary", "cosine"] = "binary"
@@ -55,13 +55,16 @@ def nearest_items(
     """Find the k items of the largest cosine, never holding more than a block of cosines.
 
     An item that is not present, or whose row is zero, has no direction: it gets no neighbours and
-    is nobody's neighbour. Cosines are rounded to 2^-24.
+    is no neighbour of another item. Cosines are rounded to 2^-24.
 
     Shapes:
         values: ``[I, F]``; present: ``[I]``; result: ``[I, k]``.
 
     Args:
-        block: items compared at once with all others: speed and memory, never the result.
+        values: feature rows.
+        present: mask of the items that have a row.
+        k: number of neighbours.
+        block: items compared at once with all others; it changes speed and memory, never a result.
 
     Raises:
         ConfigError: k or block is below 1.
@@ -85,16 +88,16 @@ def nearest_items(
         keys[:, start:].fill_diagonal_(-torch.inf)  # the item itself
         best = keys.topk(width, dim=1).values
         whole = (best / ID_RANGE).ceil()
-        found = candidates[start : start + block]
-        items[found, :width] = candidates[(whole * ID_RANGE - best).long().numpy()]
-        cosines[found, :width] = (whole * COSINE_UNIT).clamp(-1, 1).numpy()
+        targets = candidates[start : start + block]
+        items[targets, :width] = candidates[(whole * ID_RANGE - best).long().numpy()]
+        cosines[targets, :width] = (whole * COSINE_UNIT).clamp(-1, 1).numpy()
     return Neighbours(items, cosines)
 
 
 def _directions(
     values: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], torch.Tensor]:
-    """Return the n items with a direction and their unit rows ``[n, F]`` in steps of 2^-26."""
+    """Return the n items with a direction, and their unit rows ``[n, F]`` in steps of 2^-26."""
     if values.ndim != 2 or present.shape != values.shape[:1]:
         raise DataError(
             f"values of shape {values.shape} and mask of shape {present.shape} do not fit. Give "
@@ -115,9 +118,9 @@ def _directions(
 def similarity_matrix(neighbours: Neighbours, rule: Rule) -> sp.csr_array:
     """Return the normalised matrix of one modality; 0 / 0 = 0.
 
-    ``W = D^-1/2 S D^-1/2`` or ``W = D^-1 S`` with ``S_ij`` as the rule weighs neighbour j of i and
-    ``D_ii = sum_j S_ij``. S is not made symmetric: j may be near i without i being near j.
-    Source: zhou2023freedom, zhang2021lattice.
+    ``W = D^-1/2 S D^-1/2`` or ``W = D^-1 S`` with ``S_ij`` the weight that the rule gives to
+    neighbour j of i, and ``D_ii = sum_j S_ij``. S is not made symmetric: j may be near i without i
+    being near j. Source: zhou2023freedom, zhang2021lattice.
 
     Shapes:
         result: ``[I, I]`` float64; a row of zeros for an item without neighbours.
@@ -153,9 +156,9 @@ def similarity_graph(
 
     ``W_ij = sum_m a_im W^m_ij`` with ``a_im = share_m n_im / sum_m' share_m' n_im'``, where n_im
     is 1 if item i has neighbours in modality m, else 0, and 0 / 0 = 0: an item that lacks a
-    modality relies on its others, and an item that lacks all gets no messages.
-    Source: zhou2023freedom, where every item has every modality, and where of items with equal
-    rows one may push another out of its own ten nearest.
+    modality relies on its others, and an item that lacks all receives no messages.
+    Source: zhou2023freedom, where every item has every modality, and where an item with the same
+    row as other items may not be among its own ten nearest.
 
     Shapes:
         result: ``[I, I]``.
@@ -171,21 +174,21 @@ def similarity_graph(
     """
     given = dict.fromkeys(neighbours, 1.0) if shares is None else shares
     _check_shares(neighbours, given)
-    counts = {name: len(each.items) for name, each in neighbours.items()}
+    counts = {name: len(nearest.items) for name, nearest in neighbours.items()}
     if len(set(counts.values())) > 1:
         raise DataError(
             f"The neighbours are of different items: {counts} rows. All modalities need one row "
             f"per item of the data set."
         )
     shared = np.stack(
-        [given[name] * (each.items >= 0).any(axis=1) for name, each in neighbours.items()],
+        [given[name] * (lists.items >= 0).any(axis=1) for name, lists in neighbours.items()],
         dtype=np.float64,
     )
     total = shared.sum(axis=0)
     np.divide(shared, total, out=shared, where=total > 0)
     mixed = sp.csr_array((len(total), len(total)))
-    for own, each in zip(shared, neighbours.values(), strict=True):
-        mixed += sp.diags_array(own) @ similarity_matrix(each, rule or Rule())
+    for share, lists in zip(shared, neighbours.values(), strict=True):
+        mixed += sp.diags_array(share) @ similarity_matrix(lists, rule or Rule())
     mixed.eliminate_zeros()
     mixed.sort_indices()
     return DirectedGraph(mixed, backend)

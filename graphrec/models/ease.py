@@ -1,4 +1,4 @@
-"""EASE: the linear item-item model with a closed-form solution."""
+"""Implement EASE, a linear item-item model with a closed-form solution."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,10 +19,10 @@ from graphrec.models.config import ModelConfig
 Matrix = npt.NDArray[np.float32]
 
 BLOCK_ROWS = 1024
-"""Rows that are worked on at once beside the matrix, where their bytes allow it."""
+"""Number of rows that are worked on at once beside the matrix, within ``BLOCK_BYTES``."""
 
 BLOCK_BYTES = 2**25
-"""Bytes of such rows."""
+"""Largest size of such rows in bytes."""
 
 
 class EASEConfig(ModelConfig):
@@ -31,13 +31,13 @@ class EASEConfig(ModelConfig):
     reg: PositiveFloat = 400.0
     """Ridge penalty lambda."""
     use_weights: bool = False
-    """Let X hold the weights of the interactions (ratings, quantities) instead of ones."""
+    """Fill X with the weights of the interactions (ratings, quantities) instead of ones."""
 
 
 class EASE(Model):
     """s(u, .) = x_u B with B = I - P / diag(P), P = (X^T X + lambda I)^-1, so diag(B) = 0.
 
-    Where users are fewer than items, the inverse is taken on the user side, K = X X^T + lambda I,
+    With fewer users than items, the inverse is taken on the user side, K = X X^T + lambda I,
     because X P = K^-1 X and diag(P)_j = (1 - x_j^T K^-1 x_j) / lambda: the same scores from a
     smaller matrix, and B is never formed. X is binary, or holds the weights with ``use_weights``.
 
@@ -45,8 +45,8 @@ class EASE(Model):
 
     Deviations: computed in float32.
 
-    The matrix is formed, factored, inverted and kept in one buffer, on the CPU whatever the
-    device: the peak of memory is little more than 4 n^2 bytes with n = min(U, I).
+    The matrix is formed, factored, inverted and kept in one buffer, always on the CPU: the peak of
+    memory is little more than 4 n^2 bytes with n = min(U, I).
     """
 
     family = "linear"
@@ -66,7 +66,7 @@ class EASE(Model):
 
     @classmethod
     def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
-        """The matrix ``[n, n]`` and the blocks beside it."""
+        """Yield the memory of the matrix ``[n, n]`` and of the blocks beside it."""
         train = inputs.train
         size = min(train.num_users, train.num_items)
         side = "users" if train.num_users < train.num_items else "items"
@@ -119,7 +119,10 @@ class EASE(Model):
         return gram
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Histories times B; a history is short, so a sparse product reads few rows of B."""
+        """Return a function that multiplies users' histories by B.
+
+        Histories are short, so a sparse product reads few rows of B.
+        """
 
         def scores(users: Tensor) -> Tensor:
             chosen = users.cpu().numpy()
@@ -135,13 +138,13 @@ class EASE(Model):
 
 
 def _blocks(count: int, width: int) -> Iterator[slice]:
-    """Cut ``count`` rows of ``width`` numbers."""
+    """Cut ``count`` rows of ``width`` numbers into blocks."""
     rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * width)))
     return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
 
 
 def _mirror(matrix: Matrix) -> None:
-    """Copy what is above the diagonal of a square matrix below it, in place."""
+    """Copy the entries above the diagonal of a square matrix below it, in place."""
     size = len(matrix)
     for block in _blocks(size, size):
         square = matrix[block, block]

@@ -1,4 +1,4 @@
-"""What stands behind recommendations, and the protocol of a model that can explain them."""
+"""Define the explanation of recommendations, and the protocol of a model that can explain them."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -9,18 +9,18 @@ from graphrec.evaluation import Ranking
 from graphrec.models.base import Model
 
 NUM_NEIGHBOURS = 3
-"""The user's items that are named for each recommendation."""
+"""Number of the user's items that are named for each recommendation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What stands behind the lists of a ``Ranking`` of n users; where no item is, it means nothing.
+    """Explanation of the lists of a ``Ranking`` of n users; meaningless in places without an item.
 
     Attributes:
         attention: ``{modality: [n, K]}``; lists of neighbours have none.
         change: ``{modality: [n, K]}``.
         neighbours: items of the user ``[n, K, 3]``, largest positive contribution first, -1 where
-            there are no more; None where nothing can be said.
+            there are no more; None where the model has no such explanation.
         contributions: ``[n, K, 3]``, 0 where there are no more.
     """
 
@@ -38,7 +38,9 @@ class Explainable(Protocol):
         """Explain the lists of a ranking; the model is in evaluation mode.
 
         Args:
-            few: the lists are few, so that what needs a gradient for each pair is computed, too.
+            train: the training part.
+            ranking: the lists.
+            few: the lists are few, so that values with a gradient per pair are computed, too.
         """
         ...
 

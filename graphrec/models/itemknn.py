@@ -1,4 +1,4 @@
-"""Item-based nearest neighbours on shrunk cosine similarity."""
+"""Implement item-based nearest neighbours with shrunk cosine similarity."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +17,13 @@ from graphrec.models.base import Inputs, Model
 from graphrec.models.config import ModelConfig
 
 ENTRIES_PER_BLOCK = 20_000_000
-"""Co-occurrences held at once; bounds memory on data sets with heavy users."""
+"""Number of co-occurrences held at once; bounds the memory for data sets with heavy users."""
 
 BYTES_PER_ENTRY = 60
-"""Peak memory for one of them while neighbours are chosen."""
+"""Peak bytes per co-occurrence while neighbours are chosen."""
 
 BYTES_PER_NEIGHBOUR = 24
-"""Peak memory for one that is kept: its value and item, three times while blocks are joined."""
+"""Peak bytes per kept neighbour: value and item, three times while blocks are joined."""
 
 
 class ItemKNNConfig(ModelConfig):
@@ -32,9 +32,9 @@ class ItemKNNConfig(ModelConfig):
     former_names: ClassVar[Mapping[str, str]] = {"knn_k": "neighbours"}
 
     knn_k: PositiveInt = 400
-    """Similar items kept per item."""
+    """Number of similar items kept per item."""
     shrink: NonNegativeFloat = 100.0
-    """Pulls similarities with little evidence to zero; 0 collapses on sparse data."""
+    """Strength with which similarities of little evidence go to 0; 0 collapses on sparse data."""
     use_weights: bool = False
     """Compare and score by the weights of the interactions (ratings, quantities), not by ones."""
 
@@ -50,9 +50,10 @@ class ItemKNN(Model):
 
     Source: sarwar2001itemknn, for binary interactions; the idea of shrinkage bell2007improved.
 
-    Deviations: scores are sums and not divided by the sum of the similarities, which would not tell
-    items apart in a ranking of binary interactions. ``shrink`` is added to the denominator, where
-    the second paper multiplies by co / (co + shrink). No item is similar to itself.
+    Deviations: scores are sums. They are not divided by the sum of the similarities, because items
+    could then not be distinguished in a ranking of binary interactions. ``shrink`` is added to the
+    denominator, where the second paper multiplies by co / (co + shrink). No item is similar to
+    itself.
     """
 
     family = "neighbourhood"
@@ -73,7 +74,7 @@ class ItemKNN(Model):
 
     @classmethod
     def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
-        """The co-occurrences of one block, and the neighbours that are kept."""
+        """Yield the memory of the co-occurrences of one block, and of the kept neighbours."""
         assert isinstance(config, ItemKNNConfig)
         work = int(_work(inputs.train.matrix).sum())
         entries = min(work, ENTRIES_PER_BLOCK + inputs.train.num_items)
@@ -113,7 +114,7 @@ class ItemKNN(Model):
         return sp.csr_array(entries, shape=common.shape)
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Sparse product of the users' histories with the similarities."""
+        """Return a function that multiplies users' histories by the similarities."""
 
         def scores(users: Tensor) -> Tensor:
             histories = self.train_matrix[users.cpu().numpy()]
@@ -123,7 +124,7 @@ class ItemKNN(Model):
 
 
 def _work(train: sp.csr_array) -> npt.NDArray[np.int64]:
-    """Upper bound of the co-occurrences of each item: the items of all its users, ``[I]``."""
+    """Return an upper bound of the co-occurrences of each item: items of its users, ``[I]``."""
     lengths = np.diff(train.indptr).astype(np.int64)
     return np.bincount(train.indices, np.repeat(lengths, lengths), minlength=train.shape[1]).astype(
         np.int64

@@ -1,4 +1,4 @@
-"""One space for all modalities, learned from what the modalities of an item have in common."""
+"""Learn one space for all modalities, from items that have several of them."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ from graphrec.nn.projection import Projection
 logger = logging.getLogger(__name__)
 
 MATRICES = {"infonce": 5, "mmd": 10}
-"""Matrices of similarities that one pair of modalities holds at the peak of a step."""
+"""Similarity matrices of one pair of modalities that are in memory at the peak of a step."""
 
 
 class JointEmbeddingConfig(ModelConfig):
@@ -35,17 +35,17 @@ class JointEmbeddingConfig(ModelConfig):
     dim: PositiveInt = 64
     """Width D of the shared space."""
     align: Literal["infonce", "mmd"] = "infonce"
-    """The modalities agree by contrast of items (infonce) or as distributions (mmd)."""
+    """Alignment of the modalities: by contrast of items (infonce) or as distributions (mmd)."""
     align_temperature: PositiveFloat = 0.2
-    """Cosines are divided by it in infonce."""
+    """Divisor of cosines in infonce."""
     align_items: Annotated[int, Field(ge=2)] = 1024
-    """Items that are aligned in one step, drawn from all; the cost is quadratic."""
+    """Number of items aligned in one step, drawn from all; the cost is quadratic."""
     rank_weight: NonNegativeFloat = 0.0
-    """Weight of a ranking loss beside the alignment; with 0 items learn nothing from users."""
+    """Weight of a ranking loss beside the alignment; with 0 items do not depend on users."""
     loss: Literal["bpr", "softmax", "bce"] = "bpr"
     """Ranking loss."""
     temperature: PositiveFloat = 0.2
-    """Scores, which are cosines, are divided by it in the ranking loss."""
+    """Divisor of scores, which are cosines, in the ranking loss."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:
@@ -53,7 +53,7 @@ class JointEmbeddingConfig(ModelConfig):
         return self
 
     def inactive_settings(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
+        """Yield (setting, reason) for each setting that has no effect under the others."""
         if self.align != "infonce":
             yield "align_temperature", f"on align = {self.align!r}"
         if not self.rank_weight:
@@ -64,22 +64,22 @@ class JointEmbeddingConfig(ModelConfig):
 class JointEmbedding(VectorModel):
     """x_i = unit(mean over the present m of z_im) with z_im = unit(W_m f_im + b_m).
 
-    unit(v) = v / |v|. A user is the profile of what it has in train, x_u = unit(sum of its x_i),
+    unit(v) = v / |v|. A user is the profile of its training items, x_u = unit(sum of their x_i),
     and the score is the cosine x_u . x_i.
 
-    The modalities are brought to agree on ``align_items`` items that each step draws from all,
-    interactions or not, by ``infonce(z)`` among items with two or more modalities, or ``mmd(z)``.
-    With ``rank_weight`` > 0 a ranking loss of the batch's cosines is added; there the profile of
-    user u leaves out the positive item, which it would else be asked to find in itself.
+    The modalities are aligned on ``align_items`` items that each step draws from all, with or
+    without interactions, by ``infonce(z)`` among items with two or more modalities, or ``mmd(z)``.
+    With ``rank_weight`` > 0 a ranking loss of the batch's cosines is added. There the profile of
+    user u leaves out the positive item, which it would otherwise contain.
 
-    An item with one modality lies where that one puts it. An item with none, or with rows of
-    zeros only, has no direction: its vector is 0, and so is each of its scores, and that of a user
-    who has only such items.
+    An item with one modality lies where this modality puts it. An item with none, or with rows of
+    zeros only, has no direction: its vector and its scores are 0, and so are those of a user with
+    only such items.
 
-    The mmd compares no item with itself. Alone it may draw all items together, or lay one kind of
-    items in one modality on another kind in the other: use it with ``rank_weight``.
+    The mmd does not compare an item with itself. Alone it may draw all items together, or map one
+    kind of items in one modality to another kind in the other: use it with ``rank_weight``.
 
-    Source: radford2021clip, from which the projections, unit vectors and the contrast are;
+    Source: radford2021clip, for the projections, unit vectors and the contrast;
     gretton2012mmd.
 
     Deviations: the encoders are fixed, projections have a bias, any number of modalities takes
@@ -104,7 +104,7 @@ class JointEmbedding(VectorModel):
 
     @classmethod
     def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
-        """The similarities of the aligned items, kept for the backward pass."""
+        """Yield the memory of the similarities of the aligned items, kept for the backward pass."""
         assert isinstance(config, JointEmbeddingConfig)
         aligned = min(config.align_items, inputs.train.num_items)
         modalities = max(2, len(inputs.features or {}))
@@ -144,7 +144,7 @@ class JointEmbedding(VectorModel):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
     def tokens(self, items: Tensor | None = None) -> Tensor:
-        """The z_im of some items, by default all, ``[n, M, D]``; 0 where a modality is missing."""
+        """Return the z_im of items (by default all), ``[n, M, D]``; 0 for a missing modality."""
         contents = [content() for content in self.contents]
         present = self.present
         if items is not None:
@@ -166,12 +166,12 @@ class JointEmbedding(VectorModel):
         )
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """Profiles of the users, and the items."""
+        """Return the profiles of the users, and the items."""
         items = self._items()
         return _unit(self._histories(items)), items
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The alignment of some items, and ``rank_weight`` times the ranking loss."""
+        """Return the alignment of some items, and ``rank_weight`` times the ranking loss."""
         with torch.autocast(self.present.device.type, enabled=False):
             terms: dict[str, Tensor] = {self.config.align: self._alignment()}
             if self.config.rank_weight:
@@ -193,8 +193,8 @@ class JointEmbedding(VectorModel):
         known = self.present.any(dim=1, keepdim=True).to(items.dtype)
         others = rows(self._histories(items), batch.users) - rows(items, batch.pos)
         left = rows(self._histories(known), batch.users) - rows(known, batch.pos)
-        # The gradient of a unit vector near 0 is 1e12 times too large, in parts that cancel, and
-        # what other users teach the same item would be rounded away beside them.
+        # The gradient of a unit vector near 0 is 1e12 times too large, in parts that cancel.
+        # Beside it, the gradients of other users for the same item would be rounded away.
         profiles = _unit(others.masked_fill(left < 0.5, 0.0))
         scores = torch.bmm(rows(items, batch.items), profiles.unsqueeze(2)).squeeze(2)
         ranking = losses.LOSSES[self.config.loss]
@@ -202,12 +202,12 @@ class JointEmbedding(VectorModel):
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Length 1 along the last dimension; 0 stays 0."""
+    """Scale to length 1 along the last dimension; 0 stays 0."""
     return functional.normalize(vectors, dim=-1)
 
 
 def _require_values(features: Mapping[str, Modality]) -> None:
-    """Refuse what cannot be projected, and a single modality, which has none to agree with."""
+    """Refuse modalities that cannot be projected, and a single one, which cannot be aligned."""
     for name, modality in features.items():
         if not modality.values.shape[1]:
             raise ConfigError(

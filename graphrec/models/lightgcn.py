@@ -1,4 +1,4 @@
-"""LightGCN: propagation without weights or non-linearities."""
+"""Implement LightGCN: propagation without weights or non-linearities."""
 
 from pydantic import NonNegativeInt
 from torch import Tensor
@@ -14,7 +14,7 @@ class LightGCNConfig(EmbeddingConfig):
     """Settings of LightGCN."""
 
     num_layers: NonNegativeInt = 3
-    """Layers L of message passing."""
+    """Number L of layers of message passing."""
 
 
 class LightGCN(EmbeddingModel):
@@ -22,9 +22,9 @@ class LightGCN(EmbeddingModel):
 
     Source: he2020lightgcn, Eq. 3-9; code gusye1234/LightGCN-PyTorch.
 
-    Deviations: by default an epoch passes once over all training pairs, so that a user weighs as
-    much as it has pairs; the reference code draws as many users with equal probability, and one
-    item of each, as ``training.sampling = "users"`` does. Items are ranked by s, without the
+    Deviations: by default an epoch passes once over all training pairs, so that the weight of a
+    user is its number of pairs. The reference code draws as many users with equal probability, and
+    one item of each, as ``training.sampling = "users"`` does. Items are ranked by s, without the
     sigmoid of the reference code, which makes large scores equal in float32. As in the reference
     code, E_0 ~ Normal(0, 0.1), the L2 term is on the layer-0 rows of the batch, and
     alpha_k = 1 / (L + 1).
@@ -42,10 +42,10 @@ class LightGCN(EmbeddingModel):
         self.graph = bipartite_graph(inputs.train, inputs.backend)
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """Mean over layers, split into users and items."""
+        """Return the mean over layers, split into users and items."""
         nodes = layer_mean(self.graph, self.nodes, self.num_layers)  # Eq. 4, 8
         return self.split_nodes(nodes)
 
     def penalised(self, batch: Batch) -> list[Chosen]:
-        """Layer-0 rows of the batch (Eq. 15)."""
+        """Return the layer-0 rows of the batch (Eq. 15)."""
         return [Chosen(self.nodes, batch.nodes(self.num_users))]

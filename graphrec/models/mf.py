@@ -1,4 +1,4 @@
-"""Matrix factorisation."""
+"""Implement matrix factorisation."""
 
 import numpy as np
 import torch
@@ -49,16 +49,16 @@ class MF(EmbeddingModel):
             self.register_buffer("weight_of_key", torch.from_numpy(values), persistent=False)
 
     def pair_weights(self, batch: Batch) -> Tensor | None:
-        """Weights of the pairs over their mean, ``[B]``, with ``use_weights``."""
+        """Return the weights of the pairs over their mean, ``[B]``, with ``use_weights``."""
         if not self.use_weights:
             return None
         keys = batch.users * self.num_items + batch.pos
         return self.weight_of_key[torch.searchsorted(self.pair_keys, keys)]
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """The two tables."""
+        """Return the two tables."""
         return self.users, self.items
 
     def penalised(self, batch: Batch) -> list[Chosen]:
-        """The rows of the batch."""
+        """Return the rows of the batch."""
         return [Chosen(self.users, batch.users), Chosen(self.items, batch.items)]

@@ -1,4 +1,4 @@
-"""NGCF: propagation with learned transforms and an interaction term."""
+"""Implement NGCF: propagation with learned transforms and an interaction term."""
 
 from pydantic import NonNegativeInt
 from torch import Tensor
@@ -16,7 +16,7 @@ class NGCFConfig(EmbeddingConfig):
     """Settings of NGCF."""
 
     num_layers: NonNegativeInt = 3
-    """Layers L of message passing."""
+    """Number L of layers of message passing."""
     dropout: Fraction = 0.1
     """Share of message entries dropped in training."""
 
@@ -27,16 +27,16 @@ class NGCF(EmbeddingModel):
     Source: wang2019ngcf, Eq. 7-11; code xiangwang1223/neural_graph_collaborative_filtering.
 
     Deviations: the operator and the activation are those of the paper, A_hat symmetric and one
-    activation over the sum of both terms. The reference code puts S = (D + I)^-1 (A + I) in the
+    activation over the sum of both terms. The reference code puts S = (D + I)^-1 (A + I) in
     place of both A_hat + I and A_hat, and activates each term. No nodes are dropped (a setting of
     the reference code). Tables are Normal(0, init_std) and biases start at 0, where the reference
     code has Xavier. By default an epoch passes once over all training pairs; the reference code
     draws different users for each batch, all equally likely, and one item of each, to which
-    ``training.sampling = "users"`` comes close (a user may stand in a batch twice).
+    ``training.sampling = "users"`` comes close (a user may occur twice in a batch).
 
     The reference code penalises the final rows of the batch, all layers joined. The layers after
-    the first have length 1, so that this adds the constant ``reg`` (2 + n) L / 2, for n negatives,
-    to the penalty of the layer-0 rows, and the gradient is the same: one value of ``reg`` serves
+    the first have length 1, so this adds the constant ``reg`` (2 + n) L / 2, for n negatives, to
+    the penalty of the layer-0 rows, and the gradient is the same: one value of ``reg`` serves
     both.
     """
 
@@ -56,10 +56,10 @@ class NGCF(EmbeddingModel):
         self.graph = bipartite_graph(inputs.train, inputs.backend)
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """All layers joined, ``[U, D (L + 1)]`` and ``[I, D (L + 1)]``."""
+        """Return all layers joined, ``[U, D (L + 1)]`` and ``[I, D (L + 1)]``."""
         nodes = self.layers(self.graph, self.nodes)  # Eq. 7, 9
         return self.split_nodes(nodes)
 
     def penalised(self, batch: Batch) -> list[Chosen]:
-        """Layer-0 rows of the batch."""
+        """Return the layer-0 rows of the batch."""
         return [Chosen(self.nodes, batch.nodes(self.num_users))]

@@ -1,4 +1,4 @@
-"""Recommend what most users took."""
+"""Recommend the items with the most users."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from graphrec.models.config import ModelConfig
 
 
 class Popular(Model):
-    """s(u, i) = number of training users of i; the same list for everybody.
+    """s(u, i) = number of training users of i; the same list for every user.
 
     Source: none; the baseline every model must beat.
 
-    Deviations: none; equal counts are ordered as all equal scores are, by the lower item id.
+    Deviations: none; equal counts are ordered like all equal scores, by the lower item id.
     """
 
     family = "reference"

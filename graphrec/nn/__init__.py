@@ -1,1 +1,1 @@
-"""Layers, losses and initial values that models share."""
+"""Provide layers, losses and initial values that models share."""

@@ -1,4 +1,4 @@
-"""Graph attention: the weight of a neighbour follows from both ends of the edge."""
+"""Pass messages by graph attention: both ends of an edge decide its weight."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from graphrec.graphs import Graph
 from graphrec.graphs.propagation import csr
 
 SLOPE = 0.2
-"""Of the LeakyReLU for negative values; Section 2.1 of the paper."""
+"""Slope of the LeakyReLU for negative values; Section 2.1 of the paper."""
 
 
 class GATLayers(nn.Module):
@@ -20,16 +20,17 @@ class GATLayers(nn.Module):
         e_vu = LeakyReLU(a . [z_v || z_u]),  alpha_vu = exp(e_vu) / sum over w in N(v) of exp(e_vw)
         h'_v = ELU(sum over u in N(v) of alpha_vu z_u),  result = (h^0 + ... + h^L) / (L + 1)
 
-    Each of H heads does so with rows of W and a vector a of its own; the D / H entries that each
-    gives stand side by side. A node without edges attends to itself. Edges weigh by attention
-    alone: the scale of the graph is not used. Memory is O(H E + L N D).
+    Each of the H heads has its own rows of W and its own vector a; their outputs of D / H entries
+    are concatenated. A node without edges attends to itself. Attention alone weighs the edges: the
+    scale of the graph is not used. Memory is O(H E + L N D).
 
     Shapes:
         x and result: ``[N, D]``; a: ``[H, 2 D / H]`` in two halves.
 
     Source: velickovic2018gat, Eq. 1-5 with the slope and the ELU of Sections 2.1 and 3.3.
-    Deviations: every layer has D outputs and an ELU and joins its heads, also the last one, whose
-    heads the paper averages, so that layers can be averaged; no dropout inside the layers.
+    Deviations: every layer has D outputs and an ELU, so that layers can be averaged. The heads of
+    the last layer are concatenated, too, where the paper averages them; no dropout inside the
+    layers.
     """
 
     def __init__(
@@ -62,21 +63,21 @@ class GATLayers(nn.Module):
         values = single(transform(x)).unflatten(1, (self.num_heads, -1))
         with torch.autocast(x.device.type, enabled=False):
             receiving, sending = (values * target).sum(dim=2), (values * source).sum(dim=2)
-            own = functional.leaky_relu(receiving + sending, SLOPE)
+            loop = functional.leaky_relu(receiving + sending, SLOPE)
             incoming = receiving.index_select(0, edges.targets)
             incoming = incoming + sending.index_select(0, edges.sources)
             incoming = functional.leaky_relu(incoming, SLOPE)
-            # The softmax does not depend on what is subtracted: no gradient passes here.
-            peak = torch.maximum(own, edges.maximum(incoming)).detach()
-            own = (own - peak).exp()
+            # The softmax does not depend on the subtracted value, so the value has no gradient.
+            peak = torch.maximum(loop, edges.maximum(incoming)).detach()
+            loop = (loop - peak).exp()
             incoming = (incoming - peak.index_select(0, edges.targets)).exp()
-            mass = own.index_add(0, edges.targets, incoming)
+            mass = loop.index_add(0, edges.targets, incoming)
             alpha = incoming / mass.index_select(0, edges.targets)
             messages = [
                 edges.weighted_sum(alpha[:, head], values[:, head])
                 for head in range(self.num_heads)
             ]
-            mixed = torch.stack(messages, dim=1) + (own / mass).unsqueeze(2) * values
+            mixed = torch.stack(messages, dim=1) + (loop / mass).unsqueeze(2) * values
         return mixed.flatten(1)
 
 
@@ -84,7 +85,7 @@ class Edges:
     """The 2 E directed edges of an undirected graph, in CSR order.
 
     Shapes:
-        targets, sources: ``[2 E]``, the node that receives a message and the one that sends it.
+        targets, sources: ``[2 E]``, the receiving and the sending node of each message.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -94,20 +95,20 @@ class Edges:
         self.targets = torch.repeat_interleave(nodes, self.lengths)
         self.sources = self.indices.long()
         self.opposite = self.indices.argsort(stable=True)
-        """Place of the edge (u, v) for the edge (v, u): the graph is its own transpose."""
+        """Position of the edge (u, v) for the edge (v, u): the graph is its own transpose."""
 
     def maximum(self, x: Tensor) -> Tensor:
-        """The largest of the values ``[2 E, H]`` at each target, ``[N, H]``; none give -inf."""
+        """Return the largest of values ``[2 E, H]`` at each target, ``[N, H]``; -inf if none."""
         return torch.segment_reduce(x.detach(), "max", lengths=self.lengths, unsafe=True)
 
     def weighted_sum(self, weights: Tensor, x: Tensor) -> Tensor:
-        """``sum over u of w_vu x_u``, ``[N, D]``, differentiable in both arguments."""
+        """Return ``sum over u of w_vu x_u``, ``[N, D]``, differentiable in both arguments."""
         # Sparse kernels read the weights one after the other.
         result: Tensor = _WeightedSum.apply(weights.contiguous(), x, self)
         return result
 
     def matrix(self, weights: Tensor) -> Tensor:
-        """The sparse matrix with these weights."""
+        """Return the sparse matrix with these weights."""
         return csr(self.indptr, self.indices, weights)
 
 
@@ -117,9 +118,9 @@ class _Context(torch.autograd.function.FunctionCtx):
 
 
 class _WeightedSum(torch.autograd.Function):
-    """``A x``, A the matrix of w; gradients ``A^T g`` and ``g_v . x_u`` on the edges alone.
+    """The product ``A x`` with A the matrix of w; gradients ``A^T g`` and ``g_v . x_u`` per edge.
 
-    Messages of D numbers are nowhere kept for each edge.
+    No message of D numbers is stored per edge.
     """
 
     @staticmethod

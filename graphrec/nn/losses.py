@@ -1,6 +1,6 @@
-"""Losses over scores of positives and sampled negatives, and the L2 term of a batch.
+"""Compute losses over scores of positives and sampled negatives, and the L2 term of a batch.
 
-Each loss is a mean over the pairs of the batch; with ``weights`` ``[B]`` each pair's own term is
+Each loss is a mean over the pairs of the batch; with ``weights`` ``[B]`` the term of each pair is
 multiplied by its weight first.
 """
 
@@ -12,9 +12,9 @@ from torch.nn import functional
 
 
 def bpr(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
-    """Bayesian personalised ranking: mean of softplus((s_neg - s_pos) / t).
+    """Return the Bayesian personalised ranking loss: mean of softplus((s_neg - s_pos) / t).
 
-    Equal to -log sigmoid, without its overflow; several negatives are averaged.
+    It equals -log sigmoid without the overflow; several negatives are averaged.
 
     Shapes:
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
@@ -26,7 +26,7 @@ def bpr(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = N
 
 
 def softmax(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
-    """Sampled softmax: mean of -log(e^{s_pos/t} / (e^{s_pos/t} + sum_n e^{s_n/t})).
+    """Return the sampled softmax loss: mean of -log(e^{s_pos/t} / (e^{s_pos/t} + sum_n e^{s_n/t})).
 
     Shapes:
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
@@ -39,13 +39,15 @@ def softmax(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None
 
 
 def bce(pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy: positives are ones, negatives zeros; both sides weigh the same.
+    """Return the binary cross-entropy of positives as ones and negatives as zeros.
+
+    Both sides have the same weight.
 
     Shapes:
         pos: ``[B]``; neg: ``[B, n]``; result: scalar.
 
     Source: he2017ncf, Eq. 7.
-    Deviations: a mean over each side, where in the paper each negative weighs as much as the
+    Deviations: a mean over each side, where in the paper each negative has the weight of the
     positive; the temperature t, 1 in the paper.
     """
     ones = _mean(functional.softplus(-pos / temperature), weights)
@@ -60,17 +62,17 @@ def _mean(terms: Tensor, weights: Tensor | None) -> Tensor:
 
 
 class Chosen(NamedTuple):
-    """Rows of a table ``[N, D]``, by int64 ids whose first dimension is B; a row may come twice."""
+    """Rows of a table ``[N, D]``, by int64 ids whose first dimension is B; rows may repeat."""
 
     table: Tensor
     ids: Tensor
 
 
 def l2(*chosen: Chosen) -> Tensor:
-    """Half the squared norm of the chosen rows, per training pair: sum ||row||^2 / (2 B).
+    """Return half the squared norm of the chosen rows, per training pair: sum ||row||^2 / (2 B).
 
     Where more rows are chosen than the table has, each row is squared once and counted as often as
-    it was chosen, which many negatives make several times faster. Result: scalar.
+    it was chosen, which is several times faster with many negatives. Result: scalar.
 
     Source: he2020lightgcn, Eq. 15, on the embeddings of the batch as in the reference code.
     """
@@ -87,7 +89,7 @@ def l2(*chosen: Chosen) -> Tensor:
 
 
 class Loss(Protocol):
-    """A ranking loss of ``pos`` ``[B]`` and ``neg`` ``[B, n]``; a scalar."""
+    """Ranking loss: a scalar from ``pos`` ``[B]`` and ``neg`` ``[B, n]``."""
 
     def __call__(
         self, pos: Tensor, neg: Tensor, temperature: float, weights: Tensor | None = None

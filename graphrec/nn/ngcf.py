@@ -1,4 +1,4 @@
-"""Layers of message passing that several models share."""
+"""Pass messages by neural graph collaborative filtering."""
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,14 @@ class NGCFLayers(nn.Module):
     """L layers of neural graph collaborative filtering, all layers concatenated.
 
     E_l = LeakyReLU((A_hat + I) E_{l-1} W1_l + (A_hat E_{l-1}) * E_{l-1} W2_l), then dropout on
-    the messages and L2 normalisation per node. The element-wise term of a target node is a
-    common factor of its edges, so one sparse product serves both terms.
+    the messages and L2 normalisation per node. The target node is a common factor in the
+    element-wise terms of its edges, so one sparse product serves both terms.
 
     Shapes:
         x: ``[N, D]``; result: ``[N, D (L + 1)]``.
 
     Source: wang2019ngcf, Eq. 7. The slope 0.2 and the normalisation are the reference code's.
-    Deviations: the reference code has (D + I)^-1 (A + I) in the place of both A_hat + I and A_hat,
+    Deviations: the reference code has (D + I)^-1 (A + I) in place of both A_hat + I and A_hat,
     activates each term by itself, and starts the biases at Xavier-uniform values, not at 0.
     """
 

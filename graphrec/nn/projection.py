@@ -1,4 +1,4 @@
-"""Content of nodes that have a vector of their own already: projected and summed."""
+"""Project the content of nodes linearly, and sum it over modalities."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,15 @@ from graphrec.data import Modality
 class Projection(nn.Module):
     """``W f + b``; in training ``W (f * c / (1 - share)) + b``, with the same c for all rows.
 
-    c in {0, 1}^F drops each column with probability ``share`` and is drawn by ``draw``; before
-    that nothing is dropped. What is kept is scaled up: the expected value of a masked row is the
-    row.
+    c in {0, 1}^F drops each column with probability ``share``. ``draw`` draws it; before the first
+    draw no column is dropped. Kept columns are scaled up, so that the expected value of a masked
+    row is the row.
 
     Shapes:
         rows: ``[I, F]``; result: ``[I, D]``.
 
     Source: attribute masking of you2020graphcl, for all nodes at once as in zhu2020grace.
-    Deviations: neither scales what is kept.
+    Deviations: neither paper scales the kept columns.
     """
 
     kept: Tensor
@@ -33,21 +33,21 @@ class Projection(nn.Module):
         self.register_buffer("kept", torch.ones(width), persistent=False)
 
     def draw(self, rng: torch.Generator) -> None:
-        """Choose the columns anew."""
+        """Draw the dropped columns anew."""
         draws = torch.rand(self.kept.shape, generator=rng, device=rng.device)
         self.kept.copy_((draws >= self.share) / (1 - self.share))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Project."""
+        """Project the rows."""
         # Masking W costs F D where masking the rows would cost I F.
         weight = self.weight * self.kept if self.training and self.share else self.weight
         return functional.linear(rows, weight, self.bias)
 
 
 def modality_mask(present: Tensor, share: float) -> Tensor:
-    """Drop each present modality with probability ``share``, but never all of an item's.
+    """Drop each present modality with probability ``share``, but never all of one item.
 
-    Where all would go, one of them stays, each with the same probability. Draws from the global
+    Where all would be dropped, one stays, each with the same probability. Draws from the global
     generator, as dropout does.
 
     Shapes:

@@ -1,1 +1,1 @@
-"""Paper configurations and citations."""
+"""Find paper configurations and citations."""

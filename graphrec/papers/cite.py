@@ -1,4 +1,4 @@
-"""BibTeX of graphrec, its models and its data sets."""
+"""Cite graphrec, its models and its data sets in BibTeX."""
 
 from importlib import resources
 
@@ -9,7 +9,7 @@ from graphrec.models import MODELS
 
 
 def bibliography() -> dict[str, str]:
-    """Entries of ``references.bib`` by key."""
+    """Return the entries of ``references.bib`` by key."""
     text = resources.files("graphrec").joinpath("references.bib").read_text(encoding="utf-8")
     entries = {}
     for block in text.split("\n@"):
@@ -21,15 +21,15 @@ def bibliography() -> dict[str, str]:
 
 
 def citable(name: str) -> bool:
-    """Whether ``citation`` knows the name."""
+    """Return whether ``citation`` knows the name."""
     return name in _keys()
 
 
 def citation(name: str) -> str:
-    """BibTeX for ``graphrec``, a model, a data set or a key of the bibliography.
+    """Return the BibTeX for ``graphrec``, a model, a data set or a key of the bibliography.
 
     Raises:
-        ConfigError: the name is unknown; the nearest known one is offered.
+        ConfigError: the name is unknown; the message offers the nearest known one.
     """
     keys = _keys()
     if name not in keys:
@@ -39,7 +39,7 @@ def citation(name: str) -> str:
 
 
 def _keys() -> dict[str, str]:
-    """Key of the bibliography for everything that can be named."""
+    """Return the key of the bibliography for everything that can be named."""
     keys = {key: key for key in bibliography()}
     keys |= {data_set: entry.citation for data_set, entry in CATALOG.items()}
     return keys | {model: cls.reference for model, cls in MODELS.items() if cls.reference}

@@ -1,1 +1,1 @@
-"""Tables, pages and drawings made from results."""
+"""Make tables, pages and drawings from results."""

@@ -1,4 +1,4 @@
-"""Pages that need no other file: HTML with its drawings inside."""
+"""Write HTML pages that need no other file: their drawings are inside."""
 
 from collections.abc import Sequence
 from html import escape
@@ -18,7 +18,7 @@ svg { max-width: 100%; height: auto }
 
 
 def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
-    """Write a page of pieces of HTML."""
+    """Write a page made of pieces of HTML."""
     lines = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
@@ -29,21 +29,21 @@ def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
 
 
 def paragraphs(lines: Sequence[str]) -> str:
-    """One paragraph for each line of text."""
+    """Return one paragraph for each line of text."""
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def inlined(svg: str) -> str:
-    """A drawing without what only a file of its own needs."""
+    """Return a drawing without the header that only a separate file needs."""
     return svg[svg.index("<svg") :]
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table; None is an empty cell, and a number has four digits that count."""
+    """Return a table; None is an empty cell, and a number has four significant digits."""
 
     def line(cells: Sequence[object], tag: str) -> str:
-        shown = ("" if each is None else _short(each) for each in cells)
-        return "<tr>" + "".join(f"<{tag}>{escape(each)}</{tag}>" for each in shown) + "</tr>"
+        texts = ("" if cell is None else _short(cell) for cell in cells)
+        return "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
 
     return f"<table>{line(header, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
 

@@ -1,4 +1,4 @@
-"""Drawings as SVG text, the same for the same figures; needs matplotlib, which is an extra."""
+"""Make drawings as reproducible SVG text; needs matplotlib, which is an extra."""
 
 import io
 import warnings
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE = {"svg.hashsalt": "graphrec", "svg.fonttype": "none", "text.parse_math": False}
-"""Reproducible files, in which every text is literal: a name such as ``$x$`` is no formula."""
+"""Settings for reproducible files with literal text: a name such as ``$x$`` is no formula."""
 
 
 @contextmanager
 def literal_text() -> Iterator[None]:
     """Draw inside the block without reading any text as a formula.
 
-    A glyph that matplotlib's own font lacks is no trouble: the reader's fonts show the text.
+    A glyph that is missing in matplotlib's own font does no harm: the reader's fonts have it.
     """
     import matplotlib as mpl
 
@@ -43,7 +43,7 @@ def as_svg(figure: "Figure") -> str:
 
 
 def _write_powers_plainly(figure: "Figure") -> None:
-    """Label logarithmic axes with 1e-05: matplotlib's own labels are formulas."""
+    """Label logarithmic axes with texts like 1e-05: matplotlib's own labels are formulas."""
     from matplotlib.ticker import LogFormatter
 
     for axes in figure.axes:

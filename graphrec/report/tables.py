@@ -1,4 +1,4 @@
-"""Results -> one table; rows of different protocol or split are refused."""
+"""Make one table of results; refuse rows of another protocol or split."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from graphrec.experiment.comparable import label
 from graphrec.experiment.result import Result
 
 FINGERPRINTS = {"data": "dataset", "split": "split", "features": "features", "protocol": "protocol"}
-"""Columns of a results file, and the fingerprint of a run that stands in each."""
+"""Columns of a results file, each with the fingerprint of a run that it holds."""
 
 RUN_KEY = ("config_hash", *FINGERPRINTS)
 """Columns of a results file that identify a run."""
@@ -29,10 +29,10 @@ RUN_KEY = ("config_hash", *FINGERPRINTS)
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration: mean and standard deviation over its seeds.
+    """Mean and standard deviation of one configuration over its seeds.
 
     Attributes:
-        folders: of the runs, as they were given.
+        folders: folders of the runs, as they were given.
     """
 
     name: str
@@ -49,7 +49,9 @@ def group(
     """Average the seeds of each configuration, in order of first appearance.
 
     Args:
-        folders: of the results; they tell configurations of one name apart.
+        results: the results.
+        metrics: names of test metrics.
+        folders: folders of the results; they distinguish configurations of one name.
 
     Raises:
         DataError: a metric is missing from a result.
@@ -67,10 +69,10 @@ def group(
             Row(
                 name=label(members[0]),
                 seeds=len({member.seed for member in members}),
-                mean={name: statistics.fmean(found) for name, found in values.items()},
+                mean={name: statistics.fmean(figures) for name, figures in values.items()},
                 deviation={
-                    name: statistics.stdev(found) if len(found) > 1 else 0.0
-                    for name, found in values.items()
+                    name: statistics.stdev(figures) if len(figures) > 1 else 0.0
+                    for name, figures in values.items()
                 },
                 model=members[0].model,
                 folders=given[key],
@@ -80,9 +82,9 @@ def group(
 
 
 def _without_seed(result: Result) -> tuple[str, ...]:
-    """What the runs of a row share: label, settings and data, wherever each of them was run.
+    """Return what the runs of a row share: label, settings and data, independent of paths.
 
-    A control draws other content for each seed, so that the files of the content stand for it.
+    A control has other content for each seed; then the files of the content stand for it.
     """
     prints = dict(result.fingerprints)
     try:
@@ -105,17 +107,19 @@ def _test_metric(result: Result, name: str) -> float:
 
 
 def cells(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Header and text of a table: four digits, and the deviation where there are seeds."""
+    """Return header and text of a table: four digits, and the deviation where there are seeds."""
     header = ["model", "seeds", *metrics]
     body = []
     for row, name in zip(rows, _distinct(rows), strict=True):
-        figures = [spread((row.mean[each], row.deviation[each]), row.seeds) for each in metrics]
+        figures = [
+            spread((row.mean[metric], row.deviation[metric]), row.seeds) for metric in metrics
+        ]
         body.append([name, str(row.seeds), *figures])
     return header, body
 
 
 def _distinct(rows: Sequence[Row]) -> list[str]:
-    """The names of the rows; where they are the same, with the models or else the folders."""
+    """Return the names of the rows; equal ones are extended by the models or else the folders."""
     names = []
     for row in rows:
         namesakes = [other.model for other in rows if other.name == row.name and other is not row]
@@ -126,19 +130,19 @@ def _distinct(rows: Sequence[Row]) -> list[str]:
 
 
 def spread(measured: Sequence[float], seeds: int) -> str:
-    """Mean and standard deviation in four digits; one seed has no deviation."""
+    """Return mean and standard deviation in four digits; one seed has no deviation."""
     return " ± ".join(f"{value:.4f}" for value in measured[: min(seeds, 2)])
 
 
 def to_markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; names are shown as they are, whatever they hold."""
+    """Return a Markdown table; names are shown literally, whatever they hold."""
     head, *rows = ([markdown(cell) for cell in line] for line in (header, *body))
     lines = [head, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def to_latex(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A LaTeX tabular with booktabs rules; names are printed as they are."""
+    """Return a LaTeX tabular with booktabs rules; names are printed literally."""
 
     def line(values: Sequence[str]) -> str:
         return " & ".join(map(latex, values)) + r" \\"
@@ -149,7 +153,7 @@ def to_latex(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def to_csv(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Comma-separated values, in which a spreadsheet finds no formula."""
+    """Return comma-separated values, in which a spreadsheet finds no formula."""
     buffer = io.StringIO()
     lines = ([csv_cell(cell) for cell in line] for line in (header, *body))
     csv.writer(buffer, lineterminator="\n").writerows(lines)
@@ -157,7 +161,7 @@ def to_csv(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def table_csv(table: pl.DataFrame) -> bytes:
-    """A table as comma-separated values; numbers are left as they are."""
+    """Return a table as comma-separated values; numbers are left as they are."""
     cells = pl.col(pl.String).map_elements(csv_cell, return_dtype=pl.String)
     buffer = io.BytesIO()
     table.with_columns(cells).rename(csv_cell).write_csv(buffer)
@@ -165,7 +169,7 @@ def table_csv(table: pl.DataFrame) -> bytes:
 
 
 def append_csv(path: Path, results: Sequence[Result]) -> int:
-    """Add one line per run to a results file, unless the same run stands there; return how many.
+    """Add one line per new run to a results file; return the number of lines added.
 
     Metrics are written to six digits. A file keeps the columns it was started with.
 
@@ -176,7 +180,7 @@ def append_csv(path: Path, results: Sequence[Result]) -> int:
 
 
 def append_records(path: Path, records: Sequence[dict[str, str]], key: Sequence[str]) -> int:
-    """Add lines to a CSV file, unless one of the same key stands there; return how many.
+    """Add lines with new keys to a CSV file; return the number of lines added.
 
     Raises:
         DataError: a record lacks a column of the file, or the file cannot be written.
@@ -188,7 +192,7 @@ def append_records(path: Path, records: Sequence[dict[str, str]], key: Sequence[
         lines, columns = _read_csv(path, columns, key)
 
     def key_of(line: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(csv_cell(line[name]) for name in key)  # older files have names as they are
+        return tuple(csv_cell(line[name]) for name in key)  # older files have unescaped names
 
     fresh = {key_of(record): record for record in records}
     for line in lines:
@@ -211,7 +215,7 @@ def append_records(path: Path, records: Sequence[dict[str, str]], key: Sequence[
 def _read_csv(
     path: Path, columns: list[str], key: Sequence[str]
 ) -> tuple[list[dict[str, str]], list[str]]:
-    """Lines and columns of a results file; ``columns`` where it is empty."""
+    """Return lines and columns of a results file; ``columns`` where it is empty."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -229,14 +233,14 @@ def _read_csv(
 
 
 def identity_columns(config: str, runs: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Hash of a configuration, and fingerprints of the runs under it: 16 digits of each.
+    """Return the hash of a configuration, and fingerprints of its runs: 16 digits of each.
 
-    Runs of a control have other features for each seed: their fingerprints stand side by side.
+    Runs of a control have other features for each seed: then all their fingerprints are listed.
     """
-    found = {"config_hash": config[:16]}
+    cells = {"config_hash": config[:16]}
     for column, key in FINGERPRINTS.items():
-        found[column] = " ".join(dict.fromkeys(fingerprints[key][:16] for fingerprints in runs))
-    return found
+        cells[column] = " ".join(dict.fromkeys(fingerprints[key][:16] for fingerprints in runs))
+    return cells
 
 
 def version_columns(environment: Mapping[str, Json]) -> dict[str, str]:

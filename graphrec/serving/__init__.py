@@ -1,1 +1,1 @@
-"""Recommendations and vectors from a finished run."""
+"""Serve recommendations and vectors from a finished run."""

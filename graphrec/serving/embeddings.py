@@ -1,4 +1,4 @@
-"""Item vectors of a finished run, as content for another one."""
+"""Export item vectors of a finished run, as content for another one."""
 
 import json
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from graphrec.models import MODELS, VectorModel
 
 
 def item_embeddings(run_dir: Path | str, overrides: Sequence[str] = ()) -> pl.DataFrame:
-    """The item vectors of a run: its scores are their inner products with those of the users.
+    """Return the item vectors of a run; its scores are their inner products with user vectors.
 
-    Items of which the model knows nothing have no row: those whose vector is 0, and cold items of
-    a model that does not score them. ``overrides`` say where the files of the run lie by now.
+    Items without information have no row: those whose vector is 0, and cold items of a model that
+    does not score them. ``overrides`` give the present paths of the run's files.
 
     Returns:
         The columns ``id``, the external id as text, and ``vector``, a list of D numbers.
@@ -30,7 +30,9 @@ def item_embeddings(run_dir: Path | str, overrides: Sequence[str] = ()) -> pl.Da
     """
     prepared, model = load_run(Path(run_dir), overrides)
     if not isinstance(model, VectorModel):
-        able = (name for name, each in MODELS.items() if issubclass(each, VectorModel))
+        able = (
+            name for name, model_class in MODELS.items() if issubclass(model_class, VectorModel)
+        )
         raise ConfigError(
             f"{run_dir} is a run of {prepared.config.model.name!r}, which has no item vectors. "
             f"Models that have: {', '.join(able)}."
@@ -49,7 +51,7 @@ def item_embeddings(run_dir: Path | str, overrides: Sequence[str] = ()) -> pl.Da
 def write_item_embeddings(run_dir: Path, out: Path, overrides: Sequence[str] = ()) -> pl.DataFrame:
     """Write ``item_embeddings`` to a .parquet file, which the encoder ``file`` reads.
 
-    Where the vectors come from stands in the metadata of the file: model, configuration and the
+    The metadata of the file record the source of the vectors: model, configuration and
     fingerprints of the run.
 
     Raises:

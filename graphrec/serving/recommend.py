@@ -1,4 +1,4 @@
-"""Recommendations from a finished run."""
+"""Recommend items from a finished run."""
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -31,7 +31,7 @@ def recommend(
     """Rank the catalogue for one user or several, given by external id.
 
     Items of the user's train and valid parts are left out unless ``include_seen``. ``overrides``
-    say where the files of the run lie by now, as in ``data.path=/new/ratings.csv``.
+    give the present paths of the run's files, as in ``data.path=/new/ratings.csv``.
 
     Returns:
         One row per recommendation: user, item, rank, score, and title where items have one. With
@@ -40,7 +40,7 @@ def recommend(
         ``graphrec.models.explanation``.
 
     Raises:
-        DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
+        DataError: a user is unknown (the message offers the nearest id), or as in ``load_run``.
         ConfigError: ``k`` is below 1 or larger than the catalogue, a user is no text, or the model
             cannot be explained.
     """
@@ -73,31 +73,38 @@ def recommend(
 
 
 def _as_list(users: object) -> list[str]:
-    """Return the users as a list; raise ConfigError for one that is a number, say: ids are text."""
+    """Return the users as a list.
+
+    Raises:
+        ConfigError: a user is no text but, for example, a number.
+    """
     if isinstance(users, str):
         return [users]
     if isinstance(users, bytes) or not isinstance(users, Iterable):
         raise ConfigError(
             f"users is {users!r}. Users are given by their ids as text, as in 'u1' or ['u1', 'u2']."
         )
-    found = []
+    ids = []
     for user in users:
         if not isinstance(user, str):
             raise ConfigError(
                 f"users holds {user!r}, which is {type(user).__name__}. Users are given by their "
                 f"id as text: {str(user)!r}."
             )
-        found.append(user)
-    return found
+        ids.append(user)
+    return ids
 
 
 def _require_known(run_dir: Path, users: Sequence[str], overrides: Sequence[str]) -> None:
-    """Raise DataError for an unknown user before features and model are loaded.
+    """Refuse an unknown user before features and model are loaded.
 
-    Nearly all users stand in the recommendations of the run. One who does not may have had nothing
-    left to be recommended: then the data decide.
+    Nearly all users are in the recommendations of the run. A user who is not may have had no item
+    left to recommend: then the data decide.
+
+    Raises:
+        DataError: a user is unknown.
     """
-    with suppress(DataError):  # a table that is damaged or gone spares no work
+    with suppress(DataError):  # a damaged or missing table only costs time
         listed = read_parquet(RunFolder(run_dir).recommendations, ["user"], "")["user"]
         listed_ids = set(listed.unique())
         users = [user for user in users if user not in listed_ids]

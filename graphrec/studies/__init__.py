@@ -1,4 +1,4 @@
-"""Studies of one experiment: what modalities are worth, what their lack costs, how to fuse them.
+"""Study one experiment: the value of modalities, the cost of their lack, the ways to fuse them.
 
 Drawings need matplotlib, and the comparison of fusions optuna: both are extras.
 """
@@ -33,10 +33,14 @@ def study_modalities(
     """Compare an experiment with itself without, with only, and with controls of each modality.
 
     Every variant is trained with ``seeds`` fresh seeds; the test part is opened once, for all. The
-    same call goes on with a study that was stopped.
+    same call resumes a study that was stopped.
 
     Args:
-        out: its folder. metric: on test; by default that of early stopping.
+        config: the experiment.
+        out: folder of the study.
+        seeds: number of fresh seeds per variant.
+        workers: number of processes on this machine.
+        metric: metric on test; by default that of early stopping.
 
     Raises:
         ConfigError: the model reads no modality, or the folder holds another study.
@@ -55,13 +59,14 @@ def study_missing(
     workers: int = 1,
     metric: str | None = None,
 ) -> VariantsResult:
-    """Take modalities from items at several rates and fill them in several ways.
+    """Remove modalities from items at several rates and fill them in several ways.
 
     Args:
-        grid: rates, mechanisms and strategies. The others as in ``study_modalities``.
+        config, out, seeds, workers, metric: as in ``study_modalities``.
+        grid: rates, mechanisms and strategies.
 
     Raises:
-        ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
+        ConfigError, DataError: as in ``study_modalities``, or the grid is not valid.
     """
     require_matplotlib("missing")
     return missing_study(config, grid or Grid(), Path(out), seeds, workers, metric)
@@ -78,11 +83,13 @@ def study_fusions(
     """Compare backbone x where x how of the fusion, each cell tuned by the budget of ``[tune]``.
 
     Args:
-        axes: what is crossed; tuned: without it every cell keeps the settings of ``config``. The
-            others as in ``study_modalities``; ``tune.final_seeds`` is the number of seeds.
+        config, out, workers: as in ``study_modalities``; ``tune.final_seeds`` is the number of
+            seeds.
+        axes: values that are crossed.
+        tuned: tune each cell; otherwise every cell keeps the settings of ``config``.
 
     Raises:
-        ConfigError, DataError: as in ``study_modalities``, or the grid is not sound.
+        ConfigError, DataError: as in ``study_modalities``, or the grid is not valid.
     """
     require_optuna()
     run_grid = cast(GridRun, deferred("graphrec.studies.fusion:run_grid"))
@@ -90,7 +97,11 @@ def study_fusions(
 
 
 def require_matplotlib(study: str) -> None:
-    """Raise ConfigError with its remedy where the extra is missing."""
+    """Refuse a study where the extra with matplotlib is missing.
+
+    Raises:
+        ConfigError: matplotlib is not installed; the message names the remedy.
+    """
     if find_spec("matplotlib") is None:
         raise ConfigError(
             f"graphrec {study} needs matplotlib: install with pip install 'graphrec[tune]'."

@@ -1,4 +1,4 @@
-"""Which fusion is best: backbone x where x how, each cell tuned by the same budget."""
+"""Compare fusions: backbone x where x how, each cell tuned by the same budget."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,18 +48,22 @@ def run_grid(
 ) -> GridResult:
     """Tune every cell by ``config.tune``, train all with fresh seeds, then open test, once.
 
-    The reference is the configuration as it stands, tuned like the others. Nothing is chosen on
-    test. What configuration, model or data refuse is skipped and the reason kept. The same call
-    goes on with a grid that was interrupted, or whose axes, trials or seeds have grown.
+    The reference is the original configuration, tuned like the others. Nothing is chosen on test.
+    A cell that configuration, model or data refuse is skipped with the reason. The same call
+    resumes a grid that was interrupted, or whose axes, trials or seeds have grown.
 
     Args:
-        tuned: without it every cell keeps the settings of ``config``: an equal budget of zero.
-        workers: processes on this machine.
+        config: the configuration.
+        axes: the values that are crossed.
+        out: folder of the grid.
+        tuned: tune each cell; otherwise every cell keeps the settings of ``config``, which is an
+            equal budget of zero.
+        workers: number of processes on this machine.
 
     Raises:
-        ConfigError: axes or space are not sound, no cell is left, budgets are not equal, or
+        ConfigError: axes or space are not valid, no cell is left, budgets are not equal, or
             ``out`` holds another grid.
-        DataError: the data are not sound, or no trial of the reference was completed.
+        DataError: the data are not valid, or no trial of the reference was completed.
     """
     log, started_in = RunLog(), environment()
     require_same(out, config, "fusion", searched=tuned)
@@ -93,7 +97,7 @@ def run_grid(
             "trials": config.tune.trials if tuned else 0,
             "seconds": config.tune.seconds if tuned else None,
         },
-        seeds=[each.seed for each in some],
+        seeds=[result.seed for result in some],
         reference=plan.reference,
         best=max(cells, key=lambda cell: cell.valid[metric][0]).name,
         cells=cells,
@@ -108,7 +112,7 @@ def run_grid(
 
 
 def _metric_of(prepared: Prepared) -> str:
-    """What cells are tuned by and compared in: a metric that every user has a value of."""
+    """Return the metric of tuning and comparison, which must have a value for every user."""
     require_valid(prepared)
     config = prepared.config
     name = objectives_of(config, prepared.protocol.valid_metric)[0]
@@ -128,7 +132,7 @@ def _metric_of(prepared: Prepared) -> str:
 
 
 def _require_modalities(prepared: Prepared) -> None:
-    with_values = [name for name, each in prepared.features.items() if each.values.shape[1]]
+    with_values = [name for name, part in prepared.features.items() if part.values.shape[1]]
     if len(with_values) < 2:
         raise ConfigError(
             f"Fusion needs two or more modalities with values, but there are {len(with_values)}: "
@@ -137,10 +141,10 @@ def _require_modalities(prepared: Prepared) -> None:
 
 
 def _buildable(plan: Plan, prepared: Prepared) -> Plan:
-    """Skip the cells whose model cannot be made from the data.
+    """Skip the cells whose model cannot be built from the data.
 
     Raises:
-        ConfigError: that of the reference cannot, or no cell of the grid is left.
+        ConfigError: the model of the reference cannot, or no cell of the grid is left.
     """
     cells, skipped = [], dict(plan.skipped)
     for cell in track(plan.cells, "Checking the cells"):
@@ -160,10 +164,10 @@ def _buildable(plan: Plan, prepared: Prepared) -> Plan:
 def _tune_all(
     plan: Plan, out: Path, workers: int, fingerprints: Mapping[str, str], log: RunLog
 ) -> tuple[dict[str, StudyResult], Plan]:
-    """A study for each cell, by the same budget; a cell that has no winner is skipped.
+    """Run a study for each cell, by the same budget; skip a cell without a winner.
 
     Raises:
-        DataError: the reference has none.
+        DataError: the reference has no winner.
         ConfigError: a folder holds a study of a larger budget.
     """
     studies, failed = {}, {}
@@ -181,7 +185,7 @@ def _tune_all(
 
 
 def _tuned(cell: Cell, folder: Path, workers: int, fingerprints: Mapping[str, str]) -> StudyResult:
-    """The study of a cell; one that is finished is only read."""
+    """Return the study of a cell; a finished study is only read."""
     finished = RunFolder(folder).study.exists()
     if finished and not differing_settings(stored_config(folder), cell.config, searched=True):
         study, tune = read_study(folder), cell.config.tune
@@ -194,7 +198,8 @@ def _tuned(cell: Cell, folder: Path, workers: int, fingerprints: Mapping[str, st
 def _require_equal(studies: Mapping[str, StudyResult], tune: TuneConfig) -> None:
     """Refuse cells that were searched for longer than others.
 
-    Seconds end a study after any number of trials, and a grid sampler when its points are used up.
+    Seconds may end a study after any number of trials, and a grid sampler when its points are
+    used up.
     """
     if tune.seconds is not None or tune.sampler == "grid":
         return
@@ -212,12 +217,12 @@ def _num_trials(study: StudyResult) -> int:
 
 
 def _winner(study: Path, config: RunConfig) -> RunConfig:
-    """The winner of a study, with its files where they lie now."""
+    """Return the winner of a study, with the present paths of its files."""
     return relocated(validate(read_table(study / "best.json")), config)
 
 
 def _as_it_stands(config: RunConfig) -> RunConfig:
-    """Without what only ``tune`` reads, so that another budget is no other run."""
+    """Return the configuration without settings of ``tune``, so that runs do not depend on it."""
     return config.model_copy(update={"search": {}, "tune": TuneConfig()})
 
 
@@ -228,17 +233,18 @@ def _measured(
     out: Path,
     metric: str,
 ) -> list[CellResult]:
-    """The record of every cell, and its difference to the reference."""
+    """Return the record of every cell, with its difference from the reference."""
     _, values = per_user(finals, metric, out / "final")
     theirs = values[plan.reference]
     differences = {
         name: compare(ours, theirs) for name, ours in values.items() if name != plan.reference
     }
-    adjusted = dict(zip(differences, holm([each.p for each in differences.values()]), strict=True))
-    found = []
+    p_values = [difference.p for difference in differences.values()]
+    adjusted = dict(zip(differences, holm(p_values), strict=True))
+    records = []
     for cell in plan.cells:
         results, study = finals[cell.name], studies.get(cell.name)
-        found.append(
+        records.append(
             CellResult(
                 name=cell.name,
                 settings=cell.settings,
@@ -246,7 +252,7 @@ def _measured(
                 in_grid=cell.in_grid,
                 trials=_num_trials(study) if study else 0,
                 seconds=study.seconds if study else 0.0,
-                fit_seconds=statistics.fmean(each.seconds["fit"] for each in results),
+                fit_seconds=statistics.fmean(result.seconds["fit"] for result in results),
                 parameters=results[0].num_parameters,
                 best_params=study.best_params if study else {},
                 valid=mean_and_deviation(results, "valid"),
@@ -254,14 +260,14 @@ def _measured(
                 difference=differences.get(cell.name),
                 p_holm=adjusted.get(cell.name),
                 config_hash=experiment_identity(cell.config, searched=study is not None),
-                fingerprints=[each.fingerprints for each in results],
+                fingerprints=[result.fingerprints for result in results],
             )
         )
-    return found
+    return records
 
 
 def _means(cells: Sequence[CellResult], metric: str) -> Iterator[AxisMean]:
-    """Each value of each axis, on average over the cells of the grid that have it."""
+    """Yield each value of each axis, averaged over the cells of the grid that have it."""
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for cell in cells:
         if cell.in_grid:
@@ -270,6 +276,6 @@ def _means(cells: Sequence[CellResult], metric: str) -> Iterator[AxisMean]:
     for (setting, value), members in sorted(groups.items()):
         valid, test = (
             statistics.fmean(part[metric][0] for part in parts)
-            for parts in ([m.valid for m in members], [m.test for m in members])
+            for parts in ([member.valid for member in members], [member.test for member in members])
         )
         yield AxisMean(setting, value, len(members), valid, test)

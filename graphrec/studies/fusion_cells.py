@@ -1,4 +1,4 @@
-"""Axes of a grid -> cells: configurations that differ in how the modalities are fused."""
+"""Make cells of the axes of a grid: configurations that differ in the fusion of modalities."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from graphrec.models.modality_attention_gcn.config import SCORED
 from graphrec.nn.fusion import FUSIONS
 
 VARIED = ("backbone", "where", "fusion", "late")
-"""Settings of the model that make a cell: ``how`` is late where scores are fused, else fusion."""
+"""Settings that define a cell: ``how`` is late where scores are fused, and else fusion."""
 
 BACKBONES = ("lightgcn", "none")
 WHERE = ("early", "middle", "late")
 NOWHERE = "graph"
-"""Fuses nothing, so that there is no ``how``."""
+"""Place where nothing is fused, so that there is no ``how``."""
 
 FUSION_HOW = ("attention", "concat", "gate", "sum")
 LATE_HOW = ("mean", "learned")
@@ -32,7 +32,7 @@ LATE_HOW = ("mean", "learned")
 
 @dataclass(frozen=True)
 class Axes:
-    """What is crossed. None stands for the default values, those of ``how`` by their where."""
+    """Values that are crossed; None for default values, which for ``how`` depend on where."""
 
     backbones: tuple[str, ...] | None = None
     where: tuple[str, ...] | None = None
@@ -41,10 +41,10 @@ class Axes:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination.
+    """One combination of values.
 
     Attributes:
-        settings: of the model, those that make the cell.
+        settings: settings of the model that define the cell.
         left_out: keys of the configuration that have no effect in this cell.
         in_grid: false for a reference that had to be added.
     """
@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells to run, the reference among them, and why others of the grid cannot be run."""
+    """The cells to run, the reference among them, and the reasons why others cannot be run."""
 
     reference: str
     cells: list[Cell]
@@ -66,10 +66,10 @@ class Plan:
 
 
 def plan_of(config: RunConfig, axes: Axes, *, tuned: bool) -> Plan:
-    """Cross the axes; the reference is the configuration as it stands.
+    """Cross the axes; the reference is the original configuration.
 
-    Settings that have no effect in a cell are left out of it, and so are ranges of ``[search]``;
-    what else the configuration refuses is skipped.
+    Settings that have no effect in a cell are left out of it, and so are ranges of ``[search]``. A
+    cell that the configuration refuses for another reason is skipped.
 
     Raises:
         ConfigError: the model does not fuse, an axis is empty or has an unknown value, nothing is
@@ -108,17 +108,17 @@ def plan_of(config: RunConfig, axes: Axes, *, tuned: bool) -> Plan:
 
 
 def _choices(config: RunConfig, setting: str) -> tuple[str, ...]:
-    """The values of a setting that has a list of them."""
+    """Return the values of a setting that has a list of them."""
     return get_args(type(config.model).model_fields[setting].annotation)
 
 
 def _values(
     option: str, asked: Sequence[str] | None, default: Sequence[str], known: Sequence[str]
 ) -> list[str]:
-    """The values on an axis, each once.
+    """Return the values on an axis, without repetitions.
 
     Raises:
-        ConfigError: one is unknown, or there is none.
+        ConfigError: a value is unknown, or there is none.
     """
     if asked is not None and not asked:
         raise ConfigError(f"{option} is empty, and so is the grid. Name one value or more.")
@@ -128,14 +128,14 @@ def _values(
 
 
 def _ways(where: str, asked: Sequence[str]) -> Sequence[str]:
-    """The values of ``how`` at a place; where nothing is fused there is one, with no name."""
+    """Return the values of ``how`` at a place; without fusion there is one, with no name."""
     if where == NOWHERE:
         return ("",)
     return asked or (LATE_HOW if where in SCORED else FUSION_HOW)
 
 
 def _setting_of(where: str) -> str:
-    """The setting that ``how`` names."""
+    """Return the setting that ``how`` sets."""
     return "late" if where in SCORED else "fusion"
 
 
@@ -145,12 +145,12 @@ def _settings(backbone: str, where: str, how: str) -> dict[str, str]:
 
 
 def _name(settings: Mapping[str, str]) -> str:
-    """Of the cell, and of its folder."""
+    """Return the name of a cell and of its folder."""
     return re.sub(r"[^\w.-]+", "-", "-".join(settings.values()))
 
 
 def _cell(base: RunConfig, backbone: str, where: str, how: str, *, tuned: bool) -> Cell:
-    """Put the configuration under the settings of a cell, without those that these switch off.
+    """Apply the settings of a cell to the configuration, without settings that lose their effect.
 
     Raises:
         ConfigError: the combination is refused.
@@ -194,7 +194,7 @@ def _without_effect(error: BaseException | None) -> str:
 
 
 def _of_other_cells(base: RunConfig, settings: Mapping[str, str]) -> list[str]:
-    """Settings of the configuration that belong to another ``how``."""
+    """Return the settings of the configuration that belong to another ``how``."""
     fields = type(base.model).model_fields
     others = {name for name in VARIED if name not in settings}
     if settings.get("late") != "weighted":
@@ -209,7 +209,7 @@ def _of_other_cells(base: RunConfig, settings: Mapping[str, str]) -> list[str]:
 def _searched(
     config: RunConfig, base: RunConfig, search: Mapping[str, SearchRange], tuned: bool
 ) -> RunConfig:
-    """The configuration with the space that applies to it, and without final seeds of its own."""
+    """Return the configuration with the search space that applies to it, and no final seeds."""
     if not tuned:
         return config
     kept = applying(config, search)

@@ -1,4 +1,4 @@
-"""How a model bears missing modalities: rates by mechanisms by strategies."""
+"""Study how a model copes with missing modalities: rates x mechanisms x strategies."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from graphrec.studies.variants import Variant, base_of, sharing_folders, variant
 
 COMPLETE = "complete"
 ONE_BY_ONE = "modality"
-"""The mechanism that acts on a single modality: it is run for each."""
+"""Mechanism that acts on a single modality: it is run for each."""
 
 MASK = "mask"
 PLURAL = {"mechanism": "mechanisms", "strategy": "strategies"}
@@ -29,12 +29,13 @@ PLURAL = {"mechanism": "mechanisms", "strategy": "strategies"}
 
 @dataclass(frozen=True)
 class Grid:
-    """What is crossed.
+    """Values that are crossed.
 
     Attributes:
-        rates: in [0, 1); 0 is one variant that all others share, without any filling.
+        rates: rates in [0, 1); 0 is one variant that all others share, without any filling.
         mechanisms, strategies: names of ``MissingConfig``.
-        modalities: that lose items; by default all. ``modality`` is run for each one alone.
+        modalities: modalities that items lose; by default all. The mechanism ``modality`` is run
+            for each one alone.
     """
 
     rates: tuple[float, ...] = (0.0, 0.3, 0.6, 0.9)
@@ -57,10 +58,10 @@ def study(
 
 
 def missing_variants(config: RunConfig, grid: Grid) -> list[Variant]:
-    """The experiment as it is, then every cell of the grid.
+    """Return the experiment as it is, then every cell of the grid.
 
     Raises:
-        ConfigError: a rate or a name is none, or the experiment has a [missing] of its own.
+        ConfigError: a rate or a name is not valid, or the experiment has its own [missing].
     """
     _require_sound(config, grid)
     base, rates = base_of(config), sorted({rate for rate in grid.rates if rate > 0})
@@ -69,7 +70,7 @@ def missing_variants(config: RunConfig, grid: Grid) -> list[Variant]:
     for mechanism in grid.mechanisms:
         alone = names if mechanism == ONE_BY_ONE else (None,)
         panels += [(mechanism, modality) for modality in alone]
-    found = [variant(base, COMPLETE, lambda: base, _attributes(None, None, 0.0, None))]
+    variants = [variant(base, COMPLETE, lambda: base, _attributes(None, None, 0.0, None))]
     for (mechanism, modality), rate, strategy in product(panels, rates, grid.strategies):
         panel = mechanism if modality is None else f"{mechanism} {modality}"
         table: dict[str, Json] = {"mechanism": mechanism, "rate": rate, "strategy": strategy}
@@ -77,8 +78,8 @@ def missing_variants(config: RunConfig, grid: Grid) -> list[Variant]:
             table["modalities"] = list(names) if modality is None else [modality]
         make = partial(_with_missing, base, table)
         attributes = _attributes(mechanism, modality, rate, strategy)
-        found.append(variant(base, f"{panel} {rate:g} {strategy}", make, attributes))
-    return sharing_folders(found)
+        variants.append(variant(base, f"{panel} {rate:g} {strategy}", make, attributes))
+    return sharing_folders(variants)
 
 
 def _attributes(
@@ -92,17 +93,17 @@ def _with_missing(base: RunConfig, table: Json) -> RunConfig:
 
 
 def _compared_with(variants: Sequence[Variant]) -> dict[str, str]:
-    """Every strategy is compared with mask, where there is a row of it for the same items."""
-    masked = {_cell(each): each.label for each in variants if each.attributes["strategy"] == MASK}
+    """Return the label of mask for each strategy, where there is a row for the same items."""
+    masked = {_cell(row): row.label for row in variants if row.attributes["strategy"] == MASK}
     return {
-        each.label: masked[_cell(each)]
-        for each in variants
-        if _cell(each) in masked and each.label != masked[_cell(each)]
+        row.label: masked[_cell(row)]
+        for row in variants
+        if _cell(row) in masked and row.label != masked[_cell(row)]
     }
 
 
-def _cell(each: Variant) -> tuple[Json, ...]:
-    return tuple(each.attributes[name] for name in ("mechanism", "modality", "rate"))
+def _cell(row: Variant) -> tuple[Json, ...]:
+    return tuple(row.attributes[name] for name in ("mechanism", "modality", "rate"))
 
 
 def _require_sound(config: RunConfig, grid: Grid) -> None:

@@ -1,4 +1,4 @@
-"""Which modalities help: the experiment against itself without one, or with one that is idle."""
+"""Study which modalities help: compare the experiment with variants without their content."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from graphrec.studies.variants import FULL, ID_ONLY, modality_variants
 from graphrec.studies.warmth import GROUPS, groups_of
 
 JUDGES = {"without": "without it", "shuffled": "with its content shuffled among items"}
-"""The full model must win against both: it may gain by a modality as it would by parameters."""
+"""Variants that a modality must beat to help: more parameters alone may improve a model, too."""
 
 
 def study(
@@ -21,7 +21,7 @@ def study(
     """Train all variants and judge every modality; see ``graphrec.studies.study_modalities``."""
     require_modalities(config, "modality")
     variants = modality_variants(config)
-    compared_with = {each.label: FULL for each in variants[1:]}
+    compared_with = {row.label: FULL for row in variants[1:]}
     result = carry_out(
         Plan("modality", config, variants, compared_with, metric), out, seeds, workers
     )
@@ -39,15 +39,15 @@ def study(
 
 
 def judged_on(items: str, name: str, metric: str, rows: Sequence[Row]) -> Verdict:
-    """Judge a modality by the rows of the study, of all test items or of a group of them."""
+    """Judge a modality by the rows of the study, for all test items or for a group of them."""
     if not rows:
         why = f"{name} is not judged on {items} items: fewer than two users have one in test."
         return Verdict(name, "not judged", why, items)
     by_change = {(row.attributes["modality"], row.attributes["change"]): row for row in rows}
-    found = {change: by_change[name, change] for change in JUDGES}
-    verdict = judged(name, metric, found, "" if items == "all" else f" on {items} items")
+    rows_of_name = {change: by_change[name, change] for change in JUDGES}
+    verdict = judged(name, metric, rows_of_name, "" if items == "all" else f" on {items} items")
     ids = next(row for row in rows if row.label == ID_ONLY)
-    alone = bool(ids.folder) and ids.folder == found["without"].folder
+    alone = bool(ids.folder) and ids.folder == rows_of_name["without"].folder
     if items == "cold" and verdict.verdict == "helps" and alone:
         sentence = f"{verdict.sentence} Without it nothing is known of cold items."
         verdict = replace(verdict, sentence=sentence)
@@ -57,12 +57,12 @@ def judged_on(items: str, name: str, metric: str, rows: Sequence[Row]) -> Verdic
 def judged(name: str, metric: str, rows: Mapping[str, Row], where: str = "") -> Verdict:
     """Judge a modality by the rows of ``JUDGES``, which are compared with the full model.
 
-    It helps if both are worse and hurts if both are better, by adjusted test and by interval. One
+    It helps if both are worse and hurts if both are better, by adjusted test and by interval. A row
     that could not be trained is left out, and the sentence says so. ``where`` names the test items.
     """
     trained = {change: row for change, row in rows.items() if row.p is not None}
     gone = [
-        f" Not tried {JUDGES[each]}: {row.skipped}" for each, row in rows.items() if row.skipped
+        f" Not tried {JUDGES[change]}: {row.skipped}" for change, row in rows.items() if row.skipped
     ]
     if not trained:
         return Verdict(name, "not judged", f"{name} is not judged{where}.{''.join(gone)}")

@@ -1,4 +1,4 @@
-"""The page of a study of variants, and its drawing."""
+"""Write the page of a study of variants, with its drawing."""
 
 from collections.abc import Sequence
 from html import escape
@@ -38,7 +38,7 @@ def write_report(out: Path, result: VariantsResult, figure: "Figure") -> None:
     ]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        paragraphs([each.sentence for each in result.verdicts]),
+        paragraphs([verdict.sentence for verdict in result.verdicts]),
         paragraphs(facts),
         inlined(svg),
     ]
@@ -49,27 +49,27 @@ def write_report(out: Path, result: VariantsResult, figure: "Figure") -> None:
 
 
 def draw_differences(result: VariantsResult) -> "Figure":
-    """A point with its interval for each variant: how far it is from what it is compared with."""
+    """Draw the difference of each compared variant as a point with its interval."""
     from matplotlib.figure import Figure
 
     rows = [row for row in result.rows if row.difference is not None][::-1]
     figure = Figure(figsize=(7.0, 1.2 + ROW_INCHES * len(rows)))
     axes = figure.add_subplot()
     axes.axvline(0.0, color="0.6", linewidth=1)
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         assert row.difference is not None
         assert row.low is not None
         assert row.high is not None
         colour = "C3" if row.worse else "C2" if row.better else "0.4"
-        axes.plot([row.low, row.high], [place, place], color=colour)
-        axes.plot([row.difference], [place], "o", color=colour)
+        axes.plot([row.low, row.high], [position, position], color=colour)
+        axes.plot([row.difference], [position], "o", color=colour)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.set_xlabel(f"{result.metric} minus that of the full model")
     return figure
 
 
 def draw_curves(result: VariantsResult) -> "Figure":
-    """The metric against the rate: a panel for each mechanism, a line for each strategy."""
+    """Draw the metric against the rate: a panel for each mechanism, a line for each strategy."""
     from matplotlib.figure import Figure
 
     start = result.rows[0]
@@ -81,7 +81,7 @@ def draw_curves(result: VariantsResult) -> "Figure":
         rows = [row for row in result.rows[1:] if _panel(row) == panel and row.mean is not None]
         for strategy in dict.fromkeys(row.attributes["strategy"] for row in rows):
             _draw_line(axes, [start, *(r for r in rows if r.attributes["strategy"] == strategy)])
-        axes.set_title(" ".join(str(each) for each in panel if each))
+        axes.set_title(" ".join(str(part) for part in panel if part))
         axes.set_xlabel("rate")
         if rows:
             axes.legend()
@@ -94,7 +94,7 @@ def _panel(row: Row) -> tuple[Json, Json]:
 
 
 def _draw_line(axes: "Axes", rows: Sequence[Row]) -> None:
-    """Mean and deviation over seeds."""
+    """Draw mean and deviation over seeds."""
     table = [[row.attributes["rate"], row.mean, row.deviation] for row in rows]
     rates, means, deviations = np.array(table, dtype=np.float64).T
     axes.errorbar(

@@ -1,4 +1,4 @@
-"""The flow of a study: prepare once, see what can be built, train all, open test, compare."""
+"""Run a study of variants: prepare once, build each model, train all, open test, compare."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,14 +36,14 @@ RERUN = "Remove the folder {}; the same command trains it again."
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study does.
+    """Plan of a study.
 
     Attributes:
         study: ``modality`` or ``missing``.
         config: the experiment as it was given.
-        variants: the first one is what cannot be left out.
+        variants: the variants; the first one cannot be left out.
         compared_with: for each label the label of the variant it is compared with, if any.
-        metric: by default that of early stopping.
+        metric: metric of the comparison; by default that of early stopping.
     """
 
     study: str
@@ -54,15 +54,15 @@ class Plan:
 
 
 def require_modalities(config: RunConfig, study: str) -> None:
-    """Refuse an experiment without modalities, and a protocol that trains on test.
+    """Refuse an experiment without modalities, or with a teacher.
 
     Raises:
-        ConfigError: it is one, or has a teacher.
+        ConfigError: the model reads no modality, there is none, or there is a teacher.
     """
     require_no_teacher(config, study)
     model = model_of(config.model.name)
     if not model.uses_modalities:
-        readers = ", ".join(name for name, each in MODELS.items() if each.uses_modalities)
+        readers = ", ".join(name for name, reader in MODELS.items() if reader.uses_modalities)
         raise ConfigError(
             f"graphrec {study}: model {config.model.name!r} reads no modality. Choose a model "
             f"that does: {readers}."
@@ -74,10 +74,10 @@ def require_modalities(config: RunConfig, study: str) -> None:
 
 
 def metric_of(config: RunConfig, chosen: str | None, default: str) -> str:
-    """The metric that a study compares; it must be one of users, and more of it better.
+    """Return the metric that a study compares, which must be a mean over users, larger is better.
 
     Raises:
-        ConfigError: it is not, or is not measured.
+        ConfigError: it is another kind of metric, or is not measured.
     """
     name = chosen or default
     measured = expand(config.evaluation.metrics, config.evaluation.top_k)
@@ -88,7 +88,7 @@ def metric_of(config: RunConfig, chosen: str | None, default: str) -> str:
         )
     metric, _ = measured[name]
     if metric.per != "user" or not metric.higher_is_better:
-        usable = [key for key, each in METRICS.items() if each.per == "user"]
+        usable = [key for key, definition in METRICS.items() if definition.per == "user"]
         usable = [key for key in usable if METRICS[key].higher_is_better]
         raise ConfigError(
             f"--metric {name!r} is no mean over users of which more is better, so variants cannot "
@@ -98,7 +98,7 @@ def metric_of(config: RunConfig, chosen: str | None, default: str) -> str:
 
 
 def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> VariantsResult:
-    """Train what is missing, and compare; the same call goes on with a study that was stopped.
+    """Train what is missing, and compare; the same call resumes a study that was stopped.
 
     Raises:
         ConfigError: the folder holds another study, or settings contradict each other.
@@ -131,7 +131,7 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> VariantsResult
         model=some.model,
         dataset=some.dataset,
         metric=metric,
-        seeds=[each.seed for each in results[variants[0].folder]],
+        seeds=[result.seed for result in results[variants[0].folder]],
         users=users,
         rows=rows,
         fingerprints={key: some.fingerprints[key] for key in ("dataset", "split", "protocol")},
@@ -143,36 +143,38 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> VariantsResult
 def _buildable(
     variants: Sequence[Variant], prepared: Prepared, seeds: int, out: Path, log: RunLog
 ) -> list[Variant]:
-    """Build the model of each variant once; what cannot be built is skipped, but for the first."""
-    found: list[Variant] = []
+    """Build the model of each variant once; skip those that cannot be built, except the first."""
+    checked: list[Variant] = []
     impossible: dict[str, str] = {}
-    for each in track(variants, "Checking variants"):
-        settings, folder = each.settings, each.folder
-        if settings is None or any(folder == other.folder for other in found):
-            found.append(_skipped(each, impossible.get(folder, "")))
+    for variant in track(variants, "Checking variants"):
+        settings, folder = variant.settings, variant.folder
+        if settings is None or any(folder == other.folder for other in checked):
+            checked.append(_skipped(variant, impossible.get(folder, "")))
             continue
         try:
             if not _all_finished(settings, folder, seeds, out):
                 prepared = with_settings(prepared, settings, log)
                 build(settings.model, prepared)
         except ConfigError as error:
-            if not found:
+            if not checked:
                 raise
             impossible[folder] = str(error)
-        found.append(_skipped(each, impossible.get(folder, "")))
-    for each in found:
-        if each.skipped:
-            log.event("skipped", f"Skipped {each.label}: {each.skipped}", {"variant": each.label})
-    return found
+        checked.append(_skipped(variant, impossible.get(folder, "")))
+    for variant in checked:
+        if variant.skipped:
+            log.event(
+                "skipped", f"Skipped {variant.label}: {variant.skipped}", {"variant": variant.label}
+            )
+    return checked
 
 
-def _skipped(each: Variant, reason: str) -> Variant:
-    return replace(each, settings=None, skipped=reason) if reason else each
+def _skipped(variant: Variant, reason: str) -> Variant:
+    return replace(variant, settings=None, skipped=reason) if reason else variant
 
 
 def _all_finished(settings: RunConfig, folder: str, seeds: int, out: Path) -> bool:
     runs = seeded(settings, seeds)
-    return all(is_finished(each, folder_of(out, folder, each)) for each in runs)
+    return all(is_finished(run, folder_of(out, folder, run)) for run in runs)
 
 
 def _rows(
@@ -182,8 +184,8 @@ def _rows(
     metric: str,
     out: Path,
 ) -> tuple[list[Row], int]:
-    """Compare each variant with another one, each pair of run folders once; count the users."""
-    folder = {each.label: each.folder for each in variants if each.settings is not None}
+    """Compare variants, each pair of run folders once; return the rows and the number of users."""
+    folder = {variant.label: variant.folder for variant in variants if variant.settings is not None}
     users, values = per_user(results, metric, out)
     pairs: dict[tuple[str, str], Comparison] = {}
     for label, other in track(compared_with.items(), "Comparing"):
@@ -191,17 +193,17 @@ def _rows(
             ours, theirs = folder[label], folder[other]
             if (ours, theirs) not in pairs:
                 pairs[ours, theirs] = compare(values[ours], values[theirs])
-    adjusted = dict(zip(pairs, holm([each.p for each in pairs.values()]), strict=True))
+    adjusted = dict(zip(pairs, holm([comparison.p for comparison in pairs.values()]), strict=True))
     rows = []
-    for each in variants:
-        if each.settings is None:
-            rows.append(Row(each.label, dict(each.attributes), skipped=each.skipped))
+    for variant in variants:
+        if variant.settings is None:
+            rows.append(Row(variant.label, dict(variant.attributes), skipped=variant.skipped))
             continue
-        means = [found.metrics["test"][metric] for found in results[each.folder]]
-        other = compared_with.get(each.label, "")
-        pair = (each.folder, folder.get(other, ""))
+        means = [run.metrics["test"][metric] for run in results[variant.folder]]
+        other = compared_with.get(variant.label, "")
+        pair = (variant.folder, folder.get(other, ""))
         against = (other, pairs[pair], adjusted[pair]) if pair in pairs else None
-        rows.append(row_of(each.label, each.attributes, each.folder, means, against))
+        rows.append(row_of(variant.label, variant.attributes, variant.folder, means, against))
     return rows, users
 
 
@@ -211,36 +213,38 @@ def _identified(
     variants: Sequence[Variant],
     results: Mapping[str, Sequence[Result]],
 ) -> list[Row]:
-    """The rows with the identity of their settings and the fingerprints of their runs.
+    """Return the rows with the identity of their settings and the fingerprints of their runs.
 
     Args:
-        asked, variants: before and after those that cannot be trained were skipped.
+        rows: the rows.
+        asked, variants: the variants before and after skipping those that cannot be trained.
+        results: the results by folder.
     """
-    found = []
+    identified = []
     for row, planned, trained in zip(rows, asked, variants, strict=True):
         settings = planned.settings or asked[0].settings
         assert settings is not None
         runs = results[trained.folder if trained.settings else variants[0].folder]
-        found.append(
+        identified.append(
             replace(
                 row,
                 config_hash=experiment_identity(settings),
-                fingerprints=[each.fingerprints for each in runs],
+                fingerprints=[run.fingerprints for run in runs],
             )
         )
-    return found
+    return identified
 
 
 def per_user(
     results: Mapping[str, Sequence[Result]], metric: str, out: Path
 ) -> tuple[int, dict[str, Values]]:
-    """The metric of every user, ``[seeds, users]`` for each folder."""
+    """Return the number of users, and their metric, ``[seeds, users]`` for each folder."""
     first: pl.Series | None = None
-    found: dict[str, Values] = {}
+    values: dict[str, Values] = {}
     for name, runs in results.items():
         rows = []
-        for each in runs:
-            path = RunFolder(out / f"{name}-seed{each.seed}").per_user
+        for run in runs:
+            path = RunFolder(out / f"{name}-seed{run.seed}").per_user
             table = read_parquet(path, ["user", metric], RERUN.format(path.parent))
             first = table["user"] if first is None else first
             if not table["user"].equals(first):
@@ -248,6 +252,6 @@ def per_user(
             if not (table[metric].dtype.is_numeric() and len(table)):
                 raise DataError(f"{path} holds no {metric} of users. {RERUN.format(path.parent)}")
             rows.append(table[metric].to_numpy())
-        found[name] = np.stack(rows)
+        values[name] = np.stack(rows)
     assert first is not None
-    return len(first), found
+    return len(first), values

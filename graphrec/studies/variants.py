@@ -1,4 +1,4 @@
-"""Variants of one experiment: what is trained, under which name, or why it cannot be."""
+"""Define the variants of one experiment: their names and settings, or why they are impossible."""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -22,10 +22,10 @@ class Variant:
     """One row of a study.
 
     Attributes:
-        label: its name in tables.
+        label: name of the variant in tables.
         folder: start of the names of its run folders; variants of equal settings share them.
-        settings: what is trained; None where that is impossible, and ``skipped`` says why.
-        attributes: what tells it from the others, by name.
+        settings: configuration to train; None where it is impossible, for the reason ``skipped``.
+        attributes: properties that distinguish the variant from the others, by name.
     """
 
     label: str
@@ -36,7 +36,7 @@ class Variant:
 
 
 def base_of(config: RunConfig) -> RunConfig:
-    """The experiment, without what belongs to it alone: published numbers, baselines, a search."""
+    """Return the experiment without its published numbers, baselines and search."""
     evaluation = config.evaluation.model_copy(update={"baselines": ()})
     nothing: dict[str, object] = {
         "paper": None,
@@ -51,7 +51,7 @@ def base_of(config: RunConfig) -> RunConfig:
 def variant(
     base: RunConfig, label: str, make: Callable[[], RunConfig], attributes: dict[str, Json]
 ) -> Variant:
-    """A variant named in tables of runs as well; impossible settings become its reason."""
+    """Return a variant, with its label as the name of its runs; it may be skipped with a reason."""
     folder = re.sub(r"[^\w.-]+", "-", label)
     try:
         settings = make()
@@ -64,23 +64,23 @@ def variant(
 
 
 def sharing_folders(variants: Sequence[Variant]) -> list[Variant]:
-    """The same variants; one with the settings of an earlier one has its run folders.
+    """Return the variants, where one with the settings of an earlier one shares its run folders.
 
     Raises:
-        ConfigError: different ones would have the same folder.
+        ConfigError: different variants would have the same folder.
     """
-    found: list[Variant] = []
+    distinct: list[Variant] = []
     for each in variants:
-        twin = next((other for other in found if _equal(other, each)), None)
+        twin = next((other for other in distinct if _equal(other, each)), None)
         if twin is not None:
             each = Variant(each.label, twin.folder, twin.settings, each.attributes, each.skipped)
-        elif any(other.folder == each.folder for other in found):
+        elif any(other.folder == each.folder for other in distinct):
             raise ConfigError(
                 f"The run folders of {each.label!r} would be those of another variant, "
                 f"{each.folder}. Rename one of the modalities."
             )
-        found.append(each)
-    return found
+        distinct.append(each)
+    return distinct
 
 
 def _equal(one: Variant, other: Variant) -> bool:
@@ -91,9 +91,9 @@ def _equal(one: Variant, other: Variant) -> bool:
 
 
 def modality_variants(config: RunConfig) -> list[Variant]:
-    """The experiment; without, with only, and with a control of each modality; and ids only."""
+    """Return the experiment; without, with only, and with controls of each modality; ids only."""
     base, names = base_of(config), list(config.features)
-    found = [variant(base, FULL, lambda: base, {"modality": None, "change": FULL})]
+    variants = [variant(base, FULL, lambda: base, {"modality": None, "change": FULL})]
     for name in names:
         others = [other for other in names if other != name]
         changes = {
@@ -104,10 +104,10 @@ def modality_variants(config: RunConfig) -> list[Variant]:
         }
         for change, make in changes.items():
             attributes: dict[str, Json] = {"modality": name, "change": change}
-            found.append(variant(base, f"{change} {name}", make, attributes))
+            variants.append(variant(base, f"{change} {name}", make, attributes))
     ids = partial(with_only, base, [])
-    found.append(variant(base, ID_ONLY, ids, {"modality": None, "change": ID_ONLY}))
-    return sharing_folders(found)
+    variants.append(variant(base, ID_ONLY, ids, {"modality": None, "change": ID_ONLY}))
+    return sharing_folders(variants)
 
 
 def _with_control(base: RunConfig, name: str, control: Control) -> RunConfig:
@@ -115,13 +115,13 @@ def _with_control(base: RunConfig, name: str, control: Control) -> RunConfig:
 
 
 def with_only(base: RunConfig, names: Collection[str]) -> RunConfig:
-    """The experiment with some of its modalities, and without settings that need the others.
+    """Return the experiment with some of its modalities, without settings that need the others.
 
     Raises:
         ConfigError: nothing would be left to learn from.
     """
     features = {name: base.features[name] for name in names}
-    lists = [name for name, each in features.items() if isinstance(each, NeighbourConfig)]
+    lists = [name for name, settings in features.items() if isinstance(settings, NeighbourConfig)]
     matrices = [name for name in features if name not in lists]
     return base.model_copy(
         update={
@@ -134,7 +134,7 @@ def with_only(base: RunConfig, names: Collection[str]) -> RunConfig:
 
 
 def _missing(missing: MissingConfig, names: Collection[str]) -> MissingConfig:
-    """The table without modalities that are gone; none at all if nothing is left to act on."""
+    """Return the table without modalities that are gone; the default if no modality is left."""
     if missing.modalities is None:
         return missing if names else MissingConfig()
     kept = tuple(name for name in missing.modalities if name in names)
@@ -142,5 +142,5 @@ def _missing(missing: MissingConfig, names: Collection[str]) -> MissingConfig:
 
 
 def folders(variants: Sequence[Variant]) -> dict[str, RunConfig]:
-    """What is to be trained, by folder, each once."""
-    return {each.folder: each.settings for each in variants if each.settings is not None}
+    """Return the settings to train, by folder, each once."""
+    return {row.folder: row.settings for row in variants if row.settings is not None}

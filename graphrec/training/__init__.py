@@ -1,4 +1,4 @@
-"""Model + training interactions -> fitted model; resumable, and blind to the test part."""
+"""Fit a model to training interactions; a fit can be resumed, and cannot see the test part."""
 
 from graphrec.training.checkpoint import (
     Checkpoint,

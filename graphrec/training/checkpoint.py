@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file whose header carries the JSON state. Never a pickle.
+"""Write and read checkpoints: one safetensors file with the JSON state in its header, no pickle.
 
 One file is one rename, so a kill at any moment leaves the old checkpoint or the new one, and
-never tensors of one epoch beside the counters of another. A sha256 over both finds truncation
+never tensors of one epoch beside the counters of another. A sha256 over both reveals truncation
 and tampering.
 """
 
@@ -31,7 +31,7 @@ class Checkpoint:
     state: dict[str, Json]
 
     def group(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names start with ``prefix.``, without it."""
+        """Return the tensors whose names start with ``prefix.``, without the prefix."""
         start = f"{prefix}."
         return {
             name.removeprefix(start): tensor
@@ -41,7 +41,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically.
+    """Write a checkpoint atomically.
 
     Raises:
         DataError: the file cannot be written.
@@ -55,11 +55,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Json] | None = None) -> Checkpoint:
-    """Read and verify; with ``identity``, also that it belongs to that run.
+    """Read and verify a checkpoint; with ``identity``, also that it belongs to that run.
 
     Raises:
         TrainingError: the file is missing, truncated, was changed, is no checkpoint of graphrec or
-            is of another run.
+            belongs to another run.
     """
     try:
         tensors = load_file(path)
@@ -85,12 +85,12 @@ def read_checkpoint(path: Path, identity: Mapping[str, Json] | None = None) -> C
 
 
 def damaged(path: Path, why: object) -> TrainingError:
-    """The error for a file that does not hold what a checkpoint holds."""
+    """Return the error for a file without the content of a checkpoint."""
     return TrainingError(f"Checkpoint {path} is damaged ({why}). {REMEDY}")
 
 
 def restore_weights(model: Model, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Give a model the weights of a checkpoint.
+    """Load the weights of a checkpoint into a model.
 
     Raises:
         TrainingError: they are not the weights of such a model.
@@ -104,8 +104,8 @@ def restore_weights(model: Model, weights: Mapping[str, Tensor], path: Path) -> 
 
 def _require_identity(path: Path, saved: Json, wanted: Mapping[str, Json]) -> None:
     known = saved if isinstance(saved, dict) else {}
-    # A checkpoint that names its backend is of schema version 1, whose hash of the configuration
-    # was one of paths and machine too; the configuration beside it is what is compared.
+    # A checkpoint that names its backend has schema version 1, whose hash of the configuration
+    # covered paths and machine as well; then the configuration beside it is compared instead.
     compared = {k: v for k, v in wanted.items() if k != "config" or "backend" not in known}
     different = [key for key, value in compared.items() if known.get(key) != value]
     if different:

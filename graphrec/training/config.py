@@ -1,4 +1,4 @@
-"""Settings of the training loop."""
+"""Define the table ``[training]``."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -8,9 +8,9 @@ from graphrec.core.config import Config
 
 
 class TrainingConfig(Config):
-    """The optimisation loop. Closed-form models have none and ignore this table by design.
+    """Settings of the optimisation loop. Closed-form models have none and ignore this table.
 
-    A model may have defaults of its own here: ``Model.training_defaults``.
+    A model may have other defaults for this table: ``Model.training_defaults``.
     """
 
     incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
@@ -18,25 +18,25 @@ class TrainingConfig(Config):
     lr: PositiveFloat = 1e-3
     """Learning rate of Adam."""
     batch_size: PositiveInt = 2048
-    """Training pairs per step."""
+    """Number of training pairs per step."""
     max_epochs: PositiveInt = 1000
     """Upper bound on passes over the training pairs."""
     patience: PositiveInt = 20
-    """Stop after so many evaluations in a row without a better validation score."""
+    """Number of evaluations in a row without a better validation score after which to stop."""
     eval_every: PositiveInt = 1
-    """Epochs between evaluations."""
+    """Number of epochs between evaluations."""
     num_negatives: PositiveInt = 1
-    """Negatives drawn for each positive pair."""
+    """Number of negatives drawn for each positive pair."""
     negatives: Literal["uniform", "popularity"] = "uniform"
     """Distribution of negatives; never an item of the user's training part."""
     sampling: Literal["pairs", "users"] = "pairs"
     """Positives of an epoch: every training pair once; or as many draws of a user and then of one
-    of its items, in which a user with few items counts as much as one with many."""
+    of its items, so that users with few and with many items have equal weight."""
     schedule: Literal["constant", "exponential", "cosine"] = "constant"
     """Learning rate over epochs: lr; lr * decay^(epoch / 50); or half a cosine to zero."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.96
     """Base of the exponential schedule."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 is mixed precision and needs CUDA."""
+    """Precision of training; bfloat16 is mixed precision and needs CUDA."""
     checkpoint_every: PositiveInt = 1
-    """Epochs between checkpoints."""
+    """Number of epochs between checkpoints."""

@@ -1,4 +1,4 @@
-"""Batches of a model: pairs with exact negatives, rows of users, or their items in order."""
+"""Draw batches for a model: pairs with exact negatives, rows of users, or items in order."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -16,12 +16,12 @@ from graphrec.training.config import TrainingConfig
 
 
 class NegativeSampler:
-    """Draws items that a user has not taken in training, in one pass and without rejection.
+    """Sampler of items that a user has not taken in training, in one pass and without rejection.
 
     Items lie side by side on a line of length W, each as wide as its integer weight: 1 for
     ``uniform``, its training count for ``popularity``. Cut out the items p_0 < p_1 < ... of the
     user and draw r on what is left; p_j was cut out before r if t_j <= r, where t_j is the start
-    of p_j less the widths cut out before it. Adding those widths back gives a place on the whole
+    of p_j less the widths cut out before it. Adding those widths gives a position on the whole
     line, and so the item. The t_j of all users form one sorted array for one binary search.
 
     Raises:
@@ -55,10 +55,10 @@ class NegativeSampler:
         users = users.unsqueeze(1)
         shape = (len(users), num)
         share = torch.rand(shape, generator=rng, device=users.device, dtype=torch.float64)
-        place = (share * self.free[users]).long()
-        passed = torch.searchsorted(self.keys, users * self.length + place, right=True)
-        place += self.cut[passed] - self.cut[self.start[users]]
-        return torch.searchsorted(self.line, place, right=True)
+        position = (share * self.free[users]).long()
+        passed = torch.searchsorted(self.keys, users * self.length + position, right=True)
+        position += self.cut[passed] - self.cut[self.start[users]]
+        return torch.searchsorted(self.line, position, right=True)
 
 
 def shuffled_batches(
@@ -85,23 +85,26 @@ def user_batches(
     lengths = start.diff()
     trained = lengths.nonzero().squeeze(1)
     users = trained[torch.randint(len(trained), (len(train),), generator=rng)]
-    places = torch.rand(len(train), generator=rng, dtype=torch.float64) * lengths[users]
-    items = torch.from_numpy(train.matrix.indices).long()[start[users] + places.long()]
+    positions = torch.rand(len(train), generator=rng, dtype=torch.float64) * lengths[users]
+    items = torch.from_numpy(train.matrix.indices).long()[start[users] + positions.long()]
     pairs = users.to(device), items.to(device)
     yield from zip(*(ids.split(batch_size) for ids in pairs), strict=True)
 
 
 SAMPLING = {"pairs": shuffled_batches, "users": user_batches}
-"""How the positives of an epoch are drawn, by ``training.sampling``."""
+"""Functions that draw the positives of an epoch, by ``training.sampling``."""
 
 Batches: TypeAlias = Iterator[Batch | UserBatch | SequenceBatch]
 
 
 class Batching:
-    """Draws the batches of each epoch for models of one kind.
+    """Batches of each epoch, drawn anew, for models of one kind.
 
     Args:
-        kind: what the model declares as ``Model.batches``.
+        kind: the kind of batches that the model declares as ``Model.batches``.
+        train: the training part.
+        config: the settings of training.
+        device: device of the batches.
 
     Raises:
         DataError: negatives do not exist, or items are wanted in an order that the data lack.

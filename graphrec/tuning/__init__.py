@@ -1,4 +1,4 @@
-"""Hyper-parameter search on train and valid; the test part is opened once, in the end.
+"""Search hyper-parameters on train and valid; the test part is opened once, in the end.
 
 The modules that search need optuna, which is an extra; ``tune`` and ``join`` import them when
 they are called.
@@ -25,18 +25,21 @@ def tune(
 ) -> StudyResult:
     """Search the space of ``config.search`` as ``config.tune`` says, and write the folder ``out``.
 
-    Trials are trained on train and judged on valid; the test part is not even loaded with them.
-    The winner, and the configuration as it stood, are then trained with ``tune.final_seeds`` fresh
-    seeds, and the test part is opened once for all of them. The same call goes on with a study
-    that was interrupted, or whose budget has been raised.
+    Trials are trained on train and judged on valid; they do not have the test part at all. In the
+    end the winner and the original configuration are trained with ``tune.final_seeds`` fresh
+    seeds, and the test part is opened once for all of them. The same call resumes a study that was
+    interrupted, or whose budget has been raised.
 
     Args:
-        workers: processes on this machine; others can join by ``join``.
+        config: the configuration, with its search space.
+        out: the folder of the study.
+        workers: number of processes on this machine; others can join by ``join``.
         storage: URL of a database or path of a journal file; by default SQLite in ``out``.
 
     Raises:
-        ConfigError: the space is not sound, or folder or storage hold another study.
-        DataError: no trial was completed (the first error is shown), or the storage is not usable.
+        ConfigError: the space is not valid, or folder or storage hold another study.
+        DataError: no trial was completed (the message shows the first error), or the storage is not
+            usable.
     """
     require_optuna()
     start = cast(Start, deferred("graphrec.tuning.search:start"))
@@ -44,10 +47,10 @@ def tune(
 
 
 def join(config: RunConfig, storage: str) -> None:
-    """Take trials of a study that ``tune`` has started, here or on another machine.
+    """Run trials of a study that ``tune`` has started, here or on another machine.
 
     Raises:
-        ConfigError: there is none, or it is one of another configuration or other data.
+        ConfigError: there is no such study, or it has another configuration or other data.
         DataError: the storage is not usable.
     """
     require_optuna()
@@ -56,7 +59,11 @@ def join(config: RunConfig, storage: str) -> None:
 
 
 def require_optuna() -> None:
-    """Raise ConfigError with its remedy where an extra is missing."""
+    """Refuse to tune where an extra is missing.
+
+    Raises:
+        ConfigError: a package is not installed; the message names the remedy.
+    """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""One trial: proposed settings -> a trained model -> its scores on valid."""
+"""Train a model with proposed settings in one trial, and score it on valid."""
 
 import math
 import statistics
@@ -24,7 +24,7 @@ COSTS = ("seconds", "parameters")
 
 
 def objectives_of(config: RunConfig, valid_metric: str) -> tuple[str, ...]:
-    """What is optimised: by default the metric of early stopping.
+    """Return the objectives of a study: by default the metric of early stopping.
 
     Raises:
         ConfigError: an objective is no metric and no cost.
@@ -41,13 +41,13 @@ def objectives_of(config: RunConfig, valid_metric: str) -> tuple[str, ...]:
 
 
 def direction(objective: str) -> Literal["maximize", "minimize"]:
-    """``maximize`` or ``minimize``."""
+    """Return ``maximize`` or ``minimize``."""
     less = objective in COSTS or not METRICS[parse_metric(objective)[0]].higher_is_better
     return "minimize" if less else "maximize"
 
 
 class Objective:
-    """Trains and validates trials; data, features and evaluation are prepared once.
+    """Objective of a study: trains and validates trials on data prepared once.
 
     ``prepared`` is the experiment without its test part.
     """
@@ -59,10 +59,10 @@ class Objective:
         self._on_curve = self.names == (prepared.protocol.valid_metric,)
 
     def require_buildable(self, where: str, config: RunConfig) -> None:
-        """Make the model of one end of the space.
+        """Build the model of one end of the space.
 
         Raises:
-            ConfigError: it cannot be made from the data.
+            ConfigError: it cannot be built from the data.
         """
         try:
             build(config.model, self._with_content(config))
@@ -73,29 +73,29 @@ class Objective:
         """Return the value of each objective, averaged over ``tune.trial_seeds``.
 
         Raises:
-            TrialPruned: the pruner gave the trial up, or its time is over.
+            TrialPruned: the pruner stopped the trial, or its time is over.
         """
         deadline = time.monotonic() + seconds_left
         values = self._space.propose(trial)
         self._log.event(
-            "trial", f"Trial {trial.number}: {shown(values)}", {"number": trial.number, **values}
+            "trial", f"Trial {trial.number}: {one_line(values)}", {"number": trial.number, **values}
         )
-        config, found = self._space.config(values), []
+        config, by_seed = self._space.config(values), []
         for index in range(self._prepared.config.tune.trial_seeds):
             run = config.run.model_copy(update={"seed": config.run.seed + index})
             seeded = config.model_copy(update={"run": run})
             watch = self._watcher(trial, deadline, seeded.training, pruning=index == 0)
-            found.append(self._train(trial, self._with_content(seeded), watch))
-        trial.set_user_attr("by_seed", found)
-        return [statistics.fmean(column) for column in zip(*found, strict=True)]
+            by_seed.append(self._train(trial, self._with_content(seeded), watch))
+        trial.set_user_attr("by_seed", by_seed)
+        return [statistics.fmean(column) for column in zip(*by_seed, strict=True)]
 
     def _train(
         self, trial: optuna.Trial, prepared: Prepared, watch: Callable[[float], None]
     ) -> list[float]:
-        """Train with one seed; note the costs and return the objectives."""
+        """Train with one seed; record the costs and return the objectives."""
         started = time.perf_counter()
         model = build(prepared.config.model, prepared)
-        parameters = sum(each.numel() for each in model.parameters())
+        parameters = sum(parameter.numel() for parameter in model.parameters())
         trial.set_user_attr("parameters", parameters)
         fitted = fit_model(model, prepared, self._log, watch=watch)
         seconds = time.perf_counter() - started
@@ -103,18 +103,18 @@ class Objective:
         trial.set_user_attr("best_epoch", fitted.best_epoch)
         if self._on_curve and fitted.best_score is not None:
             return [fitted.best_score]
-        found: dict[str, float] = {"seconds": seconds, "parameters": parameters}
+        scores: dict[str, float] = {"seconds": seconds, "parameters": parameters}
         metrics = tuple(name for name in self.names if name not in COSTS)
         if metrics:
             measured = measure_valid(model, prepared, metrics)
             assert measured is not None
-            found |= measured.metrics
-        return [found[name] for name in self.names]
+            scores |= measured.metrics
+        return [scores[name] for name in self.names]
 
     def _watcher(
         self, trial: optuna.Trial, deadline: float, training: TrainingConfig, *, pruning: bool
     ) -> Callable[[float], None]:
-        """Report the validation curve by epochs; stop what the pruner or the clock gives up."""
+        """Return a callback that reports the validation curve and stops hopeless or late trials."""
         epoch = 0
 
         def watch(score: float) -> None:
@@ -132,13 +132,13 @@ class Objective:
         return watch
 
     def _with_content(self, config: RunConfig) -> Prepared:
-        """The same experiment; content of other settings is kept until the next change."""
+        """Return the experiment with other settings; its content is kept until the next change."""
         self._last = with_settings(self._last, config, self._log)
         return self._last
 
 
-def shown(values: Values) -> str:
-    """Settings on one line."""
+def one_line(values: Values) -> str:
+    """Return settings on one line."""
     return ", ".join(
         f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
         for key, value in values.items()

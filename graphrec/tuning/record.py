@@ -1,4 +1,4 @@
-"""What a study leaves: a table of trials, ``study.json``, and the winner's configuration."""
+"""Record a study: a table of trials, ``study.json``, and the winner's configuration."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,34 +21,36 @@ STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 
 
 def best_of(study: optuna.Study) -> FrozenTrial:
-    """The winner; of several objectives the first decides.
+    """Return the winner; of several objectives the first decides.
 
     Raises:
-        DataError: no trial was completed; the first error is shown.
+        DataError: no trial was completed; the message shows the first error.
     """
-    complete = [each for each in counted(study) if _complete(each)]
+    complete = [trial for trial in counted(study) if _complete(trial)]
     if not complete:
-        errors = [each.user_attrs["error"] for each in counted(study) if "error" in each.user_attrs]
+        errors = [
+            trial.user_attrs["error"] for trial in counted(study) if "error" in trial.user_attrs
+        ]
         first = f"The first error was: {errors[0]}" if errors else "The budget was too small."
         raise DataError(f"No trial of the study {study.study_name!r} was completed. {first}")
     largest = study.directions[0] == optuna.study.StudyDirection.MAXIMIZE
-    ordered = sorted(complete, key=lambda each: each.values[0], reverse=largest)
-    return ordered[0]  # sorting is stable: of equal ones the earliest
+    ordered = sorted(complete, key=lambda trial: trial.values[0], reverse=largest)
+    return ordered[0]  # sorting is stable: of equal trials the earliest
 
 
 def front_of(study: optuna.Study) -> list[int]:
-    """Numbers of the trials that no other one beats in every objective."""
+    """Return the numbers of the trials that no other trial beats in every objective."""
     if len(study.directions) == 1:
         return [best_of(study).number]
     return sorted(trial.number for trial in study.best_trials)
 
 
 def trial_table(study: optuna.Study) -> pl.DataFrame:
-    """One row per trial, lost ones included: state, values, settings, costs, worker, error."""
+    """Return one row per trial, also lost ones: state, values, settings, costs, worker, error."""
     objectives = study.user_attrs["objectives"]
     rows = []
     for trial in without_surplus(study):
-        told = trial.user_attrs
+        attributes = trial.user_attrs
         values = trial.values if _complete(trial) else None
         last = trial.last_step
         rows.append(
@@ -57,14 +59,14 @@ def trial_table(study: optuna.Study) -> pl.DataFrame:
                 "state": "lost" if is_lost(trial) else trial.state.name.lower(),
                 **dict(zip(objectives, values or [None] * len(objectives), strict=True)),
                 "last_score": None if last is None else trial.intermediate_values[last],
-                "epochs": told.get("epochs"),
-                "best_epoch": told.get("best_epoch"),
+                "epochs": attributes.get("epochs"),
+                "best_epoch": attributes.get("best_epoch"),
                 "trial_seconds": round(seconds_of([trial]), 3),
-                "parameters": told.get("parameters"),
-                "why": told.get("why", "sampler"),
+                "parameters": attributes.get("parameters"),
+                "why": attributes.get("why", "sampler"),
                 "started": trial.datetime_start,
                 "worker": _worker(trial),
-                "error": told.get("error") or told.get("stopped"),
+                "error": attributes.get("error") or attributes.get("stopped"),
                 **trial.params,
             }
         )
@@ -72,7 +74,7 @@ def trial_table(study: optuna.Study) -> pl.DataFrame:
 
 
 def _complete(trial: FrozenTrial) -> bool:
-    """Whether its values are final: those of a pruned one are what it had reached."""
+    """Return whether the values of a trial are final; a pruned trial has intermediate values."""
     return trial.state == TrialState.COMPLETE
 
 
@@ -97,10 +99,13 @@ def summarise(
 ) -> StudyResult:
     """Gather the record of a study."""
     trials = without_surplus(study)
-    states = {name: sum(t.state == state for t in counted(study)) for name, state in STATES.items()}
+    states = {
+        name: sum(trial.state == state for trial in counted(study))
+        for name, state in STATES.items()
+    }
     best = best_of(study)
     names = list(study.user_attrs["objectives"])
-    own = [each for each in trials if each.user_attrs.get("why") == "own" and _complete(each)]
+    own = [trial for trial in trials if trial.user_attrs.get("why") == "own" and _complete(trial)]
     some = next(iter(finals.values()), [])
     return StudyResult(
         name=study.study_name,
@@ -110,7 +115,7 @@ def summarise(
         sampler=config.tune.sampler,
         pruner=config.tune.pruner,
         budget={"trials": config.tune.trials, "seconds": config.tune.seconds},
-        trials=states | {"lost": sum(is_lost(each) for each in trials)},
+        trials=states | {"lost": sum(is_lost(trial) for trial in trials)},
         seconds=seconds_of(trials),
         workers=len({_worker(trial) for trial in counted(study)}),
         own=dict(zip(names, own[0].values, strict=True)) if own else {},

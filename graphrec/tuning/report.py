@@ -1,4 +1,4 @@
-"""The page of a study: one HTML file with its plots inside, and the plots beside it."""
+"""Write the page of a study: one HTML file with its plots inside, and the plots beside it."""
 
 from collections.abc import Callable
 from html import escape
@@ -24,7 +24,7 @@ from graphrec.tuning.trials import counted
 LEGEND_LINES = 10
 
 Plot = Callable[[], object]
-"""Draws, and returns axes or an array of them."""
+"""Function that draws, and returns axes or an array of axes."""
 
 METRICS_SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
@@ -42,9 +42,9 @@ def write_report(out: Path, study: optuna.Study, result: StudyResult) -> None:
 
 
 def _plots(study: optuna.Study, result: StudyResult) -> dict[str, Plot]:
-    """What there is to draw: some plots need several trials, or several objectives."""
+    """Return the plots of a study: some need several trials, or several objectives."""
     name = next(iter(result.objectives))
-    values = [each.values[0] for each in counted(study) if each.state == TrialState.COMPLETE]
+    values = [trial.values[0] for trial in counted(study) if trial.state == TrialState.COMPLETE]
     several = len(result.objectives) > 1
     target = (lambda trial: trial.values[0]) if several else None
     plots: dict[str, Plot] = {
@@ -70,7 +70,7 @@ def _plots(study: optuna.Study, result: StudyResult) -> dict[str, Plot]:
 
 
 def _svg(plot: Plot) -> str:
-    """Draw on a figure that belongs to nobody else."""
+    """Draw a plot on a new figure and return it as SVG."""
     try:
         with literal_text():
             axes: list[Axes] = list(np.atleast_1d(np.asarray(plot(), dtype=object)))
@@ -100,14 +100,14 @@ def _facts(result: StudyResult) -> str:
 
 
 def _finals(result: StudyResult) -> str:
-    """The final training, mean and deviation over the fresh seeds."""
+    """Return a table of the final training, mean and deviation over the fresh seeds."""
     if not result.test:
         return ""
     some = next(iter(result.test.values()))
     names = [name for name in METRICS_SHOWN if name in some] or list(some)
     rows = []
-    for label, found in (("valid", result.valid), ("test", result.test)):
-        for setting, metrics in found.items():
+    for label, by_setting in (("valid", result.valid), ("test", result.test)):
+        for setting, metrics in by_setting.items():
             figures = [spread(metrics[name], len(result.seeds)) for name in names]
             rows.append([f"{setting}, {label}", *figures])
     seeds = quantity(len(result.seeds), "fresh seed")

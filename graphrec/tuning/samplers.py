@@ -1,4 +1,4 @@
-"""Who proposes settings, and who gives trials up: optuna's methods, made repeatable."""
+"""Make optuna's samplers and pruners repeatable."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -29,16 +29,16 @@ from graphrec.tuning.trials import is_lost
 
 SEED_RANGE = 2**32
 REDUCTION = 3
-"""Successive halving keeps one trial in so many at each rung."""
+"""Number of trials at each rung of which successive halving keeps one."""
 
 Params: TypeAlias = dict[str, Choice]
 
 
 class SeededSampler(BaseSampler):
-    """Another sampler, made anew for each trial from a seed of its own.
+    """Sampler that is made anew for each trial, from a seed for this trial.
 
-    What a trial is proposed then depends on the trials before it and not on the process: a study
-    that was interrupted goes on as if it had not been.
+    So a proposal depends on the trials before it and not on the process: a study that was
+    interrupted continues as if it had not been.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
@@ -46,16 +46,16 @@ class SeededSampler(BaseSampler):
         self._inner = make(stream_seed(seed, "sampler") % SEED_RANGE)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Make the sampler of this trial; trials that were lost do not count."""
+        """Make the sampler of this trial; lost trials do not count."""
         earlier = study.get_trials(deepcopy=False)[: trial.number]
-        place = sum(not is_lost(each) for each in earlier)
-        self._inner = self._make(stream_seed(self._seed, "sampler", place) % SEED_RANGE)
+        position = sum(not is_lost(trial_before) for trial_before in earlier)
+        self._inner = self._make(stream_seed(self._seed, "sampler", position) % SEED_RANGE)
         self._inner.before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Settings that are proposed together."""
+        """Return the settings that are proposed together."""
         return self._inner.infer_relative_search_space(study, trial)
 
     def sample_relative(
@@ -64,7 +64,7 @@ class SeededSampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> Params:
-        """Propose them."""
+        """Propose the settings of ``search_space`` together."""
         return self._inner.sample_relative(study, trial, search_space)
 
     def sample_independent(
@@ -75,8 +75,10 @@ class SeededSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Choice:
         """Propose one setting by itself."""
-        found: Choice = self._inner.sample_independent(study, trial, param_name, param_distribution)
-        return found
+        proposed: Choice = self._inner.sample_independent(
+            study, trial, param_name, param_distribution
+        )
+        return proposed
 
     def after_trial(
         self,
@@ -85,12 +87,12 @@ class SeededSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Let the sampler note the outcome."""
+        """Report the outcome of a trial to the sampler."""
         self._inner.after_trial(study, trial, state, values)
 
 
 def sampler_of(config: RunConfig) -> BaseSampler:
-    """The sampler of ``tune.sampler``; a grid is a queue, and what comes after it is random."""
+    """Return the sampler of ``tune.sampler``; a grid is queued, with random trials after it."""
     seed = config.run.seed
     if config.tune.sampler == "qmc":  # the points of one sequence: all workers need one seed
         return QMCSampler(
@@ -109,11 +111,11 @@ def sampler_of(config: RunConfig) -> BaseSampler:
 
 
 POPULATION = 10
-"""Trials in one generation of NSGA-II: a study has tens of trials, not thousands."""
+"""Number of trials in a generation of NSGA-II: a study has tens of trials, not thousands."""
 
 
 def pruner_of(tune: TuneConfig) -> BasePruner:
-    """The pruner of ``tune.pruner``; no trial is given up before ``tune.min_epochs``."""
+    """Return the pruner of ``tune.pruner``; it never stops a trial before ``tune.min_epochs``."""
     makers: Mapping[str, Callable[[], BasePruner]] = {
         "none": NopPruner,
         "median": lambda: MedianPruner(n_startup_trials=5, n_warmup_steps=tune.min_epochs),

@@ -1,4 +1,4 @@
-"""The flow of a study: prepare without test, search, train the winner, open test, report."""
+"""Run a study: prepare without test, search, train the winner, open test, report."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,19 +25,19 @@ from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepare import prepare
 from graphrec.experiment.prepared import Prepared
 from graphrec.experiment.series import train_replicates
-from graphrec.tuning.objective import Objective, shown
+from graphrec.tuning.objective import Objective, one_line
 from graphrec.tuning.record import best_of, front_of, summarise, write_trials
 from graphrec.tuning.report import write_report
 from graphrec.tuning.result import StudyResult, read_study
 from graphrec.tuning.study import connect, enqueue, is_ready, name_of, storage_errors, study_of
 from graphrec.tuning.trials import counted
-from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
+from graphrec.tuning.work import TrialsCallback, quiet, withhold_test, work, work_with
 
 JOIN_SECONDS = 60
-"""A worker waits so long for the study that it is to join."""
+"""Seconds that a worker waits for the study that it is to join."""
 
 GRID_POINTS = 2000
-"""More would take longer to queue than to think about."""
+"""Largest number of points of a grid; more would take too long to queue."""
 
 
 def start(
@@ -57,11 +57,11 @@ def start(
         log.write_to(RunFolder(out).log)
         _announce(study, config, log)
         with step("Trials", config.tune.trials) as bar:
-            told = _progress(study, bar.to)
+            on_trials = _progress(study, bar.to)
             if workers == 1:
-                work(study, objective, config.tune, storage, told)
+                work(study, objective, config.tune, storage, on_trials)
             else:
-                work_with(workers, out, storage, study, told)
+                work_with(workers, out, storage, study, on_trials)
         with storage_errors(storage):
             write_trials(out, study)
             settings = _write_winners(out, study, space, log)
@@ -73,10 +73,10 @@ def start(
 
 
 def join(config: RunConfig, storage: str) -> None:
-    """Take trials of a study that another process has made, until it is done.
+    """Run trials of a study that another process has made, until it is done.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such study.
     """
     log, deadline = RunLog(), time.monotonic() + JOIN_SECONDS
     with quiet(), stoppable():
@@ -115,7 +115,7 @@ def require_valid(prepared: Prepared) -> None:
 
 
 def _under_its_name(config: RunConfig, out: Path) -> RunConfig:
-    """The configuration with the label of the study in a folder, which names it in its storage."""
+    """Return the configuration with the label of the study in the folder, its storage name."""
     if not RunFolder(out).config.exists():
         return config
     label = name_of(stored_config(out))
@@ -123,7 +123,7 @@ def _under_its_name(config: RunConfig, out: Path) -> RunConfig:
 
 
 def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:
-    """Say what is optimised, by whom and for how long."""
+    """Log what is optimised, by which sampler and pruner, and with which budget."""
     names, ways = study.user_attrs["objectives"], [way.name.lower() for way in study.directions]
     goals = ", ".join(f"{way} {name} on valid" for way, name in zip(ways, names, strict=True))
     limit = f" or {config.tune.seconds:g} s" if config.tune.seconds else ""
@@ -136,9 +136,9 @@ def _announce(study: optuna.Study, config: RunConfig, log: RunLog) -> None:
 
 
 def _fill_queue(study: optuna.Study, config: RunConfig, space: Space, objective: Objective) -> None:
-    """Check the space with the data, and queue what is tried before the sampler's proposals.
+    """Check the space with the data, and queue the trials before the sampler's proposals.
 
-    First comes the configuration as it stands, then the best of earlier studies, then the grid.
+    First comes the configuration itself, then the best of earlier studies, then the grid.
     """
     if study.user_attrs.get("ready"):
         return
@@ -161,7 +161,7 @@ def _fill_queue(study: optuna.Study, config: RunConfig, space: Space, objective:
 
 
 def _best_of_earlier(folder: Path, space: Space, count: int) -> list[Values]:
-    """The best settings of an earlier study, as far as they belong to this space.
+    """Return the best settings of an earlier study, as far as they belong to this space.
 
     Raises:
         DataError: the folder holds no finished study.
@@ -177,9 +177,9 @@ def _best_of_earlier(folder: Path, space: Space, count: int) -> list[Values]:
 def _write_winners(
     out: Path, study: optuna.Study, space: Space, log: RunLog
 ) -> dict[str, RunConfig]:
-    """Write configurations that run as they are; return what is to be trained in the end."""
+    """Write configurations that run as they are; return those to train in the end."""
     best = best_of(study)
-    log.event("best", f"Best: trial {best.number}, {shown(best.params)}")
+    log.event("best", f"Best: trial {best.number}, {one_line(best.params)}")
     trials = study.get_trials(deepcopy=False)
     files = {"best.json": best} | {f"trial-{n}.json": trials[n] for n in front_of(study)}
     for name, trial in files.items():
@@ -188,15 +188,15 @@ def _write_winners(
     return settings if settings["own"] != settings["best"] else {"best": settings["best"]}
 
 
-def _progress(study: optuna.Study, move: Callable[[int, str], None]) -> Told:
-    """Show how many trials are finished, and the best one."""
+def _progress(study: optuna.Study, move: Callable[[int, str], None]) -> TrialsCallback:
+    """Return a callback that shows the number of finished trials, and the best one."""
 
-    def told(trials: Sequence[FrozenTrial]) -> None:
-        finished = [each for each in trials if each.state.is_finished()]
+    def on_trials(trials: Sequence[FrozenTrial]) -> None:
+        finished = [trial for trial in trials if trial.state.is_finished()]
         note = ""
-        if any(each.state == TrialState.COMPLETE for each in finished):
+        if any(trial.state == TrialState.COMPLETE for trial in finished):
             best = best_of(study)
             note = f"best {best.values[0]:.4f} (trial {best.number})"
         move(len(finished), note)
 
-    return told
+    return on_trials

@@ -1,4 +1,4 @@
-"""The study in its storage: made or joined, its trials counted, lost ones put back."""
+"""Make or join a study in its storage, count its trials, and queue lost trials again."""
 
 import json
 import time
@@ -25,22 +25,22 @@ from graphrec.tuning.objective import direction
 from graphrec.tuning.samplers import pruner_of, sampler_of
 
 HEARTBEAT_SECONDS = 20
-"""Between two signs of life of a worker; one that missed several is taken for dead."""
+"""Seconds between two heartbeats of a worker; without several of them it counts as dead."""
 
 LOCK_SECONDS = 60
-"""A worker waits so long for another one that writes to the same SQLite file."""
+"""Seconds that a worker waits for another one that writes to the same SQLite file."""
 
 OPENINGS = 20
-"""A new database is opened so often while other processes make its tables."""
+"""Attempts to open a new database while other processes make its tables."""
 
 GRACE_SECONDS = 4 * HEARTBEAT_SECONDS
-"""A worker that gave no sign for so long is gone."""
+"""Seconds without a heartbeat after which a worker counts as gone."""
 
 HERE = this_process()
 """This process, as an attribute of its trials."""
 
 ATTEMPTS = 3
-"""A trial whose worker died so often is not tried again."""
+"""Number of workers that may die in a trial before it is not tried again."""
 
 NOTES: Mapping[str, type[int] | type[str]] = {
     "attempt": int,
@@ -58,7 +58,7 @@ def connect(storage: str) -> BaseStorage:
     """Open a database by its URL, or a journal file by its path.
 
     Raises:
-        DataError: there is none, it is locked, or its driver is not installed.
+        DataError: it does not exist, is locked, or its driver is not installed.
     """
     with storage_errors(storage):
         if "://" not in storage:
@@ -68,7 +68,7 @@ def connect(storage: str) -> BaseStorage:
 
 
 def _database(url: str) -> RDBStorage:
-    """Open a database, and make its tables where another process is not making them just now."""
+    """Open a database, and make its tables unless another process is making them."""
     is_file = url.startswith("sqlite:///")
     if is_file:
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def _database(url: str) -> RDBStorage:
 
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Turn errors of the storage into one sentence, also those that optuna buries under others."""
+    """Turn errors of the storage into one sentence, even those that optuna wraps in others."""
     try:
         yield
     except (ConfigError, DataError):
@@ -114,18 +114,18 @@ def storage_errors(storage: str) -> Iterator[None]:
 
 
 def _storage_cause(error: BaseException | None) -> BaseException | None:
-    """The innermost error of the storage among an error and what led to it.
+    """Return the innermost error of the storage among an error and its causes.
 
     A damaged file makes optuna's storages raise any kind of error.
     """
-    found = None
+    innermost = None
     while error is not None:
         frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
         in_storage = any(name.startswith("optuna.storages") for name in frames)
         if isinstance(error, SQLAlchemyError | OSError) or in_storage:
-            found = error
+            innermost = error
         error = error.__cause__ or error.__context__
-    return found
+    return innermost
 
 
 def study_of(
@@ -143,7 +143,7 @@ def study_of(
         study = optuna.create_study(
             storage=opened,
             study_name=name,
-            directions=[direction(each) for each in objectives],
+            directions=[direction(objective) for objective in objectives],
             sampler=sampler_of(config),
             pruner=pruner_of(config.tune),
             load_if_exists=True,
@@ -168,25 +168,25 @@ def study_of(
 
 
 def _require_sound(study: optuna.Study, objectives: Sequence[str], storage: str) -> None:
-    """Refuse a study whose notes are not those that graphrec writes.
+    """Refuse a study whose attributes are not those that graphrec writes.
 
     Raises:
         DataError: its objectives or the workers of its trials are damaged.
     """
     trials = study.get_trials(deepcopy=False)
-    workers = [each.user_attrs.get("worker", HERE) for each in trials]
+    workers = [trial.user_attrs.get("worker", HERE) for trial in trials]
     sound = all(
-        isinstance(each, dict)
-        and isinstance(each.get("host"), str)
-        and isinstance(each.get("pid"), int)
-        for each in workers
+        isinstance(worker, dict)
+        and isinstance(worker.get("host"), str)
+        and isinstance(worker.get("pid"), int)
+        for worker in workers
     )
     sound = sound and all(
-        isinstance(each.user_attrs.get(name, kind()), kind)
-        for each in trials
+        isinstance(trial.user_attrs.get(name, kind()), kind)
+        for trial in trials
         for name, kind in NOTES.items()
     )
-    sound = sound and all(isinstance(name, str) for each in trials for name in each.params)
+    sound = sound and all(isinstance(name, str) for trial in trials for name in trial.params)
     if not sound or study.user_attrs.get("objectives") != list(objectives):
         raise DataError(
             f"The storage of the study, {storage}, is damaged: what is noted beside its trials is "
@@ -195,27 +195,27 @@ def _require_sound(study: optuna.Study, objectives: Sequence[str], storage: str)
 
 
 def _as_known(identity: dict[str, Json], known: Mapping[str, Json]) -> Json:
-    """The identity in the form of the study that is joined.
+    """Return the identity in the form of the study that is joined.
 
     Before schema version 2 it had no [data] and features, and it had the label of the run.
     """
     old, new = known["config"], identity["config"]
     if not isinstance(old, dict) or not isinstance(new, dict) or "data" in old:
         return identity
-    own = {key: new.get(key, value) for key, value in old.items()}
+    reduced = {key: new.get(key, value) for key, value in old.items()}
     run, old_run = new.get("run", {}), old.get("run", {})
     if isinstance(run, dict) and isinstance(old_run, dict) and "name" in old_run:
-        own["run"] = run | {"name": old_run["name"]}
-    return identity | {"config": own}
+        reduced["run"] = run | {"name": old_run["name"]}
+    return identity | {"config": reduced}
 
 
 def name_of(config: RunConfig) -> str:
-    """The name of the study in its storage: the label of the run."""
+    """Return the name of the study in its storage: the label of the run."""
     return config.run.name or config.model.name
 
 
 def is_ready(opened: BaseStorage, config: RunConfig) -> bool:
-    """Whether there is a study to join, whose queue is filled."""
+    """Return whether there is a study to join, with a filled queue."""
     if name_of(config) not in optuna.get_all_study_names(opened):
         return False
     study = optuna.load_study(study_name=name_of(config), storage=opened)
@@ -223,8 +223,8 @@ def is_ready(opened: BaseStorage, config: RunConfig) -> bool:
 
 
 def enqueue(study: optuna.Study, points: Sequence[Values], why: str) -> None:
-    """Try these values before what the sampler proposes, unless they are queued already."""
-    queued = [each.system_attrs.get("fixed_params") for each in study.get_trials(deepcopy=False)]
+    """Try these values before the sampler's proposals, unless they are queued already."""
+    queued = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False)]
     for values in points:
         if values not in queued:
             study.enqueue_trial(values, user_attrs={"why": why})
@@ -232,13 +232,13 @@ def enqueue(study: optuna.Study, points: Sequence[Values], why: str) -> None:
 
 
 def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Put the settings of a lost trial back into the queue, a few times."""
+    """Put the settings of a lost trial back into the queue, up to ``ATTEMPTS`` times."""
     attempt = int(trial.user_attrs.get("attempt", 1))
     if attempt < ATTEMPTS:
         _queue(study, trial, attempt + 1)
 
 
-def give_back(study: optuna.Study, number: int) -> None:
+def requeue_surplus(study: optuna.Study, number: int) -> None:
     """Put a surplus trial back if it came from the queue: the budget may grow later."""
     trial = study.get_trials(deepcopy=False)[number]
     if "fixed_params" in trial.system_attrs:
@@ -254,7 +254,7 @@ def _queue(study: optuna.Study, trial: FrozenTrial, attempt: int) -> None:
 def reclaim(study: optuna.Study) -> None:
     """Find trials whose worker is gone, and try them again.
 
-    On this machine a process is seen to be gone at once; on others a database misses its heartbeat.
+    A dead process on this machine is found at once; on others its heartbeat is missing.
     """
     optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -268,9 +268,9 @@ def reclaim(study: optuna.Study) -> None:
 
 
 def _is_gone(trial: FrozenTrial) -> bool:
-    """Whether the worker of a running trial is known to have ended.
+    """Return whether the worker of a running trial is known to have ended.
 
-    One that did not even sign its trial was killed as soon as it had it.
+    A worker that has not even signed its trial was killed right after it started the trial.
     """
     process = trial.user_attrs.get("worker")
     if process is not None:

@@ -1,4 +1,4 @@
-"""Trials of a study: which of them count, and what they cost."""
+"""Count the trials of a study, and their costs."""
 
 import math
 from collections.abc import Sequence
@@ -8,28 +8,28 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 SURPLUS = "surplus"
-"""Attribute of a trial that was given back before it began: another worker took the last one."""
+"""Attribute of a trial dropped before it began, because another worker took the last one."""
 
 
 def is_lost(trial: FrozenTrial) -> bool:
-    """Whether its worker died or was interrupted: a trial that failed by itself has an error."""
+    """Return whether the worker of a trial died or was interrupted; such a trial has no error."""
     return trial.state == TrialState.FAIL and "error" not in trial.user_attrs
 
 
 def without_surplus(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials but those that were given back before they began."""
+    """Return all trials but those that were dropped before they began."""
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if SURPLUS not in trial.user_attrs]
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """Started trials that count for the budget: all but the lost and the surplus ones."""
+    """Return the started trials that count for the budget: all but lost and surplus ones."""
     trials = without_surplus(study)
-    return [each for each in trials if each.state != TrialState.WAITING and not is_lost(each)]
+    return [trial for trial in trials if trial.state != TrialState.WAITING and not is_lost(trial)]
 
 
 def seconds_of(trials: Sequence[FrozenTrial]) -> float:
-    """Seconds of all trials together; those of running ones until now."""
+    """Return the seconds of all trials together, those of running trials up to now."""
     total = 0.0
     for trial in trials:
         if trial.datetime_start is not None:
@@ -39,7 +39,7 @@ def seconds_of(trials: Sequence[FrozenTrial]) -> float:
 
 
 def seconds_left(study: optuna.Study, budget: float | None) -> float:
-    """What is left of ``tune.seconds``."""
+    """Return what is left of ``tune.seconds``."""
     if budget is None:
         return math.inf
     return budget - seconds_of(without_surplus(study))

@@ -1,4 +1,4 @@
-"""Workers: one takes trials until the budget is used up; several are processes of their own."""
+"""Run trials in a worker until the budget is used up; several workers are processes."""
 
 import time
 import warnings
@@ -16,39 +16,43 @@ from graphrec.core.processes import POLL_SECONDS, run_processes
 from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.prepared import Prepared
 from graphrec.tuning.objective import Objective
-from graphrec.tuning.study import HERE, give_back, reclaim, storage_errors, try_again
+from graphrec.tuning.study import HERE, reclaim, requeue_surplus, storage_errors, try_again
 from graphrec.tuning.trials import SURPLUS, counted, is_lost, seconds_left, without_surplus
 
-Told = Callable[[Sequence[FrozenTrial]], None]
-"""Is told the counted trials whenever they may have changed."""
+TrialsCallback = Callable[[Sequence[FrozenTrial]], None]
+"""Callback that receives the trials counted so far, whenever they may have changed."""
 
 
 def withhold_test(prepared: Prepared) -> Prepared:
-    """The same experiment without its test part, and without interactions outside of train."""
+    """Return the experiment without its test part, and without interactions outside train."""
     dataset = replace(prepared.dataset, interactions=prepared.split.train, parts=None)
     return replace(prepared, dataset=dataset, split=prepared.split.without_test())
 
 
 def work(
-    study: optuna.Study, objective: Objective, tune: TuneConfig, storage: str, told: Told
+    study: optuna.Study,
+    objective: Objective,
+    tune: TuneConfig,
+    storage: str,
+    on_trials: TrialsCallback,
 ) -> None:
-    """Take trials until the budget is used up and no other worker may lose one any more.
+    """Run trials until the budget is used up and no running trial may be lost any more.
 
-    A trial that fails is recorded and the study goes on. One that is interrupted is put back.
+    A trial that fails is recorded and the study continues. An interrupted trial is queued again.
 
     Raises:
         DataError: the storage cannot be used any more.
-        KeyboardInterrupt: as before, once the trial has been put back.
+        KeyboardInterrupt: as before, once the trial has been queued again.
     """
     budget = tune.trials
     if tune.sampler == "grid":
-        budget = min(budget, sum("why" in each.user_attrs for each in without_surplus(study)))
+        budget = min(budget, sum("why" in trial.user_attrs for trial in without_surplus(study)))
 
     def trial_of(trial: optuna.Trial) -> Sequence[float]:
         trial.set_user_attr("worker", HERE)
-        if sum(each.number < trial.number for each in counted(study)) >= budget:
+        if sum(earlier.number < trial.number for earlier in counted(study)) >= budget:
             trial.set_user_attr(SURPLUS, True)
-            give_back(study, trial.number)
+            requeue_surplus(study, trial.number)
             raise _SurplusError
         try:
             return objective.measure(trial, seconds_left(study, tune.seconds))
@@ -62,8 +66,8 @@ def work(
         with storage_errors(storage):
             reclaim(study)
             started = counted(study)
-            told(started)
-            running = [each for each in started if each.state == TrialState.RUNNING]
+            on_trials(started)
+            running = [trial for trial in started if trial.state == TrialState.RUNNING]
             enough = len(started) >= budget or seconds_left(study, tune.seconds) <= 0
             if enough and not running:
                 return
@@ -74,17 +78,17 @@ def work(
 
 
 class _SurplusError(Exception):
-    """A trial beyond the budget."""
+    """The trial is beyond the budget."""
 
 
 def _one_trial(study: optuna.Study, trial_of: Callable[[optuna.Trial], Sequence[float]]) -> None:
-    """Run one trial; when interrupted, put it back."""
+    """Run one trial; when interrupted, queue it again."""
     try:
         study.optimize(trial_of, n_trials=1, catch=(Exception,))
     except KeyboardInterrupt:
-        own = [each for each in without_surplus(study) if _is_own_lost(each)]
-        if own:
-            try_again(study, own[-1])
+        lost = [trial for trial in without_surplus(study) if _is_own_lost(trial)]
+        if lost:
+            try_again(study, lost[-1])
         raise
 
 
@@ -105,7 +109,9 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: Told) -> None:
+def work_with(
+    count: int, out: Path, storage: str, study: optuna.Study, on_trials: TrialsCallback
+) -> None:
     """Start workers on this machine, as on any other, and wait until they are done.
 
     Raises:
@@ -115,14 +121,14 @@ def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: To
     def look() -> None:
         with storage_errors(storage):
             reclaim(study)
-            told(counted(study))
+            on_trials(counted(study))
 
     words = ["graphrec", "tune", str(RunFolder(out).config), "--join", "--storage", storage]
     logs = [out / f"worker-{index}.log" for index in range(count)]
     try:
         failed = run_processes({log: words for log in logs}, count, look)
     except KeyboardInterrupt:
-        look()  # what a worker could not put back itself
+        look()  # queue the trials that a worker could not queue again itself
         raise
     if len(failed) == count:
         names = ", ".join(map(str, failed))

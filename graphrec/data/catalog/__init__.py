@@ -1,1 +1,1 @@
-"""Known data sets: where they are, how they are fetched, and toy data."""
+"""Find, fetch and describe known data sets, and make toy data."""

@@ -1,4 +1,4 @@
-"""``download``: one file from an address, verified and unpacked before it is put in place."""
+"""Download one file from an address; verify and unpack it before it is put in place."""
 
 import gzip
 import hashlib
@@ -24,23 +24,23 @@ from graphrec.data.catalog.identities import Identity
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 60
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-"""Refuses to open a link; a system without links has no such flag."""
+"""Flag with which links are not opened; a system without links does not have it."""
 
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
-"""What archives raise: damaged, encrypted, or packed by an unknown method."""
+"""Errors of archives that are damaged, encrypted, or packed by an unknown method."""
 
 
 def download(file: Download, folder: Path, known: Mapping[str, Identity] | None = None) -> None:
-    """Download, verify, unpack and only then put in place; an interrupted download resumes.
+    """Download, verify and unpack a file, and only then put it in place; resume if interrupted.
 
     Args:
-        file: what to fetch.
-        folder: where the files go.
-        known: identities of files of the release, by name; those delivered must have them.
+        file: the file to fetch.
+        folder: folder that receives the files.
+        known: identities of the files of the release, by name; delivered files must match them.
 
     Raises:
-        DataError: the address cannot be read, a file is longer than its limit or not the one
-            that was expected, or the archive is malformed.
+        DataError: the address cannot be read, a file is longer than its limit or not the expected
+            one, or the archive is malformed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     served = PurePosixPath(urlsplit(file.address).path).name
@@ -64,9 +64,9 @@ Readable = IO[bytes] | gzip.GzipFile
 
 
 def put(content: Readable, target: Path, limit: int, identity: Identity | None = None) -> None:
-    """Write to a new file beside ``target``, so that ``target`` is complete or not there.
+    """Write ``content`` to a new file and rename it, so that ``target`` is complete or absent.
 
-    The new file has a name that nobody can foresee, and is never an existing file or link.
+    The new file has an unpredictable name, and is never an existing file or link.
 
     Raises:
         DataError: the content is longer than ``limit`` or does not have the ``identity``.
@@ -103,13 +103,13 @@ def _require_short(name: str, length: int, limit: int) -> None:
 
 
 def _transfer(file: Download, part: Path) -> None:
-    """Append to ``part`` what it still lacks; start over where the server cannot resume."""
+    """Append the missing bytes to ``part``; start over where the server cannot resume."""
     done = _length(part)
     headers = {"User-Agent": "graphrec"} | ({"Range": f"bytes={done}-"} if done else {})
     request = urllib.request.Request(file.address, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            # 200 is the whole file from its first byte, whatever range was asked for.
+            # Status 200 means the whole file from its first byte, whatever range was asked for.
             resumed = answer.status == 206
             if resumed and not _starts_at(done, answer.headers):
                 raise DataError(f"{file.address} answers with another range. Run again.")
@@ -123,7 +123,7 @@ def _transfer(file: Download, part: Path) -> None:
             part.unlink(missing_ok=True)
             again = " Run again to start over."
         raise DataError(f"{file.address} answers {error.code} {error.reason}.{again}") from error
-    except DataError:  # what was received is of no use
+    except DataError:  # the bytes received are of no use
         part.unlink(missing_ok=True)
         raise
     except (OSError, http.client.HTTPException) as error:
@@ -138,7 +138,7 @@ def _transfer(file: Download, part: Path) -> None:
 def _receive(
     answer: "IO[bytes]", file: Download, part: Path, done: int, resumed: bool
 ) -> int | None:
-    """Write the answer to ``part``; return the length of the whole file if the server tells."""
+    """Write the answer to ``part``; return the length of the whole file if the server states it."""
     length = _header(answer, "Content-Length")
     total = done + int(length) if length is not None else None
     _require_short(file.address, total or 0, file.limit_bytes)
@@ -158,14 +158,14 @@ def _header(answer: object, name: str) -> str | None:
 
 
 def _length(part: Path) -> int:
-    """Return the bytes that are there already; what is no plain file of its own is taken away."""
+    """Return the length of ``part`` so far; remove ``part`` if it is a link or no plain file."""
     try:
         state = part.lstat()
     except FileNotFoundError:
         return 0
     if stat.S_ISREG(state.st_mode) and state.st_nlink == 1:
         return state.st_size
-    part.unlink()  # of a link, only the link
+    part.unlink()  # removes a link, not the file behind it
     return 0
 
 
@@ -175,13 +175,13 @@ def _starts_at(done: int, headers: Message) -> bool:
 
 
 def _is_whole(done: int, headers: Message) -> bool:
-    """Whether the part is as long as the file, as far as the server tells."""
+    """Return whether ``part`` is as long as the file, as far as the server states a length."""
     span = headers.get("Content-Range")
     return span is None or span.rpartition("/")[2] == str(done)
 
 
 def _writing(part: Path, resumed: bool) -> IO[bytes]:
-    """Open the part to append to it, or a new one; never a link."""
+    """Open ``part`` to append to it, or create it; never open a link."""
     if not resumed:
         part.unlink(missing_ok=True)
     how = os.O_APPEND if resumed else os.O_CREAT | os.O_EXCL
@@ -209,7 +209,7 @@ def _verify(file: Download, content: IO[bytes], part: Path) -> None:
 
 
 def _unpacked(file: Download, served: str, content: IO[bytes]) -> dict[str, Readable]:
-    """Return what is to be put in place, by name; of a .zip the named members by base name."""
+    """Return the files to put in place, by name; for a .zip the listed members by base name."""
     if served.endswith(".gz"):
         return {served.removesuffix(".gz"): gzip.GzipFile(fileobj=content)}
     if not served.endswith(".zip"):

@@ -1,9 +1,9 @@
-"""The public data sets: where they come from and what they must contain.
+"""List the public data sets: where they come from and what they must contain.
 
-Only Online Retail may be redistributed and comes with the repository; all others are read from
-your copy. A checksum is given where the file itself was at hand or its release names it; where
-there is none, ``graphrec data get`` downloads only with --unverified, and the expected counts
-still guard every load.
+Only Online Retail may be redistributed and comes with the repository; the files of all others are
+the user's own copies. An entry has a checksum where the file itself was at hand or its release
+states one. Without a checksum ``graphrec data get`` downloads only with --unverified, and the
+expected counts still guard every load.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,13 @@ MEGABYTE = 10**6
 
 @dataclass(frozen=True)
 class Download:
-    """A file that can be fetched without a person.
+    """A file that a program can fetch without a person.
 
     Attributes:
-        checksum: ``"md5:..."`` or ``"sha256:..."`` of what the address serves, or empty.
+        address: URL of the file.
+        checksum: ``"md5:..."`` or ``"sha256:..."`` of the bytes that the address serves, or empty.
         members: for a .zip, the files to take from it.
-        limit_bytes: no file, as served or unpacked, may be longer.
+        limit_bytes: largest length of a file, as served and as unpacked.
     """
 
     address: str
@@ -35,7 +36,7 @@ class Download:
 
     @property
     def delivers(self) -> tuple[str, ...]:
-        """Names of the files that are there afterwards."""
+        """Return the names of the files that exist after the download."""
         served = self.address.rpartition("/")[2]
         return self.members or (served.removesuffix(".gz"),)
 
@@ -45,8 +46,8 @@ class Layout:
     """One form in which a data set is found on disk.
 
     Attributes:
-        files: what must exist in the folder.
-        settings: the fields of ``DataConfig`` that read it; paths are relative to the folder.
+        files: files that must exist in the folder.
+        settings: the fields of ``DataConfig`` that read them; paths are relative to the folder.
     """
 
     files: tuple[str, ...]
@@ -59,8 +60,8 @@ class CatalogEntry:
 
     Attributes:
         counts: expected values of ``Dataset.statistics()`` under the entry's own ``clean``.
-        identities: by file name, what is known of files of the release, feature files included.
-        note: what to know before using it.
+        identities: length and sha256 of files of the release by name, feature files included.
+        note: advice for users of the data set.
     """
 
     title: str
@@ -80,11 +81,11 @@ class CatalogEntry:
 
     @property
     def wanted(self) -> str:
-        """The files of each layout, for messages."""
+        """Return the files of each layout in words, for messages."""
         return " or ".join(" + ".join(layout.files) for layout in self.layouts)
 
     def unverifiable(self) -> list[str]:
-        """Return the downloads of which neither the bytes served nor the files are known."""
+        """Return the addresses for which neither a checksum nor identities of files are known."""
         return [
             file.address
             for file in self.downloads
@@ -99,13 +100,13 @@ def _counts(users: int, items: int, interactions: int, *parts: int) -> Mapping[s
 
 
 NGCF_COMMIT = "4ec54d9fd35a93878922a64efb91552d274f3379"
-"""State of the repository from which the adjacency lists are taken."""
+"""Commit of the repository from which the adjacency lists are taken."""
 
 
 def _ngcf(
     folder: str, title: str, citation: str, counts: Mapping[str, int], test_checksum: str
 ) -> CatalogEntry:
-    """A data set of the NGCF/LightGCN split: adjacency lists, no validation part."""
+    """Return an entry of the NGCF/LightGCN split: adjacency lists, no validation part."""
     ids: dict[str, str | int] = {"num_users": counts["users"], "num_items": counts["items"]}
     address = "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch"
     root = f"{address}/{NGCF_COMMIT}/data/{folder}"
@@ -145,7 +146,7 @@ def _multimodal(
     citation: str = "zhou2023mmrec",
     note: str = "Split family mmrec.",
 ) -> CatalogEntry:
-    """A multimodal set with a given split: ``inter`` (MMRec form) and/or a NumPy archive."""
+    """Return an entry with a given split: ``inter`` (MMRec form), a NumPy archive, or both."""
     ids: dict[str, str | int] = {"num_users": counts["users"], "num_items": counts["items"]}
     layouts = []
     if archive:
@@ -174,7 +175,7 @@ def _multimodal(
 
 
 def _movielens(folder: str, title: str, items: int, users: int, ratings: int) -> CatalogEntry:
-    """MovieLens in RecBole's atomic files; ml-100k may bring plot overviews beside them."""
+    """Return an entry of MovieLens in RecBole's atomic files; ml-100k may have plot overviews."""
     inter, item = f"{folder}.inter", f"{folder}.item"
     base: dict[str, str] = {"path": inter, "format": "recbole", "user": "user_id"}
     base |= {"item": "item_id", "time": "timestamp", "weight": "rating"}

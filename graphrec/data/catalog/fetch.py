@@ -1,4 +1,4 @@
-"""``fetch``: bring the files of a catalog entry into a folder, by copying or downloading."""
+"""Bring the files of a catalog entry into a folder, by copying or downloading."""
 
 import logging
 from pathlib import Path
@@ -17,9 +17,10 @@ def fetch(name: str, target: Path, source: Path | None = None, unverified: bool 
     """Put the files of data set ``name`` into ``target/<folder>`` and return that folder.
 
     Args:
-        name: a data set of the catalog.
+        name: name of a data set of the catalog.
         target: the folder of all data sets, for example ``data/raw``.
-        source: copy from here (``source/<folder>`` or ``source`` itself) instead of downloading.
+        source: folder to copy from (``source/<folder>`` or ``source`` itself) instead of
+            downloading.
         unverified: also download files of which no checksum is known.
 
     Raises:
@@ -59,9 +60,9 @@ def _download(name: str, entry: CatalogEntry, folder: Path, unverified: bool) ->
 
 
 def _copy(name: str, entry: CatalogEntry, source: Path, folder: Path) -> None:
-    """Copy the files of the first layout that is there, once they have proved to be the data set.
+    """Copy the files of the first layout found, once they have proved to be the data set.
 
-    Other files of the release that stand beside them are copied if they are the right ones.
+    Other files of the release in the same folder are copied if they are the right ones.
     """
     for place in (source / entry.folder, source):
         layout = find_layout(entry, place)

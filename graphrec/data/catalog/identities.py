@@ -1,7 +1,7 @@
-"""Length and sha256 of files of published data sets, by folder and file name.
+"""Record length and sha256 of files of published data sets, by folder and file name.
 
-Files of MMRec's release are those that its authors distribute, feature matrices included, which
-nobody may redistribute: whoever has them can see whether they are the right ones.
+The files of MMRec's release, feature matrices included, are distributed by its authors and may not
+be redistributed. A user who has such files can check here whether they are the right ones.
 """
 
 from collections.abc import Mapping

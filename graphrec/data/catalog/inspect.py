@@ -1,4 +1,4 @@
-"""What the files of a catalog data set must hold, and whether they do, before they are read."""
+"""Check, before files are read, that they hold what a catalog data set must hold."""
 
 import gzip
 import hashlib
@@ -18,11 +18,14 @@ from graphrec.data.sources import detect_format
 
 MMREC = ("userID", "itemID", "x_label")
 HEADERLESS = re.compile(r"column_\d+")
-"""Stands for a column of a file without a header."""
+"""Pattern of the name that stands for a column of a file without a header."""
 
 
 def expected(entry: CatalogEntry, config: DataConfig) -> dict[Path, tuple[str, ...]]:
-    """Return, by file of ``config``, the arrays or columns it must hold; lists of ids have none."""
+    """Return, for each file of ``config``, the arrays or columns that it must hold.
+
+    A file of adjacency lists has none.
+    """
     columns: list[str | None] = []
     if config.arrays:
         columns = list(config.arrays.values())
@@ -40,7 +43,7 @@ def expected(entry: CatalogEntry, config: DataConfig) -> dict[Path, tuple[str, .
 
 
 def described(entry: CatalogEntry, layout: Layout) -> str:
-    """Return the files of a layout and what they must hold, in one line."""
+    """Return the files of a layout and their required content, in one line."""
     config = DataConfig.model_validate(dict(layout.settings))
     files = []
     for path, names in expected(entry, config).items():
@@ -58,22 +61,22 @@ def require_expected(name: str, entry: CatalogEntry, config: DataConfig) -> None
     """Refuse files without the arrays or columns of the data set ``name``.
 
     Raises:
-        DataError: a file lacks one; both what is wanted and what was found are listed.
+        DataError: a file lacks one; the message lists the wanted and the present names.
     """
     for path, wanted in expected(entry, config).items():
-        found = names_in(path, config)
-        missing = [] if found is None else [column for column in wanted if column not in found]
-        if found is not None and missing:
+        present = names_in(path, config)
+        missing = [] if present is None else [column for column in wanted if column not in present]
+        if present is not None and missing:
             raise DataError(
                 f"{path} is not the file of data set {name!r}: it has no {_kind(path)} "
                 f"{missing[0]!r}. Wanted: {', '.join(wanted)}; found: "
-                f"{', '.join(found) or 'none'}. Get another version from {entry.page}; "
+                f"{', '.join(present) or 'none'}. Get another version from {entry.page}; "
                 f"`graphrec data info {name}` lists the files."
             )
 
 
 def names_in(path: Path, config: DataConfig) -> list[str] | None:
-    """Return the names of arrays or columns; None where a file tells none or cannot be opened."""
+    """Return the names of arrays or columns; None where a file has none or cannot be opened."""
     try:
         kind = detect_format(path, "auto")
         if kind == "npz":
@@ -98,7 +101,7 @@ def names_in(path: Path, config: DataConfig) -> list[str] | None:
         zipfile.BadZipFile,
         pl.exceptions.PolarsError,
     ):
-        return None  # reading it will say why
+        return None  # the reader will say why
 
 
 def _kind(path: Path) -> str:
@@ -106,17 +109,17 @@ def _kind(path: Path) -> str:
 
 
 def compare(path: Path, identity: Identity) -> str:
-    """Return how a file compares with one of the release: the same, another, or absent."""
+    """Return how a file compares with a file of the release: the right one, another or absent."""
     if not path.is_file():
         return "absent"
     if path.stat().st_size != identity.num_bytes:
         return f"another file: {path.stat().st_size:,} bytes"
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    return "the right one" if found == identity.sha256 else f"another file: sha256 {found}"
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return "the right one" if sha256 == identity.sha256 else f"another file: sha256 {sha256}"
 
 
 def _named(columns: list[str | None]) -> tuple[str, ...]:
-    """Return the columns that have a name of their own, each once."""
-    named = [each for each in columns if each is not None and HEADERLESS.fullmatch(each) is None]
+    """Return the columns that have a name of their own, without repetitions."""
+    named = [name for name in columns if name is not None and HEADERLESS.fullmatch(name) is None]
     return tuple(dict.fromkeys(named))

@@ -1,4 +1,4 @@
-"""Data sets by name: their settings under the user's own, and their files where they lie."""
+"""Resolve a data set by name: its settings under the user's own, and the folder of its files."""
 
 import os
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ PATHS = ("path", "train", "valid", "test", "items")
 
 
 def entry_of(name: str) -> CatalogEntry:
-    """Return the entry of a catalog name, or your own, written ``"package.module:ENTRY"``.
+    """Return the entry of a catalog name, or of ``"package.module:ENTRY"`` of the user.
 
     Raises:
-        ConfigError: the name is unknown or stands for something else.
+        ConfigError: the name is unknown or stands for another kind of object.
     """
     entry = resolve(name, CATALOG, "data set")
     if not isinstance(entry, CatalogEntry):
@@ -41,7 +41,7 @@ def with_catalog_defaults(value: Mapping[str, object]) -> dict[str, object]:
     """Merge the catalog's adjustable settings under the user's own, key by key.
 
     Raises:
-        ConfigError: the name is unknown, or a setting stands beside it that the catalog makes.
+        ConfigError: the name is unknown, or a setting beside it belongs to the catalog.
     """
     merged = dict(value)
     name = merged.get("name")
@@ -85,7 +85,7 @@ def _table(config: BaseModel) -> dict[str, object]:
 
 
 def data_folders(entry: CatalogEntry) -> list[Path]:
-    """The folders in which the files of an entry are looked for, in order."""
+    """Return the folders in which the files of an entry are looked for, in order."""
     roots = [Path("data"), Path("data/raw"), Path(__file__).parents[3] / "data"]
     if "GRAPHREC_DATA" in os.environ:
         roots.insert(0, Path(os.environ["GRAPHREC_DATA"]))
@@ -103,10 +103,10 @@ def find_layout(entry: CatalogEntry, folder: Path) -> Layout | None:
 def file_settings(name: str, folder: Path | None = None) -> DataConfig:
     """Return the settings that read the files of data set ``name``.
 
-    They are looked for in ``folder``, or else in the usual places.
+    The files are looked for in ``folder``, or else in the usual folders.
 
     Raises:
-        DataError: no folder holds them; names the places tried and how to get the files.
+        DataError: no folder holds them; the message names the folders tried and the remedy.
     """
     entry = entry_of(name)
     tried = [folder.absolute()] if folder is not None else data_folders(entry)

@@ -1,4 +1,4 @@
-"""Pictures, captions and tones with a known answer: each user's taste shows in one of them only."""
+"""Plant pictures, captions and tones with a known answer: one modality shows each user's taste."""
 
 import struct
 import wave
@@ -30,7 +30,7 @@ FACTORS: dict[str, tuple[MediaKind, tuple[str, ...]]] = {
     "topic": ("caption", ("garden", "kitchen", "travel", "music")),
     "pitch": ("tone", ("low", "middle", "high", "shrill")),
 }
-"""What items differ in: the one modality that shows it, and its values."""
+"""Factors in which items differ: the one modality that shows the factor, and its values."""
 
 MEDIA: tuple[MediaKind, ...] = ("picture", "caption", "tone")
 VALUES = 4
@@ -47,26 +47,26 @@ MANNERS = np.array(["small", "large", "new", "old", "plain", "fine", "simple", "
 HERTZ = np.array([220.0, 440.0, 880.0, 1760.0])
 
 SIDE = 64
-"""Pixels of a picture's side."""
+"""Side of a picture in pixels."""
 RATE = 16_000
 """Samples per second of a tone."""
 TONE_SECONDS = 0.5
 MISSING = 0.1
 """Share of the items that lack a modality, for each modality."""
 ODDS = 20.0
-"""How much likelier a user takes an item that fits the taste than another one."""
+"""Odds of an item that fits the user's taste, relative to an item that does not."""
 
 
 @dataclass(frozen=True, eq=False)
 class PlantedTruth:
-    """What was planted. Users and items are numbered as their ids; values count from 0.
+    """The planted facts. Users and items are numbered as their ids; values count from 0.
 
     Attributes:
-        data: what ``load`` needs to read the files as a Dataset with item table and times.
+        data: settings with which ``load`` reads the files as a Dataset with item table and times.
         factors: ``{factor: value of each item [I]}``, also where the item lacks its modality.
         present: ``{modality: whether each item has it [I]}``.
-        user_factor: the one factor that each user goes by, ``[U]``.
-        user_value: the value of it that the user likes, ``[U]``.
+        user_factor: the one factor that decides each user's choices, ``[U]``.
+        user_value: the value of that factor that the user likes, ``[U]``.
         user_modality: the one modality that shows the taste of each user, ``[U]``.
     """
 
@@ -78,12 +78,12 @@ class PlantedTruth:
 
     @property
     def user_modality(self) -> npt.NDArray[np.str_]:
-        """The modality of each user's factor."""
+        """Return the modality of each user's factor, ``[U]``."""
         return np.array([FACTORS[factor][0] for factor in self.user_factor.tolist()])
 
     @property
     def fits(self) -> npt.NDArray[np.bool_]:
-        """Whether each item is to the taste of each user, ``[U, I]``."""
+        """Return whether each item is to the taste of each user, ``[U, I]``."""
         names = list(self.factors)
         values = np.stack([self.factors[name] for name in names])
         rows = pl.Series(self.user_factor).replace_strict(names, range(len(names))).to_numpy()
@@ -94,10 +94,10 @@ class PlantedTruth:
 def planted_pictures(
     seed: int, num_users: int, num_items: int, folder: Path, per_user: int = 20
 ) -> PlantedTruth:
-    """Draw, write and play items; users take those that fit one factor 20 times as often.
+    """Write pictures, tones and captions; users take items that fit their factor 20 times as often.
 
-    About a third of the users goes by each modality. An item that lacks a modality has its
-    factors all the same: who takes it can show them, its content cannot. Each item has at least
+    Each modality decides the taste of about a third of the users. An item that lacks a modality has
+    its factors all the same: its users can reveal them, its content cannot. Each item has at least
     one modality. The files are ``interactions.csv``, ``items.csv``, ``pictures/*.png`` (64 x 64)
     and ``tones/*.wav`` (half a second); they depend on the arguments only.
 
@@ -113,8 +113,8 @@ def planted_pictures(
     rng = numpy_stream(seed, "planted pictures")
     factors = {name: rng.permutation(num_items) % VALUES for name in FACTORS}
     present = _present(rng, num_items)
-    shown = [kind for kind, _ in FACTORS.values()]
-    odds = [1 / len(MEDIA) / shown.count(kind) for kind in shown]
+    kinds = [kind for kind, _ in FACTORS.values()]
+    odds = [1 / len(MEDIA) / kinds.count(kind) for kind in kinds]
     truth = PlantedTruth(
         data=DataConfig(
             path=folder / "interactions.csv",
@@ -135,7 +135,7 @@ def planted_pictures(
 
 
 def _present(rng: np.random.Generator, num_items: int) -> dict[MediaKind, npt.NDArray[np.bool_]]:
-    """Take each modality away from a tenth of the items, and never all of them."""
+    """Remove each modality from a tenth of the items, but never all modalities of one item."""
     has = rng.random((len(MEDIA), num_items)) >= MISSING
     has[rng.integers(0, len(MEDIA), num_items), np.arange(num_items)] |= ~has.any(axis=0)
     return dict(zip(MEDIA, has, strict=True))
@@ -163,15 +163,15 @@ def _write_items(rng: np.random.Generator, truth: PlantedTruth, folder: Path) ->
     files: dict[MediaKind, list[str | None]] = {"picture": [], "tone": []}
     for item in range(num_items):
         values = {name: int(codes[item]) for name, codes in truth.factors.items()}
-        # Everything is drawn, so that what one item lacks changes no other item.
+        # Everything is drawn, so that a missing modality of one item changes no other item.
         contents: dict[MediaKind, tuple[str, bytes]] = {
             "picture": (f"pictures/{item}.png", png(draw(rng, values))),
             "tone": (f"tones/{item}.wav", wav(play(rng, values["pitch"]))),
         }
         for kind, (name, content) in contents.items():
-            shown = bool(truth.present[kind][item])
-            files[kind].append(name if shown else None)
-            if shown:
+            present = bool(truth.present[kind][item])
+            files[kind].append(name if present else None)
+            if present:
                 _write(folder / name, content)
     table = pl.DataFrame(
         {
@@ -187,7 +187,7 @@ def _write_items(rng: np.random.Generator, truth: PlantedTruth, folder: Path) ->
 
 
 def _captions(rng: np.random.Generator, topics: Codes, present: npt.NDArray[np.bool_]) -> pl.Series:
-    """Two words of the topic and two that mean nothing; null where there is none."""
+    """Write two words of the topic and two empty words; null where the caption is missing."""
     words = WORDS[topics[:, None], rng.integers(0, WORDS.shape[1], (len(topics), 2))]
     manners = MANNERS[rng.integers(0, len(MANNERS), (len(topics), 2))]
     table = pl.DataFrame(np.concatenate([manners, words], axis=1), schema=["a", "b", "c", "d"])
@@ -196,7 +196,7 @@ def _captions(rng: np.random.Generator, topics: Codes, present: npt.NDArray[np.b
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write one of very many files, without waiting for the disk as ``write_bytes`` does."""
+    """Write one of very many files, without the sync to disk that ``write_bytes`` does."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -208,7 +208,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def draw(rng: np.random.Generator, values: Mapping[str, int]) -> Pixels:
-    """Draw one figure anywhere on a pale ground. Result: ``[64, 64, 3]``."""
+    """Draw one figure at a random place on a pale ground. Result: ``[64, 64, 3]``."""
     radius = rng.uniform(12, 22)
     centre = rng.uniform(radius, SIDE - radius, 2)
     y, x = np.mgrid[:SIDE, :SIDE] - centre[:, None, None]
@@ -233,7 +233,7 @@ def draw(rng: np.random.Generator, values: Mapping[str, int]) -> Pixels:
 
 
 def play(rng: np.random.Generator, pitch: int) -> npt.NDArray[np.int16]:
-    """Play one tone, a few percent sharp or flat, with noise; it swells and fades."""
+    """Synthesise one tone, a few percent sharp or flat, with noise; it swells and fades."""
     seconds = np.arange(int(RATE * TONE_SECONDS)) / RATE
     hertz = HERTZ[pitch] * rng.uniform(0.95, 1.05)
     wave_form = np.sin(2 * np.pi * (hertz * seconds + rng.random()))
@@ -244,7 +244,7 @@ def play(rng: np.random.Generator, pitch: int) -> npt.NDArray[np.int16]:
 
 
 def png(pixels: Pixels) -> bytes:
-    """Encode ``[height, width, 3]`` as a PNG; by hand, as no dependency should be needed for it."""
+    """Encode ``[height, width, 3]`` as a PNG, without an image library."""
     height, width, _ = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
     unfiltered = np.zeros((height, 1 + 3 * width), dtype=np.uint8)  # each line starts with 0

@@ -1,4 +1,4 @@
-"""Small data sets with a known answer, for tests and first steps."""
+"""Make small data sets with a known answer, for tests and first steps."""
 
 import numpy as np
 import polars as pl
@@ -14,13 +14,13 @@ DAY = 86_400
 
 
 def checkerboard(num_users: int = 12, num_items: int = 12) -> Dataset:
-    """Even users like the even items, odd users the odd ones; two of each user's are held out.
+    """Return data where users like the items of their own parity; two items of each are held out.
 
     With train and valid items masked, the one test item is the only liked one left: a correct
     model ranks it first for every user.
 
     Raises:
-        ConfigError: fewer than six users or items, with which an item could miss from train.
+        ConfigError: there are fewer than six users or items, so that train might lack an item.
     """
     if min(num_users, num_items) < MIN_SIDE:
         raise ConfigError(
@@ -31,7 +31,7 @@ def checkerboard(num_users: int = 12, num_items: int = 12) -> Dataset:
         np.arange(num_users)[:, None] % 2 == np.arange(num_items)[None, :] % 2
     )
     liked = np.where(users % 2 == 0, (num_items + 1) // 2, num_items // 2)
-    # 0 for the test item, 1 for the valid item; both walk along the diagonal with the user.
+    # 0 for the test item, 1 for the valid item; both move along the diagonal with the user.
     offset = (items // 2 - users // 2) % liked
     parts = np.select([offset == 0, offset == 1], [2, 1], 0).astype(np.int8)
     interactions = _interactions(users, items, num_users, num_items)
@@ -45,11 +45,11 @@ def planted(
     num_classes: int = 4,
     per_user: int = 10,
 ) -> tuple[Dataset, Features]:
-    """Users with a taste over item classes that show in two modalities; with times.
+    """Return users with a taste for item classes that two modalities show; with times.
 
     Item i has class ``i mod num_classes``, user u likes class ``u mod num_classes`` and takes an
-    item of it nine times as often as another. ``image`` [I, 12] and ``text`` [I, 8] are class
-    centres plus noise; every fifth item lacks the image, every seventh the text (not both).
+    item of this class nine times as often as another. ``image`` [I, 12] and ``text`` [I, 8] are
+    class centres plus noise; every fifth item lacks the image, every seventh the text (not both).
 
     Raises:
         ConfigError: ``per_user`` exceeds the number of items.

@@ -1,1 +1,1 @@
-"""Audio encoders."""
+"""Encode sound files."""

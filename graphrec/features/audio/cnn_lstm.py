@@ -1,4 +1,4 @@
-"""A small network over log-mel spectrograms: convolutions, then an LSTM over time."""
+"""Encode sounds by a small network over log-mel spectrograms: convolutions, then an LSTM."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
@@ -23,30 +23,30 @@ CHANNELS = (16, 32, 64)
 """Channels of the convolutions; each halves bands and frames."""
 
 SHRINK = 2 ** len(CHANNELS)
-"""Frames, and bands, behind one of those that the LSTM reads."""
+"""Input frames (and bands) per frame (and band) that the LSTM reads."""
 
 ARCHITECTURE = (
     f"log mels / 40 + 1; conv 3 x 3, layer norm per frame, ELU, max pool 2 x 2 with "
     f"{', '.join(map(str, CHANNELS))} channels; LSTM, Xavier"
 )
-"""What the network is; part of the identity."""
+"""Description of the network; part of the identity."""
 
 
 class CnnLstmConfig(MelConfig):
-    """Sound files and a network over their spectrograms, whose weights are random at first."""
+    """Settings of sound files and a network over their spectrograms, random at first."""
 
     encoder: str = "cnn_lstm"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     batch_size: PositiveInt = 8
-    """Sounds per step of the network."""
+    """Number of sounds per step of the network."""
     seed: NonNegativeInt = 0
     """Seed of the weights."""
     dim: PositiveInt = 128
     """Width of the LSTM and of a row."""
     pooling: Literal["mean", "last"] = "mean"
-    """Mean of the states of the LSTM over time, or the last one."""
+    """Pooling of the states of the LSTM: their mean over time, or the last one."""
     fine_tune: FineTune = "all"
-    """all, last:N, or none for random features: which layers are trained with the recommender."""
+    """Layers that are trained with the recommender: all, last:N, or none for random features."""
     fine_tune_lr_scale: PositiveFloat = 1.0
     """Learning rate of the network as a multiple of training.lr."""
 
@@ -68,9 +68,9 @@ class CnnLstmEncoder(SoundEncoder):
     the recommender.
 
     Source: Choi et al. 2017, choi2017convolutional.
-    Deviations: three convolutions with pools of 2 x 2 for four with larger ones; an LSTM for two
-    GRUs; layer norm for batch norm, so that a row depends neither on its batch nor on padding; no
-    dropout.
+    Deviations: three convolutions with pools of 2 x 2, where the paper has four with larger ones;
+    an LSTM instead of two GRUs; layer norm instead of batch norm, so that a row depends neither on
+    its batch nor on padding; no dropout.
     """
 
     Config: ClassVar[type[FeatureConfig]] = CnnLstmConfig
@@ -81,7 +81,7 @@ class CnnLstmEncoder(SoundEncoder):
         self.filters = mel_filters(config)
 
     def identity(self) -> dict[str, Json]:
-        """Seed, architecture and every setting that changes a row."""
+        """Return seed, architecture and every setting that changes a row."""
         config = self.config
         return {
             "encoder": config.encoder,
@@ -95,11 +95,11 @@ class CnnLstmEncoder(SoundEncoder):
         }
 
     def licence(self) -> str:
-        """There are no weights of others."""
+        """Return that no licence is needed: there are no published weights."""
         return "none needed"
 
     def network(self) -> Network:
-        """Spectrograms ``[T, num_mels]`` of any length; the module can be trained."""
+        """Return a trainable network of spectrograms ``[T, num_mels]`` of any length."""
         config = self.config
         min_samples = config.window + (SHRINK - 1) * config.hop
         with torch.random.fork_rng(devices=[]):
@@ -116,12 +116,12 @@ class CnnLstmEncoder(SoundEncoder):
 
 def pad(spectrograms: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Collate spectrograms ``[T, num_mels]``: padded ``[b, T, num_mels]``, and frames ``[b]``."""
-    frames = torch.tensor([len(each) for each in spectrograms])
+    frames = torch.tensor([len(spectrogram) for spectrogram in spectrograms])
     return pad_sequence(list(spectrograms), batch_first=True), frames
 
 
 class CnnLstm(nn.Module):
-    """Spectrograms ``[b, T, num_mels]`` and how many frames each has ``[b]`` -> ``[b, dim]``."""
+    """Network from spectrograms ``[b, T, num_mels]`` and their frames ``[b]`` to ``[b, dim]``."""
 
     def __init__(self, num_mels: int, dim: int, pooling: Literal["mean", "last"]) -> None:
         super().__init__()
@@ -136,18 +136,18 @@ class CnnLstm(nn.Module):
             for channels, width in zip(CHANNELS, bands[:-1], strict=True)
         )
         self.lstm = nn.LSTM(CHANNELS[-1] * bands[-1], dim, batch_first=True)
-        # The default scales by the states alone, and so many inputs would saturate the gates.
+        # The default scale depends on the states alone; so many inputs would saturate the gates.
         nn.init.xavier_uniform_(self.lstm.get_parameter("weight_ih_l0"))
         self.pooling = pooling
 
     def forward(self, spectrograms: Tensor, frames: Tensor) -> Tensor:
-        """Return one row per sound; frames after its last one have no influence."""
+        """Return one row per sound; frames after the end of a sound have no influence."""
         maps = spectrograms[:, None]  # [b, channels, frames, bands]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             maps = norm(convolution(maps).transpose(1, 2)).transpose(1, 2)
             maps = max_pool2d(elu(maps), 2)
             frames = frames // 2
-            # What a convolution sees behind the end must be the zeros of its own padding.
+            # After its end, a convolution must see the zeros of its own padding.
             inside = torch.arange(maps.shape[2], device=maps.device) < frames[:, None]
             maps = maps * inside[:, None, :, None]
         vectors = maps.transpose(1, 2).flatten(2)

@@ -1,4 +1,4 @@
-"""Settings of audio encoders."""
+"""Define the settings of audio encoders."""
 
 from typing import Literal, Self
 
@@ -10,26 +10,26 @@ from graphrec.features.content.paths import Pattern
 
 
 class SoundConfig(MediaConfig):
-    """Sound files; ``encoder`` chooses how they become rows, and the other settings."""
+    """Settings of every encoder of sound files."""
 
     audio: Pattern
     """File of an item: {item} is its id, any other {name} a column of the item table; {data} at
     the start is the folder of the data set."""
     max_seconds: PositiveFloat = 30.0
-    """Of a longer sound the first seconds count; the rest is never decoded."""
+    """Seconds of a sound that count, from its start; the rest is never decoded."""
 
 
 class AudioConfig(SoundConfig):
-    """Sound files and the pretrained network that listens to them."""
+    """Settings of sound files and the pretrained network that reads them."""
 
     batch_size: PositiveInt = 8
-    """Sounds per step of the network."""
+    """Number of sounds per step of the network."""
     revision: str | None = None
     """Branch, tag or commit of an hf: model."""
     layer: int | None = None
-    """Number of a hidden layer, 0 to L; by default the last. Not for package:resemblyzer."""
+    """Number of the hidden layer, 0 to L; by default the last. Not for package:resemblyzer."""
     pooling: Literal["mean", "cls"] = "mean"
-    """Mean of the vectors of all times, or, of a spectrogram transformer, the first one."""
+    """Mean of the vectors over time, or the first vector of a spectrogram transformer."""
 
     @model_validator(mode="after")
     def _settings_fit_the_encoder(self) -> Self:

@@ -1,4 +1,4 @@
-"""Sound files: what all their encoders share, and those with pretrained weights."""
+"""Encode sound files: the base of all encoders of sounds, and the pretrained one."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from graphrec.features.content.weights import missing_extra, versions
 
 
 class SoundEncoder(MediaEncoder):
-    """Finds the files and decodes them."""
+    """Base of the encoders of sounds: finds the files and decodes them."""
 
     kind: ClassVar[str] = "audio"
 
@@ -41,20 +41,20 @@ class SoundEncoder(MediaEncoder):
         return file_content(items, item_ids, self.sounds.audio)
 
     def decoding(self) -> dict[str, Json]:
-        """How files become samples, for the identity."""
+        """Return, for the identity, how files become samples."""
         return {"max_seconds": self.sounds.max_seconds, "decoding": DECODING}
 
     def samples(self, path: str, key: str, rate: int, min_samples: int) -> Samples:
-        """Decode a file.
+        """Decode a file into samples.
 
         Raises:
-            UnreadableError: there is no sound in it, or too little.
+            UnreadableError: the file has no sound, or too little of it.
         """
         return read_sound(path, key, rate, self.sounds.max_seconds, min_samples)
 
 
 class AudioEncoder(SoundEncoder):
-    """The output of a layer, averaged over time."""
+    """Pretrained encoder of sounds: the output of a layer, averaged over time."""
 
     Config: ClassVar[type[FeatureConfig]] = AudioConfig
 
@@ -64,7 +64,7 @@ class AudioEncoder(SoundEncoder):
         self._network: SoundNetwork = VoiceNetwork() if is_voice else HubSounds(config)
 
     def identity(self) -> dict[str, Json]:
-        """Weights by their sha256, and every setting that changes a row."""
+        """Return the sha256 of the weights and every setting that changes a row."""
         return {
             **self._network.identity(),
             **self.decoding(),
@@ -72,11 +72,11 @@ class AudioEncoder(SoundEncoder):
         }
 
     def licence(self) -> str:
-        """Of the weights."""
+        """Return the licence of the weights."""
         return self._network.licence()
 
     def network(self) -> Network:
-        """Decode and prepare as the weights define it; then the network."""
+        """Return the loaded network, with the preparation of sounds that its weights need."""
         loaded = self._network.load()
 
         def prepare(path: str, key: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Networks for sounds in a Hugging Face folder."""
+"""Load networks for sounds from a Hugging Face folder."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from graphrec.features.audio.config import AudioConfig
 
 AST_WINDOW, AST_HOP = 400, 160
-"""Samples of a frame of a spectrogram transformer, and from frame to frame."""
+"""Samples in a frame of a spectrogram transformer, and samples from frame to frame."""
 
 MIN_SAMPLES = 400
-"""The shortest sound of which a spectrogram is taken: one frame."""
+"""Samples of the shortest sound of which a spectrogram is taken: one frame."""
 
 
 class HubSounds(SoundNetwork):
-    """A model of waveforms (wav2vec 2.0, HuBERT, WavLM) or of spectrograms (AST, Whisper, CLAP)."""
+    """Model of waveforms (wav2vec 2.0, HuBERT, WavLM) or of spectrograms (AST, Whisper, CLAP)."""
 
-    # Where torchaudio is installed, transformers takes spectrograms by it.
+    # Where torchaudio is installed, transformers computes spectrograms with it.
     libraries = ("torch", "transformers", "torchaudio")
 
     def __init__(self, config: "AudioConfig") -> None:
@@ -56,7 +56,7 @@ class HubSounds(SoundNetwork):
         self.folder = model_folder(config.encoder, config.revision, config.allow_download)
 
     def identity(self) -> dict[str, Json]:
-        """Weights and feature extractor by their sha256, layer and pooling."""
+        """Return the sha256 of weights and feature extractor, the layer and the pooling."""
         config = self.config
         return {
             **hub_identity(
@@ -67,14 +67,14 @@ class HubSounds(SoundNetwork):
         }
 
     def licence(self) -> str:
-        """Of the model card."""
+        """Return the licence on the model card."""
         return folder_licence(self.folder)
 
     def load(self) -> LoadedAudioModel:
         """Load model and feature extractor.
 
         Raises:
-            ConfigError: there is no such layer or pooling, or no such kind of model is known.
+            ConfigError: there is no such layer or pooling, or the kind of model is not supported.
             DataError: the folder holds no audio model.
         """
         try:
@@ -111,7 +111,7 @@ class HubSounds(SoundNetwork):
 def _waves(
     config: "AudioConfig", extractor: "Wav2Vec2FeatureExtractor", model: "PreTrainedModel"
 ) -> LoadedAudioModel:
-    """A model that reads the samples themselves, as many as there are."""
+    """Return a model that reads the samples themselves, at any length."""
     _require_mean(config)
     kernels, strides = (getattr(model.config, f"conv_{name}", ()) for name in ("kernel", "stride"))
     if not kernels or getattr(model.config, "is_encoder_decoder", False):
@@ -119,7 +119,7 @@ def _waves(
             f"{config.encoder} is a {type(model).__name__}, which is not supported for audio. Use "
             f"one like wav2vec 2.0, HuBERT or WavLM."
         )
-    needed = 1  # samples behind one frame after all convolutions
+    needed = 1  # samples that one frame depends on after all convolutions
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         needed = (needed - 1) * stride + kernel
     rate: int = extractor.sampling_rate
@@ -137,7 +137,7 @@ def _waves(
 def _ast(
     config: "AudioConfig", extractor: "ASTFeatureExtractor", model: "PreTrainedModel"
 ) -> LoadedAudioModel:
-    """A transformer over the patches of a spectrogram of fixed size."""
+    """Return a transformer over the patches of a spectrogram of fixed size."""
     size = AST_WINDOW + (extractor.max_length - 1) * AST_HOP
     rate: int = extractor.sampling_rate
 
@@ -152,16 +152,16 @@ def _ast(
 def _whisper(
     config: "AudioConfig", extractor: "WhisperFeatureExtractor", model: "PreTrainedModel"
 ) -> LoadedAudioModel:
-    """The encoder of Whisper, over the frames in which there is sound."""
+    """Return the encoder of Whisper, over the frames with sound."""
     _require_mean(config)
     rate: int = extractor.sampling_rate
 
     def prepare(samples: Samples) -> Tensor:
         pieces = windows(samples, extractor.n_samples)
-        found = extractor(pieces, sampling_rate=rate, return_tensors="pt").input_features
-        frames = torch.arange(found.shape[2]) < -(-len(pieces[0]) // extractor.hop_length)
-        # The mask travels as one more band.
-        return torch.cat([found, frames.float().expand(len(found), 1, -1)], dim=1)
+        features = extractor(pieces, sampling_rate=rate, return_tensors="pt").input_features
+        frames = torch.arange(features.shape[2]) < -(-len(pieces[0]) // extractor.hop_length)
+        # The mask is passed on as one more band.
+        return torch.cat([features, frames.float().expand(len(features), 1, -1)], dim=1)
 
     module = _Frames(model.get_encoder(), config)
     return LoadedAudioModel(rate, MIN_SAMPLES, prepare, join, module.eval())
@@ -170,7 +170,7 @@ def _whisper(
 def _clap(
     config: "AudioConfig", extractor: "ClapFeatureExtractor", model: "PreTrainedModel"
 ) -> LoadedAudioModel:
-    """The audio tower of CLAP."""
+    """Return the audio tower of CLAP."""
     if (config.layer, config.pooling) != (None, "mean"):
         raise ConfigError(
             f"{config.encoder} gives one joint embedding per sound: remove layer and pooling."
@@ -191,10 +191,10 @@ def _clap(
 
 
 class _Waves(nn.Module):
-    """Waveforms ``[b, n]`` and their lengths ``[b]`` -> ``[b, F]``.
+    """Module from waveforms ``[b, n]`` and their lengths ``[b]`` to rows ``[b, F]``.
 
-    Sounds of one length go through the model together, and no padding ever does: not every model
-    can mask it (those with group norm cannot), and so no row depends on its batch.
+    Sounds of one length go through the model together and are never padded. Not every model can
+    mask padding (those with group norm cannot), and so no row depends on its batch.
     """
 
     def __init__(self, model: "PreTrainedModel", config: "AudioConfig") -> None:
@@ -203,18 +203,18 @@ class _Waves(nn.Module):
         self.inner = config.layer is not None
 
     def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
-        rows, places = [], []
+        rows, positions = [], []
         for length in lengths.unique().tolist():
-            place = (lengths == length).nonzero()[:, 0]
-            output: Layers = self.model(samples[place, :length], output_hidden_states=self.inner)
+            position = (lengths == length).nonzero()[:, 0]
+            output: Layers = self.model(samples[position, :length], output_hidden_states=self.inner)
             hidden = hidden_layer(output, self.config.layer, self.config.encoder)
             rows.append(hidden.mean(dim=1))
-            places.append(place)
-        return torch.cat(rows)[torch.cat(places).argsort()]
+            positions.append(position)
+        return torch.cat(rows)[torch.cat(positions).argsort()]
 
 
 class _Patches(nn.Module):
-    """Spectrograms ``[p, T, mels]`` and how many each sound has ``[b]`` -> ``[b, F]``."""
+    """Module from spectrograms ``[p, T, mels]`` and their number per sound to rows ``[b, F]``."""
 
     def __init__(self, model: "PreTrainedModel", config: "AudioConfig") -> None:
         super().__init__()
@@ -231,7 +231,7 @@ class _Patches(nn.Module):
 
 
 class _Frames(_Patches):
-    """Spectrograms with a mask as last band ``[p, mels + 1, T]``, two frames per vector."""
+    """Module for spectrograms with a mask as last band ``[p, mels + 1, T]``; 2 frames a vector."""
 
     def _pooled(self, spectrograms: Tensor) -> Tensor:
         output: Layers = self.model(spectrograms[:, :-1], output_hidden_states=self.inner)
@@ -241,7 +241,7 @@ class _Frames(_Patches):
 
 
 class _Joint(nn.Module):
-    """Spectrograms ``[p, 1, T, mels]`` and how many each sound has ``[b]`` -> ``[b, F]``."""
+    """Module from spectrograms ``[p, 1, T, mels]`` and their number per sound to ``[b, F]``."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
@@ -251,8 +251,8 @@ class _Joint(nn.Module):
         return over_pieces(in_steps(self._embedded, spectrograms), counts)
 
     def _embedded(self, spectrograms: Tensor) -> Tensor:
-        found = self.model.get_audio_features(input_features=spectrograms)
-        return found if isinstance(found, Tensor) else found.pooler_output
+        output = self.model.get_audio_features(input_features=spectrograms)
+        return output if isinstance(output, Tensor) else output.pooler_output
 
 
 def _require_mean(config: "AudioConfig") -> None:
@@ -266,7 +266,7 @@ def _require_mean(config: "AudioConfig") -> None:
 def windows(samples: Samples, size: int) -> list[Samples]:
     """Cut a sound into the fewest windows of ``size`` that cover it, evenly spread.
 
-    A shorter one stays as it is.
+    A sound shorter than a window stays as it is.
     """
     count = max(1, -(-len(samples) // size))
     starts = np.linspace(0, max(0, len(samples) - size), count).round().astype(int)

@@ -1,4 +1,4 @@
-"""What a network for sounds is, and how sounds are cut into pieces for it."""
+"""Define the interface of networks for sounds, and the handling of windows of long sounds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ PIECES = 32
 
 
 class LoadedAudioModel(NamedTuple):
-    """A loaded network.
+    """A loaded network for sounds.
 
     Attributes:
-        rate: samples per second that it wants.
-        min_samples: it cannot hear less.
-        prepare: samples -> one input.
-        collate: some inputs -> the arguments of the module.
-        module: arguments -> rows ``[b, F]``.
+        rate: samples per second of its input.
+        min_samples: samples of its shortest input.
+        prepare: function from samples to one input.
+        collate: function from some inputs to the arguments of the module.
+        module: network from these arguments to rows ``[b, F]``.
     """
 
     rate: int
@@ -33,18 +33,18 @@ class LoadedAudioModel(NamedTuple):
 
 
 class SoundNetwork(ABC):
-    """A network that can say what it is without being loaded."""
+    """Base of the networks for sounds; its identity is known before it is loaded."""
 
     libraries: ClassVar[tuple[str, ...]]
-    """What a row depends on, besides the samples."""
+    """Libraries that a row depends on."""
 
     @abstractmethod
     def identity(self) -> dict[str, Json]:
-        """All that a row depends on, besides the samples and the libraries."""
+        """Return all that a row depends on, besides the samples and the libraries."""
 
     @abstractmethod
     def licence(self) -> str:
-        """Under which licence the weights are, as far as their source says."""
+        """Return the licence of the weights, as far as their source states one."""
 
     @abstractmethod
     def load(self) -> LoadedAudioModel:
@@ -52,15 +52,15 @@ class SoundNetwork(ABC):
 
 
 def join(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Collate the pieces ``[p, ...]`` of some sounds: all pieces, and how many each sound has."""
-    return torch.cat(tuple(inputs)), torch.tensor([len(each) for each in inputs])
+    """Collate the windows ``[p, ...]`` of some sounds: all windows, and their number per sound."""
+    return torch.cat(tuple(inputs)), torch.tensor([len(windows) for windows in inputs])
 
 
 def in_steps(work: Callable[[Tensor], Tensor], pieces: Tensor) -> Tensor:
-    """Apply ``work`` to a bounded number of pieces at a time."""
+    """Apply ``work`` to a bounded number of windows at a time."""
     return torch.cat([work(part) for part in pieces.split(PIECES)])
 
 
 def over_pieces(rows: Tensor, counts: Tensor) -> Tensor:
-    """Average the rows ``[p, F]`` of the pieces of each sound, ``[b, F]``."""
+    """Average the rows ``[p, F]`` of the windows of each sound, ``[b, F]``."""
     return torch.stack([part.mean(dim=0) for part in rows.split(counts.tolist())])

@@ -1,4 +1,4 @@
-"""Sounds without pretrained weights: what their spectra are on average, and how they vary."""
+"""Encode sounds without pretrained weights: by mean and deviation of their spectra."""
 
 import warnings
 from abc import abstractmethod
@@ -26,31 +26,31 @@ ROLLOFF = 0.85
 """Share of the magnitude that lies below the rolloff frequency."""
 
 DECIBELS = "10 log10 max(power, 1e-10), at most 80 below the loudest of the sound"
-"""Loudness of a band, for the identity."""
+"""Definition of the loudness of a band, for the identity."""
 
 
 class SpectrumConfig(SoundConfig):
-    """Sound files and the windows in which their spectra are taken."""
+    """Settings of sound files and the windows in which their spectra are taken."""
 
     rate: int = Field(default=16_000, ge=1_000, le=384_000)
-    """Samples per second to which all sounds are brought; frequencies up to half of it count."""
+    """Samples per second to which all sounds are resampled; half of it is the top frequency."""
     window_ms: PositiveFloat = 25.0
     """Length of a window in milliseconds, rounded to an even number of samples."""
     hop_ms: PositiveFloat = 10.0
-    """From the start of a window to that of the next, in milliseconds; at most ``window_ms``."""
+    """Milliseconds from the start of a window to that of the next; at most ``window_ms``."""
 
     @property
     def window(self) -> int:
-        """Samples of a window."""
+        """Return the samples in a window."""
         return 2 * round(self.rate * self.window_ms / 2000)
 
     @property
     def hop(self) -> int:
-        """Samples from window to window."""
+        """Return the samples from window to window."""
         return round(self.rate * self.hop_ms / 1000)
 
     def settings(self) -> dict[str, Json]:
-        """What the spectra depend on, for the identity."""
+        """Return, for the identity, the settings that the spectra depend on."""
         return {"rate": self.rate, "window_ms": self.window_ms, "hop_ms": self.hop_ms}
 
     @model_validator(mode="after")
@@ -68,33 +68,33 @@ class SpectrumConfig(SoundConfig):
 
 
 class MelConfig(SpectrumConfig):
-    """Spectra in bands of the mel scale."""
+    """Settings of spectra in bands of the mel scale."""
 
     num_mels: PositiveInt = 64
-    """Bands of the mel scale, from 0 to half the rate."""
+    """Number of bands of the mel scale, from 0 to half the rate."""
 
     def settings(self) -> dict[str, Json]:
-        """What the spectra depend on, for the identity."""
+        """Return, for the identity, the settings that the spectra depend on."""
         return {**super().settings(), "num_mels": self.num_mels, "decibels": DECIBELS}
 
 
 class LogmelConfig(MelConfig):
-    """Sound files and the bands whose loudness is measured."""
+    """Settings of sound files and the bands whose loudness is measured."""
 
     encoder: str = "logmel"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
 
 
 class MfccConfig(MelConfig):
-    """Sound files and how many coefficients of their spectra are taken."""
+    """Settings of sound files and the cepstral coefficients of their spectra."""
 
     encoder: str = "mfcc"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     num_coefficients: PositiveInt = 20
-    """Coefficients, the first of which is the loudness; at most ``num_mels``."""
+    """Number of coefficients, the first of which is the loudness; at most ``num_mels``."""
 
     def settings(self) -> dict[str, Json]:
-        """What the spectra depend on, for the identity."""
+        """Return, for the identity, the settings that the spectra depend on."""
         return {**super().settings(), "num_coefficients": self.num_coefficients}
 
     @model_validator(mode="after")
@@ -105,16 +105,16 @@ class MfccConfig(MelConfig):
 
 
 class StftConfig(SpectrumConfig):
-    """Sound files and the windows in which their spectra are measured."""
+    """Settings of sound files and the windows in which their spectra are measured."""
 
     encoder: str = "stft"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
 
 
 class SpectrumEncoder(SoundEncoder):
     """Mean and standard deviation over the windows: ``x = [mean_t y_ft, sd_t y_ft]``, width 2F.
 
-    Only whole windows count, so a sound shorter than one is missing. Nothing is random.
+    Only whole windows count, so a sound shorter than a window is missing. Nothing is random.
     """
 
     def __init__(self, config: SpectrumConfig) -> None:
@@ -133,11 +133,11 @@ class SpectrumEncoder(SoundEncoder):
         """Describe each window of a sound, ``[F, T]``."""
 
     def licence(self) -> str:
-        """There are no weights."""
+        """Return that no licence is needed: there are no weights."""
         return "none needed"
 
     def identity(self) -> dict[str, Json]:
-        """Every setting that changes a row."""
+        """Return every setting that changes a row."""
         return {
             "encoder": self.spectrum.encoder,
             **self.spectrum.settings(),
@@ -147,7 +147,7 @@ class SpectrumEncoder(SoundEncoder):
         }
 
     def network(self) -> Network:
-        """All is done where the files are decoded; the module passes it on."""
+        """Return a network whose work is done while files are decoded; its module is empty."""
 
         def prepare(path: str, key: str) -> Tensor:
             config = self.spectrum
@@ -188,7 +188,7 @@ class MfccEncoder(SpectrumEncoder):
         self.filters = mel_filters(config)
 
     def describe(self, samples: Samples) -> Frames:
-        """Transform each window, ``[num_coefficients, T]``."""
+        """Transform each window into its coefficients, ``[num_coefficients, T]``."""
         from librosa.feature import mfcc
 
         decibels = log_mels(samples, self.config, self.filters)
@@ -216,7 +216,7 @@ class StftEncoder(SpectrumEncoder):
 
         config = self.config
         magnitudes = np.sqrt(_power(samples, config))
-        # Frequencies would otherwise be thousands beside shares, and drown them.
+        # In Hz the frequencies would be thousands beside shares, and dominate them.
         shares = np.linspace(0, 1, len(magnitudes))
         frames = {"frame_length": config.window, "hop_length": config.hop, "center": False}
         measures = (
@@ -238,7 +238,7 @@ def mel_filters(config: MelConfig) -> Frames:
     """
     from librosa.filters import mel
 
-    with warnings.catch_warnings(action="ignore"):  # of empty bands, which are refused below
+    with warnings.catch_warnings(action="ignore"):  # empty bands are refused below
         filters: Frames = mel(sr=config.rate, n_fft=config.window, n_mels=config.num_mels)
     if not filters.any(axis=1).all():
         raise ConfigError(
@@ -257,7 +257,7 @@ def log_mels(samples: Samples, config: MelConfig, filters: Frames) -> Frames:
 
 
 def _power(samples: Samples, config: SpectrumConfig) -> Frames:
-    """Power spectrum of each window, ``[1 + window / 2, T]``."""
+    """Return the power spectrum of each window, ``[1 + window / 2, T]``."""
     import librosa
 
     spectra = librosa.stft(samples, n_fft=config.window, hop_length=config.hop, center=False)

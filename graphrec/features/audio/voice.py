@@ -1,4 +1,4 @@
-"""Resemblyzer's voice encoder: who speaks, whatever is said."""
+"""Load Resemblyzer's voice encoder, which represents the speaker and not the words."""
 
 from importlib import metadata
 from pathlib import Path
@@ -30,24 +30,24 @@ MELS = 40
 WIDTH = 256
 
 PARTIAL = 160
-"""Mel frames that the network hears at once: 1.6 seconds."""
+"""Mel frames of one input of the network: 1.6 seconds."""
 STEP = 77
 """Frames from the start of a partial to that of the next: 1.3 starts per second."""
 COVERAGE = 0.75
-"""A last partial with a smaller share of sound in it is left out."""
+"""Share of sound below which a last partial is left out."""
 LOUDNESS = 10 ** (-30 / 20)
 """Root mean square to which quieter sounds are raised: -30 dB of full scale."""
 
 
 class VoiceNetwork(SoundNetwork):
-    """The weights in the package Resemblyzer; 256 columns, none negative, of length 1.
+    """Voice encoder with the weights of the package Resemblyzer; rows of 256 columns >= 0, norm 1.
 
     ``x = norm(mean_p norm(relu(W h_p + b)))``, h_p the last state of three LSTM layers over the 40
     mel bands (power, not its logarithm) of partial p.
 
     Source: Wan et al. 2018, wan2018generalized.
-    Deviations: Resemblyzer first cuts pauses out with webrtcvad, which is left out here: its
-    binary does not install everywhere, and a sound need not be speech.
+    Deviations: Resemblyzer first cuts pauses out with webrtcvad. This step is left out here: the
+    binary of webrtcvad does not install everywhere, and a sound need not be speech.
     """
 
     libraries = ("torch",)
@@ -56,7 +56,7 @@ class VoiceNetwork(SoundNetwork):
         self.file = _weights()
 
     def identity(self) -> dict[str, Json]:
-        """Weights by their sha256, and what is done before the network."""
+        """Return the sha256 of the weights, and the processing before the network."""
         return {
             "encoder": VOICE,
             "weights_sha256": file_sha256([self.file]),
@@ -66,11 +66,11 @@ class VoiceNetwork(SoundNetwork):
         }
 
     def licence(self) -> str:
-        """Of the package with the weights."""
+        """Return the licence of the package with the weights."""
         return package_licence("Resemblyzer")
 
     def load(self) -> LoadedAudioModel:
-        """Build the network and fill it.
+        """Build the network and load its weights.
 
         Raises:
             DataError: the file holds other weights.
@@ -78,16 +78,16 @@ class VoiceNetwork(SoundNetwork):
         module = VoiceModule()
         try:
             state = torch.load(self.file, map_location="cpu", weights_only=True)["model_state"]
-            # The scale and offset of the training loss have no part in a row.
+            # The scale and offset of the training loss do not affect a row.
             module.load_state_dict({k: v for k, v in state.items() if "similarity" not in k})
-        except Exception as error:  # torch raises whatever the bytes provoke
+        except Exception as error:  # torch raises all kinds of errors on bad bytes
             problem = " ".join(str(error).split())[:300]
             raise DataError(f"{self.file} holds no weights of {VOICE}: {problem}") from error
         return LoadedAudioModel(RATE, WINDOW, partials, join, module.eval())
 
 
 class VoiceModule(nn.Module):
-    """Partials of some sounds ``[p, 160, 40]`` and how many each has ``[b]`` -> ``[b, 256]``."""
+    """Module from partials ``[p, 160, 40]`` and their number per sound ``[b]`` to ``[b, 256]``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class VoiceModule(nn.Module):
 
 
 def partials(samples: Samples) -> Tensor:
-    """Cut a sound into overlapping mel spectrograms ``[p, 160, 40]``, the last padded by zeros."""
+    """Cut a sound into overlapping mel spectrograms ``[p, 160, 40]``; pad the last with zeros."""
     from librosa.feature import melspectrogram
 
     loudness = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
@@ -120,7 +120,7 @@ def partials(samples: Samples) -> Tensor:
 
 
 def _weights() -> Path:
-    """The file inside the installed distribution, found without importing the package."""
+    """Return the file inside the installed distribution, without importing the package."""
     try:
         files = metadata.distribution("Resemblyzer").files or []
     except metadata.PackageNotFoundError as error:

@@ -1,1 +1,1 @@
-"""Content -> rows through the store: sources, networks, weights, assembly."""
+"""Turn content into rows through the store: sources, networks, weights, assembly."""

@@ -1,4 +1,4 @@
-"""Stored rows -> the matrix of a data set, one block at a time, counting what is odd on the way."""
+"""Assemble stored rows into the matrix of a data set, block by block, and count odd rows."""
 
 import hashlib
 import os
@@ -16,21 +16,21 @@ from graphrec.features.content.store import Matrix
 
 Positions = npt.NDArray[np.int64]
 Block = tuple[Positions, Matrix]
-"""Some rows, and to which items they belong."""
+"""Rows, with the positions of their items."""
 
 Blocks = Callable[[], Iterator[Block]]
-"""Goes through all rows once."""
+"""Function that iterates once over all rows."""
 
 RowTransform = Callable[[Matrix], Matrix]
 
 
 HEADER_BYTES = 4096
-"""More than the header of an .npy file takes."""
+"""Bytes that the header of an .npy file does not exceed."""
 
 
 @dataclass
 class Counts:
-    """Rows that are not finite, of length 0, or byte for byte a row of an item before."""
+    """Counts of rows that are not finite, of length 0, or equal to a row before."""
 
     nan: int = 0
     zero: int = 0
@@ -39,14 +39,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Finish:
-    """What happens to rows after the store.
+    """Settings of the processing of rows after the store.
 
     Attributes:
-        pca: keep so many principal components.
-        unit: then scale rows to length 1.
+        pca: number of principal components to keep, or None for all columns.
+        unit: scale rows to length 1 afterwards.
         largest: bytes of the largest matrix to hold in memory.
-        folder: where larger ones lie, to be mapped into memory.
-        name: of that file.
+        folder: folder of larger matrices, which are mapped into memory.
+        name: name of such a file.
     """
 
     pca: int | None
@@ -59,7 +59,7 @@ class Finish:
 def assemble(
     blocks: Blocks, num_items: int, finish: Finish
 ) -> tuple[Matrix, npt.NDArray[np.bool_], Counts]:
-    """Return values ``[I, F]``, which items have a finite row ``[I]``, and the counts.
+    """Return values ``[I, F]``, a mask of items with a finite row ``[I]``, and the counts.
 
     Raises:
         ConfigError: there are fewer rows or columns than principal components.
@@ -69,8 +69,8 @@ def assemble(
     present = np.zeros(num_items, dtype=np.bool_)
     counts, seen = Counts(), set[bytes]()
 
-    def sound(stored: Iterable[Block]) -> Iterator[Block]:
-        """Count and leave out what is not finite; finish the rest."""
+    def checked(stored: Iterable[Block]) -> Iterator[Block]:
+        """Count rows that are not finite and leave them out; finish the others."""
         for positions, rows in stored:
             finite = np.isfinite(rows).all(axis=1)
             kept = rows[finite]
@@ -86,7 +86,7 @@ def assemble(
     stored = blocks()
     first = next(stored, None)
     width = 0 if first is None else transform(first[1][:1]).shape[1]
-    rest = sound(stored if first is None else chain((first,), stored))
+    rest = checked(stored if first is None else chain((first,), stored))
     return _matrix((num_items, width), finish, rest), present, counts
 
 
@@ -115,7 +115,7 @@ def _matrix(shape: tuple[int, int], finish: Finish, blocks: Iterator[Block]) -> 
             _reserve(file, shape[0] * shape[1] * 4 + HEADER_BYTES)
         np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
         for positions, rows in blocks:
-            # Mapped anew for each block, so that what was written does not stay in memory.
+            # Mapped anew for each block, so that written pages do not stay in memory.
             np.load(part, mmap_mode="r+")[positions] = rows
         part.replace(path)
     except OSError as error:
@@ -129,11 +129,11 @@ def _matrix(shape: tuple[int, int], finish: Finish, blocks: Iterator[Block]) -> 
 
 
 def _finished(rows: Matrix, transform: RowTransform, unit: bool) -> Matrix:
-    turned = transform(rows)
+    transformed = transform(rows)
     if not unit:
-        return turned
-    lengths = np.linalg.norm(turned, axis=1, keepdims=True)
-    return np.divide(turned, lengths, out=turned.copy(), where=lengths > 0)
+        return transformed
+    lengths = np.linalg.norm(transformed, axis=1, keepdims=True)
+    return np.divide(transformed, lengths, out=transformed.copy(), where=lengths > 0)
 
 
 def _identity(rows: Matrix) -> Matrix:
@@ -143,15 +143,15 @@ def _identity(rows: Matrix) -> Matrix:
 def _projection(blocks: Blocks, dim: int) -> RowTransform:
     """Return ``x -> (x - mean) V`` with the ``dim`` strongest eigenvectors V of the covariance.
 
-    The sign of each is such that its largest weight is positive. Rows that are not finite are left
-    out; without any other row nothing is turned.
+    The sign of an eigenvector is such that its largest weight is positive. Rows that are not finite
+    are left out; without any finite row the function is the identity.
     """
 
     def finite() -> Iterator[Matrix]:
         return (rows[np.isfinite(rows).all(axis=1)] for _, rows in blocks())
 
     sums = [(len(rows), rows.sum(axis=0, dtype=np.float64)) for rows in finite()]
-    count = sum(each for each, _ in sums)
+    count = sum(size for size, _ in sums)
     if not count:
         return _identity
     mean = np.sum([total for _, total in sums], axis=0) / count

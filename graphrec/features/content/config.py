@@ -1,4 +1,4 @@
-"""Settings of every pretrained encoder."""
+"""Define the settings of every pretrained encoder."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
@@ -21,7 +21,7 @@ FineTune = Annotated[str, Field(pattern=r"^(none|all|last:[1-9][0-9]*)$")]
 
 
 class PretrainedConfig(FeatureConfig):
-    """Settings of every pretrained encoder; the content key chooses the others."""
+    """Settings of every pretrained encoder; the content key chooses the class with the others."""
 
     incidental: ClassVar[frozenset[str]] = frozenset(
         {"store", "strict", "device", "memory_mb", "allow_download"}
@@ -33,36 +33,36 @@ class PretrainedConfig(FeatureConfig):
     }
 
     encoder: str
-    """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images and
-    videos."""
+    """Weights: hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images
+    and videos."""
     store: AbsolutePath | None = None
     """Folder of encoded rows, shared by all runs; by default data/processed/features, or features
     below the folder that the environment variable GRAPHREC_CACHE names."""
     strict: bool = False
-    """Content that is missing or cannot be read, or a damaged store, is an error."""
+    """Raise an error for content that is missing or unreadable, and for a damaged store."""
     batch_size: PositiveInt = 32
-    """Texts or files per step of the network."""
+    """Number of texts or files per step of the network."""
     allow_download: bool = False
     """Download weights of hf: or torchvision: that are not on this machine."""
     device: str = "auto"
-    """auto (CUDA if there is one), cpu, cuda or cuda:N."""
+    """Device of the network: auto (CUDA if there is one), cpu, cuda or cuda:N."""
     storage: Literal["float32", "float16"] = "float32"
     """Precision of the stored rows."""
     pca: PositiveInt | None = None
-    """Keep so many principal components of the rows; nothing is stored anew for it."""
+    """Number of principal components of the rows to keep; computed from the stored rows."""
     normalize: Literal["none", "l2"] = "none"
-    """Leave the rows, or scale each to length 1 (after pca)."""
+    """Scaling of rows: none, or each to length 1 (after pca)."""
     memory_mb: PositiveInt = 2048
-    """A larger matrix lies in the store and is mapped into memory."""
+    """Size in MiB above which a matrix stays in the store and is mapped into memory."""
     fine_tune: FineTune = "none"
-    """none, all, or last:N, the last N layers: trained with the recommender, whose loss on the
-    items of a batch reaches the encoder."""
+    """Layers that are trained with the recommender: none, all, or last:N, the last N. The loss on
+    the items of a batch reaches the encoder."""
     fine_tune_items: PositiveInt = 256
-    """Items of a batch that reach the encoder; more are left at their last rows."""
+    """Largest number of items of a batch that reach the encoder; others keep their last rows."""
     fine_tune_lr_scale: PositiveFloat = 0.1
     """Learning rate of the encoder as a multiple of training.lr."""
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass: less memory, more time."""
+    """Recompute activations in the backward pass: less memory, more time."""
 
     @model_validator(mode="after")
     def _download_possible(self) -> Self:
@@ -91,4 +91,4 @@ class MediaConfig(PretrainedConfig):
     incidental: ClassVar[frozenset[str]] = PretrainedConfig.incidental | {"workers"}
 
     workers: PositiveInt = 4
-    """Threads that decode."""
+    """Number of threads that decode."""

@@ -1,4 +1,4 @@
-"""Content files through a network: what pictures, sounds and videos share."""
+"""Run content files through a network: the base of encoders of pictures, sounds and videos."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from graphrec.features.content.pretrained import Batch, ContentEncoder
 
 
 class MediaEncoder(ContentEncoder):
-    """Threads decode the next batch while the network works on this one."""
+    """Base of encoders of files: threads decode the next batch while the network runs."""
 
     media: MediaConfig
 
@@ -37,7 +37,7 @@ class MediaEncoder(ContentEncoder):
         return self.run(self.network(), sources, keys)
 
     def run(self, network: Network, sources: Series, keys: Series) -> Iterator[Batch]:
-        """Send files through a network in their order."""
+        """Run files through a network in their order."""
         device = device_of(self.media.device, "device")
         module = network.module.to(device).eval()
 
@@ -50,11 +50,13 @@ class MediaEncoder(ContentEncoder):
         with ThreadPoolExecutor(self.media.workers) as pool:
             for positions, prepared in _ahead(pool, prepare, len(sources), self.media.batch_size):
                 results = dict(zip(positions, prepared, strict=True))
-                unreadable = {at: each for at, each in results.items() if isinstance(each, str)}
-                readable = [each for each in prepared if isinstance(each, Tensor)]
+                unreadable = {
+                    at: result for at, result in results.items() if isinstance(result, str)
+                }
+                readable = [value for value in prepared if isinstance(value, Tensor)]
                 rows = np.empty((0, 0), dtype=np.float32)
                 if readable:
-                    arguments = (each.to(device) for each in network.collate(readable))
+                    arguments = (argument.to(device) for argument in network.collate(readable))
                     with torch.no_grad():
                         rows = module(*arguments).float().cpu().numpy()
                 good = [at for at in positions if at not in unreadable]
@@ -69,7 +71,7 @@ def stack(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
 def _ahead(
     pool: ThreadPoolExecutor, work: Callable[[int], Tensor | str], count: int, size: int
 ) -> Iterator[tuple[list[int], list[Tensor | str]]]:
-    """Yield batches of positions and results; the next batch is at work while one is used."""
+    """Yield batches of positions and results; the next batch is prepared meanwhile."""
     at_work: list[Future[Tensor | str]] = []
     for start in range(0, count, size):
         batch = range(start, min(start + size, count))

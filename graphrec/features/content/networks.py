@@ -1,4 +1,4 @@
-"""Contents -> rows by a network, whatever the contents are."""
+"""Define the interface of networks that turn any content into rows."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,17 +13,17 @@ from graphrec.core.errors import ConfigError
 
 
 class UnreadableError(Exception):
-    """A content that cannot be used; the message says why."""
+    """The content cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """How contents become rows.
+    """Functions and module that turn contents into rows.
 
     Attributes:
-        prepare: a source (text or path) and its sha256 -> one input; raises UnreadableError. Runs
-            in several threads.
-        collate: some inputs -> the arguments of the module, on the CPU.
+        prepare: function from a source (text or path) and its sha256 to one input; raises
+            UnreadableError. Runs in several threads.
+        collate: function from some inputs to the arguments of the module, on the CPU.
         module: the network, in evaluation mode; returns rows ``[b, F]``.
     """
 
@@ -37,7 +37,7 @@ def opened(path: str, key: str) -> Iterator[BinaryIO]:
     """Open a content file at its start.
 
     Raises:
-        UnreadableError: it is no longer the file whose sha256 is ``key``.
+        UnreadableError: the file is no longer the one whose sha256 is ``key``.
     """
     with Path(path).open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != key:
@@ -48,13 +48,13 @@ def opened(path: str, key: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Take whatever a decoder raises on a damaged file as its reason to be unreadable.
+    """Turn any error of a decoder of a damaged file into an UnreadableError.
 
     Decoders promise nothing: on damage they raise RuntimeError, SystemError, MemoryError and, where
-    warnings are errors, warnings. Nothing but decoding may stand inside the block.
+    warnings are errors, warnings. Only decoding may stand inside the block.
 
     Raises:
-        UnreadableError: anything was raised.
+        UnreadableError: an error was raised in the block.
     """
     try:
         yield
@@ -70,7 +70,7 @@ def decoding() -> Iterator[None]:
 
 
 class Layers(Protocol):
-    """What a transformer of transformers returns when it is asked for its hidden states."""
+    """Output of a model of transformers with its hidden states."""
 
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""The setting that says where the file of an item lies."""
+"""Define the setting that locates the file of an item."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What all pretrained encoders share: settings, the way through the store, and the report."""
+"""Encode content through the store: the base of all pretrained encoders, and their report."""
 
 import json
 import logging
@@ -31,21 +31,21 @@ from graphrec.features.content.store import Matrix, RowStore, Store
 logger = logging.getLogger(__name__)
 
 LISTED = 10
-"""Ids named in an error or a log line; the report has all of them."""
+"""Number of ids in an error or a log line; the report has all of them."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What encoding did.
+    """Record of one encoding.
 
     Attributes:
-        encoded, reused: different contents that were encoded now, or found in the store.
-        missing: why each item without a row has none, by external id.
+        encoded, reused: number of distinct contents that were encoded now, or found in the store.
+        missing: the reason for each item without a row, by external id.
         nan: items whose row is not finite; they are among the missing.
         zero: items whose row has length 0; they count as present.
         duplicates: items whose row equals, byte for byte, the row of an item before.
         unused: files that belong to no item.
-        folder: where the rows are stored.
+        folder: folder of the stored rows.
     """
 
     encoded: int
@@ -60,22 +60,22 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class EncodedModality(Modality):
-    """A modality with the report of how it came about.
+    """A modality with the report of its encoding.
 
     Attributes:
-        trainable: makes the rows of an encoder that is trained with the recommender.
+        trainable: function that makes the rows of an encoder trained with the recommender, or None.
     """
 
     report: Report
     trainable: Callable[[], nn.Module] | None = None
 
     def rows(self) -> nn.Module:
-        """A new module that gives the rows ``[I, F]`` inside a model."""
+        """Return a new module whose output inside a model is the rows ``[I, F]``."""
         return super().rows() if self.trainable is None else self.trainable()
 
 
 class Batch(NamedTuple):
-    """Some encoded contents: their places among those asked for, their rows, and the failures."""
+    """Encoded contents: their positions in the request, their rows, and the failures."""
 
     positions: Positions
     rows: Matrix
@@ -83,9 +83,9 @@ class Batch(NamedTuple):
 
 
 class ContentEncoder(ABC):
-    """Content -> rows, through the store. A content is encoded once, whoever has it.
+    """Base of encoders of content through the store. Items with equal content share one row.
 
-    Rows depend on all that ``identity`` names. They do not name device and batch size, which
+    Rows depend on all that ``identity`` names. It does not name device and batch size, which
     change a row only by rounding. In memory are the hashes of all contents, one batch, one shard
     and a few copies of the result ``[I, F]``.
     """
@@ -98,19 +98,19 @@ class ContentEncoder(ABC):
 
     @abstractmethod
     def content(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Content:
-        """Find what there is to encode."""
+        """Return the content of all items that can be encoded."""
 
     @abstractmethod
     def identity(self) -> dict[str, Json]:
-        """All that a row depends on, besides its content; found without loading the network."""
+        """Return all that a row depends on besides its content, without loading the network."""
 
     @abstractmethod
     def licence(self) -> str:
-        """Under which licence the weights are, as far as their source says."""
+        """Return the licence of the weights, as far as their source states one."""
 
     @abstractmethod
     def network(self) -> Network:
-        """Load what turns contents into rows, on the CPU.
+        """Load the network that turns contents into rows, on the CPU.
 
         Raises:
             ConfigError, DataError: the weights are not what the config says.
@@ -121,11 +121,11 @@ class ContentEncoder(ABC):
         """Encode the contents ``sources`` (with their sha256), in any order, each once."""
 
     def pooled(self, rows: Matrix) -> Matrix:
-        """Turn stored rows ``[n, ...]`` into rows ``[n, F]``, each by itself."""
+        """Turn stored rows ``[n, ...]`` into rows ``[n, F]``, one by one."""
         return rows
 
     def after_store(self) -> dict[str, str]:
-        """What is done to rows after the store, for the record beside them."""
+        """Return the processing of rows after the store, for the record beside them."""
         return {"pca": str(self._shared.pca), "normalize": self._shared.normalize}
 
     def row_store(self) -> RowStore:
@@ -139,7 +139,7 @@ class ContentEncoder(ABC):
         """Encode all items; values ``[I, F]``.
 
         Raises:
-            DataError: content or weights are absent, or with ``strict`` any item is without a row.
+            DataError: content or weights are absent, or with ``strict`` an item has no row.
         """
         content = self.content(items, item_ids)
         table = content.table
@@ -153,7 +153,7 @@ class ContentEncoder(ABC):
         )
 
         config = self._shared
-        whose = table.with_row_index("item_row").filter(table["reason"].is_null())
+        encoded = table.with_row_index("item_row").filter(table["reason"].is_null())
         after = self.after_store()
         named = ("\n".join(map(str, table[name])) for name in ("item", "key", "reason"))
         key = digest(*named, json.dumps(after))[:12]
@@ -166,9 +166,9 @@ class ContentEncoder(ABC):
         )
 
         def blocks() -> Iterator[tuple[Positions, Matrix]]:
-            rows_of = whose["item_row"].to_numpy().astype(np.int64)
-            for places, rows in row_store.blocks(whose["key"]):
-                yield rows_of[places], self.pooled(rows)
+            rows_of = encoded["item_row"].to_numpy().astype(np.int64)
+            for positions, rows in row_store.blocks(encoded["key"]):
+                yield rows_of[positions], self.pooled(rows)
 
         values, present, counts = assemble(blocks, len(item_ids), finish)
         not_finite = ~pl.Series(present, dtype=pl.Boolean) & table["reason"].is_null()
@@ -186,7 +186,7 @@ class ContentEncoder(ABC):
             unused=content.unused,
             folder=str(row_store.folder),
         )
-        self._tell(report)
+        self._log(report)
         if row_store.folder.is_dir():
             listed = table.select("item", "key", "reason")
             with unwritable_is_a_warning():
@@ -213,7 +213,7 @@ class ContentEncoder(ABC):
         return TrainableRows(values, contents, self.network(), settings)
 
     def _fill(self, row_store: RowStore, todo: pl.DataFrame) -> pl.DataFrame:
-        """Encode and store what is new; return ``key`` and ``failure`` of what cannot be read."""
+        """Encode and store new content; return ``key`` and ``failure`` of unreadable content."""
         failures: dict[str, str] = {}
         if len(todo):
             row_store.require_writable()
@@ -229,7 +229,11 @@ class ContentEncoder(ABC):
         )
 
     def _require_whole(self, table: pl.DataFrame) -> None:
-        """With ``strict``, raise DataError if any item has no row."""
+        """Refuse, with ``strict``, items without a row.
+
+        Raises:
+            DataError: there is such an item.
+        """
         missing = table.drop_nulls("reason")
         if self._shared.strict and len(missing):
             pairs = missing.head(LISTED).select("item", "reason").iter_rows()
@@ -240,7 +244,7 @@ class ContentEncoder(ABC):
                 f"to take them as missing."
             )
 
-    def _tell(self, report: Report) -> None:
+    def _log(self, report: Report) -> None:
         logger.info(
             "%s: %d encoded, %d reused from %s",
             *(self.kind, report.encoded, report.reused, report.folder),
@@ -255,5 +259,5 @@ class ContentEncoder(ABC):
         ):
             if count:
                 logger.warning("%s: %d %s", self.kind, count, what)
-        if report.unused:  # nothing to worry about: the data may be filtered
+        if report.unused:  # harmless: the data may be filtered
             logger.info("%s: %d files belong to no item", self.kind, report.unused)

@@ -1,4 +1,4 @@
-"""The rows of a modality inside a model: as they were encoded, or from an encoder that learns."""
+"""Provide the rows of an encoder that is trained inside a model."""
 
 import re
 from collections import Counter
@@ -24,14 +24,14 @@ NUMBERED = re.compile(r"((?:[^.]+\.)*?[^.\d]*\d+)\.[^.]+\.")
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How an encoder is trained with the recommender.
+    """Settings of the training of an encoder with the recommender.
 
     Attributes:
         layers: ``all`` or ``last:N``.
-        max_items: items of a step whose rows are computed anew, with a gradient.
+        max_items: number of items of a step whose rows are computed anew, with a gradient.
         batch_size: contents that go through the network at once.
         lr_scale: learning rate of the encoder as a multiple of the recommender's.
-        checkpointing: compute activations again in the backward pass instead of keeping them.
+        checkpointing: recompute activations in the backward pass instead of keeping them.
         unit: scale rows to length 1.
     """
 
@@ -44,10 +44,10 @@ class FineTuning:
 
 
 class TrainableRows(LearnedRows):
-    """Rows ``[I, F]`` from an encoder that learns through the recommender's loss.
+    """Rows ``[I, F]`` of an encoder that is trained by the recommender's loss.
 
     Inside ``live(items)`` the rows of these items are computed anew, with a gradient; all others
-    are those of the last ``refresh``. Outside, rows are always those of the current weights. The
+    keep the values of the last ``refresh``. Outside, rows always fit the current weights. The
     encoder stays in evaluation mode: no dropout, and batch statistics as they were pretrained.
     Only the weights that are trained belong to the model's state; the others follow from the
     configuration.
@@ -55,9 +55,11 @@ class TrainableRows(LearnedRows):
     Args:
         values: rows of the untrained encoder, ``[I, F]``.
         contents: source and sha256 of each item's content, None where it has none, ``[I]``.
+        network: the encoder.
+        settings: the settings of its training.
 
     Raises:
-        ConfigError: the encoder has nothing to train, or fewer layers than asked for.
+        ConfigError: the encoder has nothing to train, or fewer layers than requested.
     """
 
     values: Tensor
@@ -86,11 +88,11 @@ class TrainableRows(LearnedRows):
 
     @property
     def network(self) -> Network:
-        """The encoder."""
+        """Return the encoder."""
         return self._unregistered[0]
 
     def forward(self) -> Tensor:
-        """The rows ``[I, F]``."""
+        """Return the rows ``[I, F]``."""
         if self._fresh is None:
             self.refresh()
             return self.values
@@ -114,7 +116,7 @@ class TrainableRows(LearnedRows):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Compute all rows with the current weights, if these have changed."""
+        """Compute all rows with the current weights, if the weights have changed."""
         if not self._stale:
             return
         parts = self.present.nonzero().squeeze(1).split(self.settings.batch_size)
@@ -127,7 +129,7 @@ class TrainableRows(LearnedRows):
         return super()._apply(fn, recurse)
 
     def _encoded(self, items: Tensor) -> Tensor:
-        """Rows ``[n, F]`` of some items that have content."""
+        """Return the rows ``[n, F]`` of some items that have content."""
         if not len(items):
             return self.values[items]
         with ThreadPoolExecutor(THREADS) as pool:
@@ -141,11 +143,11 @@ class TrainableRows(LearnedRows):
         chosen = [self._contents[item] for item in items.tolist()]
         contents = [content for content in chosen if content is not None]
         try:
-            inputs = list(pool.map(lambda each: self.network.prepare(*each), contents))
+            inputs = list(pool.map(lambda content: self.network.prepare(*content), contents))
         except UnreadableError as error:
             sources = ", ".join(source[:80] for source, _ in contents[:3])
             raise DataError(f"A content among {sources}, ... cannot be read: {error}.") from error
-        arguments = [each.to(self.values.device) for each in self.network.collate(inputs)]
+        arguments = [argument.to(self.values.device) for argument in self.network.collate(inputs)]
         rows: Tensor
         if self.settings.checkpointing and torch.is_grad_enabled():
             rows = checkpoint(self.network.module, *arguments, use_reentrant=False)
@@ -154,7 +156,7 @@ class TrainableRows(LearnedRows):
         return rows
 
     def _chosen(self) -> dict[str, nn.Parameter]:
-        """The weights to train; all others are frozen."""
+        """Return the weights to train, and freeze all others."""
         module = self.network.module.eval().requires_grad_(True)
         first = self.present.nonzero()[:1].squeeze(1)
         with torch.enable_grad():
@@ -188,14 +190,14 @@ def _outdate(module: nn.Module) -> None:
 
 
 def layers(names: Sequence[str]) -> list[str]:
-    """Names of the layers to which some weights belong, in their order.
+    """Return the names of the layers that hold some weights, in their order.
 
-    The layers are the outermost numbered modules with parts of their own, where there are several
-    of one kind: ``encoder.layer.3`` of a transformer, ``layer4`` of a residual network. Where there
-    are none, every module with weights is a layer.
+    The layers are the outermost numbered modules with parts of their own, if there are several of
+    one kind: ``encoder.layer.3`` of a transformer, ``layer4`` of a residual network. Without such
+    modules, every module with weights is a layer.
     """
     numbered = [match[1] for match in map(NUMBERED.match, names) if match]
     members = {name: re.sub(r"\d+$", "", name) for name in numbered}
     kinds = Counter(members.values())
-    found = [name for name, kind in members.items() if kinds[kind] > 1]
-    return found or list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    repeated = [name for name, kind in members.items() if kinds[kind] > 1]
+    return repeated or list(dict.fromkeys(name.rpartition(".")[0] for name in names))

@@ -1,4 +1,4 @@
-"""What there is to encode: per item a text or a file and its sha256, or why there is none."""
+"""Collect the content to encode: for each item a text or file with its sha256, or a reason."""
 
 import glob
 import hashlib
@@ -28,7 +28,7 @@ class Content:
         table: columns ``item`` (external id), ``source`` (the text, or the path of the file),
             ``key`` (sha256 of text or file) and ``reason`` (why there is none), one row per item;
             exactly one of ``key`` and ``reason`` is null.
-        unused: files that belong to no item.
+        unused: number of files that belong to no item.
     """
 
     table: pl.DataFrame
@@ -61,7 +61,7 @@ def _texts(column: pl.Series) -> pl.Series:
 def text_content(
     items: pl.DataFrame | None, item_ids: pl.Series, columns: tuple[str, ...]
 ) -> Content:
-    """Join text columns (or lists of words) with a space; an item without any text has none.
+    """Return the joined text columns (or lists of words) of each item; blank text is missing.
 
     Raises:
         DataError: a column is absent.
@@ -69,11 +69,11 @@ def text_content(
     texts = joined_texts(items, columns)
     keys = [_sha256(text) if text else None for text in texts]
     reason = pl.when(pl.col("key").is_null()).then(pl.lit("no text")).alias("reason")
-    found = pl.DataFrame(
+    table = pl.DataFrame(
         {"item": item_ids, "source": texts, "key": keys},
         schema={"item": pl.String, "source": pl.String, "key": pl.String},
     )
-    return Content(found.with_columns(reason))
+    return Content(table.with_columns(reason))
 
 
 def text_file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> Content:
@@ -91,10 +91,10 @@ def text_file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: 
 
 
 def _read_text(path: str) -> tuple[str | None, str | None, str | None]:
-    """Return text and sha256, or why there is none."""
+    """Return text and sha256, or the reason why there is none."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig").strip()
-    except OSError as error:  # gone or closed to us since it was hashed
+    except OSError as error:  # removed or protected since it was hashed
         return None, None, f"unreadable file: {error.strerror or error}"
     except UnicodeDecodeError as error:
         return None, None, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
@@ -111,9 +111,9 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
     ``{item}`` is the item id, any other ``{name}`` a column of the item table. Every file is read
     once to hash it, in parallel and in pieces; no file is held in memory.
 
-    A path that leads out of the folder before the first placeholder, also by a link, is not read,
-    nor is one whose item id leads out of the folder before it. Only a column at the start of the
-    pattern may lead anywhere.
+    A path that leads out of the folder before the first placeholder, even by a link, is not read;
+    nor is a path whose item id leads out of the folder before it. Only a column at the start of the
+    pattern may lead to any folder.
 
     Raises:
         DataError: the folder or a column is absent.
@@ -137,14 +137,14 @@ def file_content(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) 
     table = pl.DataFrame({"item": item_ids, "source": paths}).hstack(hashed)
     wildcard = "*".join(glob.escape(literal) for literal in PLACEHOLDER.split(rest)[::2])
     known = set(paths)
-    lying = (path for path in folder.glob(wildcard) if path.is_file()) if rest else ()
-    return Content(table, unused=sum(str(path) not in known for path in lying))
+    existing = (path for path in folder.glob(wildcard) if path.is_file()) if rest else ()
+    return Content(table, unused=sum(str(path) not in known for path in existing))
 
 
 def _roots(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> pl.Series:
-    """Return the folder that the path of each item must not leave; null where it may lead anywhere.
+    """Return the folder that the path of each item must not leave; null where there is none.
 
-    It is the folder before the first placeholder, or else the one before ``{item}``.
+    It is the folder before the first placeholder, or else the folder before ``{item}``.
     """
     fixed = pattern[: pattern.index("{")]
     before, has_item, _ = pattern.partition("{item}")
@@ -159,7 +159,7 @@ def _roots(items: pl.DataFrame | None, item_ids: pl.Series, pattern: str) -> pl.
 
 
 def _climbs(item: str) -> bool:
-    """Whether an id, read as a path of either separator, leads above the folder it stands in."""
+    """Return whether an id, read as a path with either separator, leads out of its folder."""
     depth = 0
     for part in re.split(r"[/\\]", item):
         depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
@@ -169,7 +169,7 @@ def _climbs(item: str) -> bool:
 
 
 def _parts(paths: pl.DataFrame) -> list[pl.DataFrame]:
-    """Cut the paths, at least one part: a pool makes an object for each of its tasks at once."""
+    """Cut the paths into parts, at least one: a pool makes an object for each task at once."""
     starts = range(0, max(len(paths), 1), PART_FILES)
     return [paths[start : start + PART_FILES] for start in starts]
 
@@ -199,12 +199,12 @@ def _fixed_folder(pattern: str) -> tuple[Path, str]:
     fixed = pattern[: pattern.index("{")]
     folder, slash, _ = fixed.rpartition("/")
     rest = pattern[len(folder) + len(slash) :]
-    # "{path}" alone may lead anywhere: there is no folder whose other files could be counted.
+    # "{path}" alone may lead to any folder, so there are no other files to count.
     return Path(folder + slash), rest if slash else ""
 
 
 def _hash(source: str | None, root: str | None, climbs: bool) -> tuple[str | None, str | None]:
-    """Return the sha256 of a file, or why there is none."""
+    """Return the sha256 of a file, or the reason why there is none."""
     if source is None:
         return None, "no path in the item table"
     try:
@@ -223,7 +223,7 @@ def _hash(source: str | None, root: str | None, climbs: bool) -> tuple[str | Non
             return hashlib.file_digest(file, "sha256").hexdigest(), None
     except FileNotFoundError:
         return None, "no file"
-    except RuntimeError:  # what Python 3.11 and 3.12 raise where a link leads to itself
+    except RuntimeError:  # Python 3.11 and 3.12 raise it for a link that leads to itself
         return None, "unreadable file: a loop of links"
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error

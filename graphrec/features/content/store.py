@@ -1,10 +1,10 @@
-"""Encoded rows, found by the sha256 of what was encoded: nothing stale, nothing encoded twice.
+"""Store encoded rows under the sha256 of their content: never stale, never encoded twice.
 
     <root>/<kind>/<16 hex digits of the identity>/manifest.json
                                                  /<uuid>.safetensors, one or more
 
 A shard holds rows and, in its header, the content hash of each row. It is written wholly or not
-at all and never changed, so two processes need no lock: at worst a row is there twice. In memory
+at all and never changed, so two processes need no lock: at worst a row is stored twice. In memory
 are the hashes of the stored rows, up to ``SHARD_ROWS`` rows not yet written, and one shard while it
 is read; never the whole store.
 """
@@ -31,10 +31,10 @@ from graphrec.core.files import write_bytes, write_json
 logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 1024
-"""Rows of a full shard."""
+"""Number of rows of a full shard."""
 
 SHARD_SECONDS = 30.0
-"""A shard is written after so long even if it is not full: what an interruption can cost."""
+"""Seconds after which a shard is written even if it is not full: the loss at an interruption."""
 
 Matrix = npt.NDArray[np.float32]
 
@@ -87,10 +87,10 @@ class RowStore:
         return ~known
 
     def require_writable(self) -> None:
-        """Write and delete a file in the folder.
+        """Write and delete a file in the folder, to prove that it is writable.
 
         Raises:
-            DataError: that is impossible.
+            DataError: the folder is not writable.
         """
         probe = self.folder / f".{uuid.uuid4().hex}.part"
         try:
@@ -105,7 +105,7 @@ class RowStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Accept ``add`` inside the block; what was added is on disk after it, even if it fails."""
+        """Accept ``add`` inside the block; added rows are on disk after it, even if it fails."""
         self._flushed = time.monotonic()
         try:
             yield
@@ -118,16 +118,16 @@ class RowStore:
         Raises:
             DataError: the disk is full or read-only.
         """
-        with np.errstate(over="ignore"):  # beyond float16 is infinite, and counted as such
+        with np.errstate(over="ignore"):  # beyond float16 is infinite, and is counted as such
             self._waiting.append((keys, rows.astype(self._dtype)))
-        full = sum(len(each) for each, _ in self._waiting) >= SHARD_ROWS
+        full = sum(len(part_keys) for part_keys, _ in self._waiting) >= SHARD_ROWS
         if full or time.monotonic() - self._flushed > SHARD_SECONDS:
             self._flush()
 
     def blocks(self, keys: pl.Series) -> Iterator[tuple[npt.NDArray[np.int64], Matrix]]:
-        """Go through the rows of content hashes ``[n]`` that are all there, shard by shard.
+        """Yield the rows of content hashes ``[n]``, all of which must be stored, shard by shard.
 
-        Each block is the places of its rows among the keys, and the rows ``[b, F]``.
+        Each block has the positions of its rows among the keys, and the rows ``[b, F]``.
         """
         places = pl.DataFrame({"key": keys}).join(
             self._index, on="key", how="left", maintain_order="left"
@@ -140,7 +140,7 @@ class RowStore:
             yield here, rows[row[here]].astype(np.float32)
 
     def row(self, key: str) -> npt.NDArray[np.float32] | None:
-        """Return the row ``[F]`` of one content hash, or None; nothing else is read."""
+        """Return the row ``[F]`` of one content hash, or None; no other row is read."""
         place = self._index.filter(pl.col("key") == key)
         if place.is_empty():
             return None
@@ -151,7 +151,7 @@ class RowStore:
 
     @property
     def width(self) -> int | None:
-        """Columns of the stored rows, if there are any rows."""
+        """Return the number of columns of the stored rows, or None without rows."""
         if not self._shards:
             return None
         with safe_open(self._shards[0], framework="np") as file:
@@ -164,8 +164,8 @@ class RowStore:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        keys = pl.concat([each for each, _ in waiting])
-        rows = np.ascontiguousarray(np.concatenate([each for _, each in waiting]))
+        keys = pl.concat([part_keys for part_keys, _ in waiting])
+        rows = np.ascontiguousarray(np.concatenate([part for _, part in waiting]))
         manifest = self.folder / "manifest.json"
         if not manifest.exists():
             write_json(manifest, {**self._notes, "width": rows.shape[1]})
@@ -190,11 +190,11 @@ class RowStore:
             keys = header["keys"].split(" ")
             fits = rows.ndim > 1 and rows.dtype == self._dtype
             fits = fits and self.width in (None, rows.shape[1])
-            sound = fits and header["sha256"] == digest(rows) and len(keys) == len(rows)
+            intact = fits and header["sha256"] == digest(rows) and len(keys) == len(rows)
             reason = "its rows are not those that were written"
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            sound, reason = False, str(error)
-        if sound:
+            intact, reason = False, str(error)
+        if intact:
             return pl.Series("key", keys, dtype=pl.String)
         if strict:
             raise DataError(

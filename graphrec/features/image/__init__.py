@@ -1,1 +1,1 @@
-"""Image encoders."""
+"""Encode picture files."""

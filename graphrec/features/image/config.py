@@ -1,4 +1,4 @@
-"""Settings of image encoders."""
+"""Define the settings of image encoders."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,20 +15,20 @@ def _weights(value: str) -> str:
 
 
 class ImageNetworkConfig(MediaConfig):
-    """Which network looks at pictures, be they files or frames."""
+    """Settings of the network for pictures, which are files or frames of videos."""
 
     weights: Annotated[str, AfterValidator(_weights)] = "default"
-    """torchvision: default, another name of the model's weights, random, or a file with a
+    """Weights of a torchvision model: default, another of their names, random, or a file with a
     state_dict (.safetensors or .pth)."""
     seed: NonNegativeInt = 0
     """Seed of random weights."""
     revision: str | None = None
     """Branch, tag or commit of an hf: model."""
     layer: str | int | None = None
-    """torchvision and efficientnet-lite0: a node, by default the one before the last linear layer;
-    otherwise the number of a hidden layer, by default the last."""
+    """Layer of the rows. For torchvision and efficientnet-lite0 a node, by default the one before
+    the last linear layer; otherwise the number of a hidden layer, by default the last."""
     pooling: Literal["mean", "cls"] = "mean"
-    """hf, local and package: mean of the patch vectors, or the first one."""
+    """Pooling for hf, local and package: mean of the patch vectors, or the first vector."""
 
     @model_validator(mode="after")
     def _settings_fit_the_encoder(self) -> Self:
@@ -52,13 +52,13 @@ class ImageNetworkConfig(MediaConfig):
 
 
 class ImageConfig(ImageNetworkConfig):
-    """Picture files and the network that looks at them."""
+    """Settings of picture files and the network for them."""
 
     images: Pattern
     """File of an item: {item} is its id, any other {name} a column of the item table; {data} at
     the start is the folder of the data set."""
     max_pixels: PositiveInt = 50_000_000
-    """Larger pictures count as missing: a small file can unpack to all memory."""
+    """Pixels above which a picture counts as missing: a small file can unpack to all memory."""
 
 
 LITE0 = "package:efficientnet-lite0"

@@ -1,4 +1,4 @@
-"""Pictures through a pretrained network."""
+"""Encode pictures by a pretrained network."""
 
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from graphrec.features.image.torchvision_shim import import_torchvision
 
 
 class ImageEncoder(MediaEncoder):
-    """The output of a layer, averaged over positions where it has any."""
+    """Pretrained encoder of pictures: the output of a layer, averaged over positions if any."""
 
     Config: ClassVar[type[PretrainedConfig]] = ImageConfig
     kind: ClassVar[str] = "image"
@@ -39,15 +39,15 @@ class ImageEncoder(MediaEncoder):
         return file_content(items, item_ids, self.config.images)
 
     def identity(self) -> dict[str, Json]:
-        """Weights by their sha256, and every setting that changes a row."""
+        """Return the sha256 of the weights and every setting that changes a row."""
         return {**self._network.identity(), "decoding": DECODING}
 
     def licence(self) -> str:
-        """Of the weights."""
+        """Return the licence of the weights."""
         return self._network.licence()
 
     def network(self) -> Network:
-        """Decode and transform as the weights define it; then the network."""
+        """Return the loaded network, with the transform of pictures that its weights need."""
         transform, module = self._network.load()
 
         def prepare(path: str, key: str) -> Tensor:
@@ -57,7 +57,7 @@ class ImageEncoder(MediaEncoder):
 
 
 def image_network(config: ImageNetworkConfig) -> ImageNetwork:
-    """Return the network that the settings mean, not yet loaded.
+    """Return the network that the settings name, not yet loaded.
 
     Raises:
         ConfigError: libraries are missing, or there is no such model or weights.

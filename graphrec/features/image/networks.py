@@ -1,4 +1,4 @@
-"""What an image network is, and those of a Hugging Face folder."""
+"""Define the interface of image networks, and load those of a Hugging Face folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """Transform: a picture -> pixels [3, H, W]; module: pixels [b, 3, H, W] -> [b, F]."""
+    """A transform from a picture to pixels [3, H, W], and a module from [b, 3, H, W] to [b, F]."""
 
     transform: "Callable[[Image], Tensor]"
     module: nn.Module
 
 
 class ImageNetwork(ABC):
-    """A network that can say what it is without being loaded."""
+    """Base of the image networks; the identity of a network is known before it is loaded."""
 
     def __init__(self, config: "ImageNetworkConfig") -> None:
         self.config = config
 
     @abstractmethod
     def identity(self) -> dict[str, Json]:
-        """All that a row depends on, besides the pixels."""
+        """Return all that a row depends on, besides the pixels."""
 
     @abstractmethod
     def licence(self) -> str:
-        """Under which licence the weights are, as far as their source says."""
+        """Return the licence of the weights, as far as their source states one."""
 
     @abstractmethod
     def load(self) -> Loaded:
@@ -60,7 +60,7 @@ class HubNetwork(ImageNetwork):
         self.folder = model_folder(config.encoder, config.revision, config.allow_download)
 
     def identity(self) -> dict[str, Json]:
-        """Weights and image processor by their sha256, layer and pooling."""
+        """Return the sha256 of weights and image processor, the layer and the pooling."""
         config = self.config
         return {
             **hub_identity(
@@ -71,7 +71,7 @@ class HubNetwork(ImageNetwork):
         }
 
     def licence(self) -> str:
-        """Of the model card."""
+        """Return the licence on the model card."""
         return folder_licence(self.folder)
 
     def load(self) -> Loaded:
@@ -126,8 +126,8 @@ class _Joint(nn.Module):
         self.model = model
 
     def forward(self, pixels: Tensor) -> Tensor:
-        found = self.model.get_image_features(pixel_values=pixels)
-        return found if isinstance(found, Tensor) else found.pooler_output
+        output = self.model.get_image_features(pixel_values=pixels)
+        return output if isinstance(output, Tensor) else output.pooler_output
 
 
 class _Hidden(nn.Module):

@@ -1,4 +1,4 @@
-"""A picture file -> RGB pixels as a person sees them, or why there are none."""
+"""Decode a picture file into upright RGB pixels, or explain why it cannot be decoded."""
 
 from typing import TYPE_CHECKING
 
@@ -8,18 +8,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_ASPECT = 50
-"""Longest side over shortest. A thinner picture would become huge when its short side is scaled."""
+"""Largest ratio of the sides. A thinner picture would become huge when its short side is scaled."""
 
 DECODING = "first frame, EXIF orientation, 16 bit to 8, transparency on white, RGB"
-"""What ``read_picture`` does; part of the identity of every image encoder."""
+"""Description of ``read_picture``; part of the identity of every image encoder."""
 
 
 def read_picture(path: str, key: str, max_pixels: int) -> "Image":
     """Decode a picture of any mode (palette, grey, CMYK, 16 bit, animated) as 8-bit RGB.
 
     Raises:
-        UnreadableError: it is no picture, cut short, too large or too thin, or no longer the file
-            whose sha256 is ``key``.
+        UnreadableError: the file is no picture, cut short, too large or too thin, or no longer the
+            file whose sha256 is ``key``.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -35,7 +35,11 @@ def read_picture(path: str, key: str, max_pixels: int) -> "Image":
 
 
 def require_decent_size(size: tuple[int, int], max_pixels: int) -> None:
-    """Raise UnreadableError if width and height are too large or too unequal."""
+    """Refuse a picture whose sides are too large or too unequal.
+
+    Raises:
+        UnreadableError: the size is out of bounds.
+    """
     width, height = size
     if width * height > max_pixels:
         raise UnreadableError(f"too large: {width} x {height}, more than {max_pixels:,} pixels")

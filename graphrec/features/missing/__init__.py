@@ -1,4 +1,4 @@
-"""Missing modalities: cells of the table item x modality are removed, then filled."""
+"""Remove cells of the table item x modality, and fill those that are missing."""
 
 from graphrec.features.missing.fill import STRATEGIES, Change, remove_and_fill
 

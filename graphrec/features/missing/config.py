@@ -1,4 +1,4 @@
-"""The table ``[missing]``."""
+"""Define the table ``[missing]``."""
 
 from collections.abc import Collection, Iterator
 from typing import Annotated, Literal, Self
@@ -14,35 +14,34 @@ FROM_OTHERS = ("regression", *NETWORKS)
 
 
 class MissingConfig(Config):
-    """Modalities that items lack: who loses one on purpose, and what stands in its place.
+    """Settings of missing modalities: which items lose one on purpose, and how gaps are filled.
 
-    By default nothing is removed and nothing filled: models mask what an item lacks.
+    By default nothing is removed and nothing filled: models mask a modality that an item lacks.
     """
 
     rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the items with a modality that lose it; with mechanism = 'modality', the share of
-    all items that are without it afterwards. Items that lose it at one rate lose it at all higher
-    ones."""
+    """Share of the items with a modality that lose it. With mechanism = 'modality', share of all
+    items that lack it afterwards. Items that lose it at one rate lose it at all higher rates."""
     mechanism: Literal["random", "popularity", "modality"] = "random"
-    """Which items lose it: for each modality others, at random; those with the fewest training
-    interactions; or at random, and of the one modality that is named."""
+    """Rule for the items that lose a modality: at random, drawn for each modality; those with the
+    fewest training interactions; or at random, for the one modality that is named."""
     modalities: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the ``[features.NAME]`` that are removed and filled; by default all."""
     seed: NonNegativeInt = 0
-    """Seed of what is removed and of gan and vae; kept apart from ``run.seed`` so that seeds share
+    """Seed of the removal and of gan and vae; kept apart from ``run.seed`` so that seeds share
     one removal."""
     strategy: Literal["mask", "mean", "neighbours", "token", "regression", "gan", "vae"] = "mask"
-    """What an item gets in place of a modality that it lacks: nothing; the mean; the mean of items
-    with common users; a learned row; or what its other modalities tell, through ridge regression
-    or a generative network."""
+    """Replacement of a modality that an item lacks: none; the mean; the mean over items with common
+    users; a learned row; or a prediction from its other modalities, by ridge regression or a
+    generative network."""
     hidden: PositiveInt = 64
     """Width of the hidden layers of gan and vae."""
     steps: PositiveInt = 500
-    """Training steps of gan and vae."""
+    """Number of training steps of gan and vae."""
 
     @property
     def active(self) -> bool:
-        """Whether anything is removed or filled."""
+        """Return whether anything is removed or filled."""
         return self.rate > 0 or self.strategy != "mask"
 
     @model_validator(mode="after")
@@ -53,7 +52,7 @@ class MissingConfig(Config):
         return self
 
     def inactive_settings(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
+        """Yield (setting, reason) for each setting that has no effect under the others."""
         used = {
             "mechanism": self.rate > 0,
             "modalities": self.active,

@@ -1,4 +1,4 @@
-"""The one verb: remove, then fill."""
+"""Remove modalities of items, then fill what is missing."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ from graphrec.features.missing.vae import by_vae
 
 
 def by_mean(gap: MissingModality, config: MissingConfig) -> Filling:
-    """Reach nobody: items that a strategy does not reach get the mean."""
+    """Fill no item here; every item left unfilled receives the mean row."""
     return Filling(gap.missing[:0], gap.modality.values[:0])
 
 
@@ -32,18 +32,20 @@ STRATEGIES: dict[str, Callable[[MissingModality, MissingConfig], Filling]] = {
     "gan": by_gan,
     "vae": by_vae,
 }
-"""Strategies that give rows; mask gives none, and token gives one that is learned."""
+"""Strategies that compute rows; mask leaves gaps, and token fills them with a learned row."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to one modality.
+    """Record of the removal and filling of one modality.
 
     Attributes:
-        removed: items that lost it.
-        missing: items without it then, removed ones included.
-        filled: how many of these have a row now.
-        by_mean: how many of these the strategy did not reach, so that they have the mean row.
+        modality: name of the modality.
+        strategy: the strategy of filling.
+        removed: number of items that lost it.
+        missing: number of items without it after the removal.
+        filled: number of these items that have a row afterwards.
+        by_mean: number of items that the strategy left unfilled, so that they have the mean row.
     """
 
     modality: str
@@ -55,7 +57,7 @@ class Change:
 
     @property
     def details(self) -> dict[str, Json]:
-        """All fields."""
+        """Return all fields."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -69,15 +71,15 @@ class Change:
 def remove_and_fill(
     features: Features, train: Interactions, config: MissingConfig
 ) -> tuple[Features, tuple[Change, ...]]:
-    """Take modalities from items as ``config`` says, then fill all that is missing.
+    """Remove modalities from items as ``config`` says, then fill all that is missing.
 
-    Every modality is filled from the features as they are after the removal, by what the training
-    items show. A strategy other than mask leaves no gap: an item that it does not reach gets the
-    mean row of the training items that have the modality.
+    Every modality is filled from the features as they are after the removal, with what can be
+    learned from the training items. A strategy other than mask leaves no gap: an item that it does
+    not fill gets the mean row of the training items that have the modality.
 
     Raises:
-        ConfigError: a modality is not a matrix in memory, nobody or no training item would have
-            it, or there is no second one to learn from.
+        ConfigError: a modality is not a matrix in memory, no item or no training item would have
+            it, or there is no second modality to learn from.
     """
     if not config.active:
         return features, ()
@@ -91,27 +93,27 @@ def remove_and_fill(
                 f"in missing.modalities, or change or remove this one."
             )
         left[name] = without(name, features[name], train.item_degrees, config)
-    sources = {name: each for name, each in left.items() if not _problem(each)}
+    sources = {name: modality for name, modality in left.items() if not _problem(modality)}
     result, changes = dict(left), []
     for name in targets:
-        others = {other: each for other, each in sources.items() if other != name}
+        others = {other: modality for other, modality in sources.items() if other != name}
         gap = MissingModality(name, left[name], others, train)
         result[name], by_mean = _fill(gap, config)
-        had, kept, now = (int(each[name].present.sum()) for each in (features, left, result))
+        had, kept, now = (int(state[name].present.sum()) for state in (features, left, result))
         gone = len(gap.missing)
         changes.append(Change(name, config.strategy, had - kept, gone, now - kept, by_mean))
     return Features(result, features.num_items), tuple(changes)
 
 
 def _problem(modality: Modality) -> str:
-    """Why a modality is not a matrix that may be changed; empty if it is one."""
+    """Return why a modality is not a matrix that may be changed; empty if it is one."""
     if isinstance(modality, GivenNeighbours):
         return "it holds lists of neighbours and no rows"
     return why_fixed(modality)
 
 
 def _fill(gap: MissingModality, config: MissingConfig) -> tuple[Modality, int]:
-    """Return the modality without gaps, and how many of them hold the mean."""
+    """Return the modality without gaps, and the number of gaps that hold the mean."""
     if config.strategy in FROM_OTHERS and not gap.sources:
         raise ConfigError(
             f"missing.strategy = {config.strategy!r} fills {gap.name!r} from another modality that "

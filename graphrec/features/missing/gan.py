@@ -1,4 +1,4 @@
-"""A conditional generative adversarial network that generates a missing row."""
+"""Generate missing rows by a conditional generative adversarial network."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ NEARNESS = 10.0
 
 
 class Critic(nn.Module):
-    """How real a row looks beside the other modalities of its item, a logit ``[B]``."""
+    """Critic of rows beside the other modalities of their items: a logit ``[B]`` of being real."""
 
     def __init__(
         self, widths: Sequence[int], width: int, hidden: int, rng: torch.Generator
@@ -39,16 +39,16 @@ class Critic(nn.Module):
 
 
 class GAN(Generative):
-    """A generator G(z, c) and a critic D(y, c) with logits; each has a condition c of its own.
+    """A generator G(z, c) and a critic D(y, c) with logits; each has its own condition c.
 
-    In turn, as means over items and with softplus(x) = log(1 + e^x):
+    They take turns, with means over items and softplus(x) = log(1 + e^x):
 
         D minimises  softplus(-D(y)) + softplus(D(G(z)))
         G minimises  softplus(-D(G(z))) + 10 |y - G(z)|^2 / F
 
-    Source: mirza2014cgan; the term of nearness is that of isola2017pix2pix.
+    Source: mirza2014cgan; the squared error is added as in isola2017pix2pix.
 
-    Deviations: nearness is a squared error, not an absolute one; a row is generated at z = 0.
+    Deviations: the added error is squared, not absolute; a row is generated at z = 0.
     """
 
     def __init__(
@@ -60,25 +60,25 @@ class GAN(Generative):
         self.critic = Critic(widths, width, hidden, rng)
 
     def forward(self, noise: Tensor, known: Known) -> Tensor:
-        """Generate ``[B, F]``."""
-        made: Tensor = self.generator(torch.cat([noise, self.condition(known)], dim=1))
-        return made
+        """Generate rows ``[B, F]``."""
+        generated: Tensor = self.generator(torch.cat([noise, self.condition(known)], dim=1))
+        return generated
 
     def critic_loss(self, rows: Tensor, known: Known, noise: Tensor) -> Tensor:
-        """What the critic minimises."""
+        """Return the loss of the critic."""
         with torch.no_grad():
             made = self(noise, known)
         real, fake = self.critic(rows, known), self.critic(made, known)
         return (softplus(-real) + softplus(fake)).mean()
 
     def generator_loss(self, rows: Tensor, known: Known, noise: Tensor) -> Tensor:
-        """What the generator minimises."""
+        """Return the loss of the generator."""
         made = self(noise, known)
         fooled = softplus(-self.critic(made, known)).mean()
         return fooled + NEARNESS * (rows - made).square().mean()
 
     def objectives(self) -> list[Objective]:
-        """The critic, then the generator."""
+        """Return the objective of the critic, then that of the generator."""
         generator = [*self.condition.parameters(), *self.generator.parameters()]
         return [
             (list(self.critic.parameters()), self.critic_loss),

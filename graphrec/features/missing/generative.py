@@ -1,4 +1,4 @@
-"""What the two networks that generate a missing row share: condition, training and use."""
+"""Train networks that generate missing rows, and use them: the base of gan and vae."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -25,23 +25,23 @@ LEARNING_RATE = 2e-3
 
 
 class Known(NamedTuple):
-    """What is known of B items: S scaled sources ``[B, P_s]`` and which are present ``[B, S]``."""
+    """Known modalities of B items: S scaled sources ``[B, P_s]``, and a mask of them ``[B, S]``."""
 
     sources: tuple[Tensor, ...]
     present: Tensor
 
     def select(self, rows: Tensor) -> Self:
         """Return some of the items."""
-        return type(self)(tuple(each[rows] for each in self.sources), self.present[rows])
+        return type(self)(tuple(source[rows] for source in self.sources), self.present[rows])
 
 
 def perceptron(width: int, hidden: int, result: int, rng: torch.Generator) -> nn.Sequential:
-    """One hidden layer with ReLU."""
+    """Return a network with one hidden layer and ReLU."""
     return nn.Sequential(linear(width, hidden, rng), nn.ReLU(), linear(hidden, result, rng))
 
 
 class Condition(nn.Module):
-    """c = [mean of P_s x_s + b_s over the present sources s; which are present].
+    """c = [mean of P_s x_s + b_s over the present sources s; mask of the present sources].
 
     Shapes:
         result: ``[B, hidden + S]``.
@@ -62,11 +62,11 @@ class Condition(nn.Module):
 
 
 Objective = tuple[list[nn.Parameter], Callable[[Tensor, Known, Tensor], Tensor]]
-"""Weights, and the loss of scaled rows ``[B, F]``, what is known and noise that they minimise."""
+"""Weights, and their loss as a function of scaled rows ``[B, F]``, known modalities and noise."""
 
 
 class Generative(nn.Module, ABC):
-    """Draws the scaled row y of a modality, given noise z and the other modalities."""
+    """Base of networks that draw the scaled row y of a modality from noise and the others."""
 
     def __init__(
         self, widths: Sequence[int], width: int, hidden: int, rng: torch.Generator
@@ -75,14 +75,14 @@ class Generative(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, noise: Tensor, known: Known) -> Tensor:
-        """Generate ``[B, F]`` from noise ``[B, NOISE]``."""
+        """Generate rows ``[B, F]`` from noise ``[B, NOISE]``."""
 
     @abstractmethod
     def objectives(self) -> list[Objective]:
-        """What is minimised in turn in every step."""
+        """Return the objectives that are minimised in turn in every step."""
 
     def train_on(self, rows: Tensor, known: Known, steps: int, rng: torch.Generator) -> None:
-        """Take steps of Adam on batches of the examples; all that is drawn comes from ``rng``."""
+        """Train with Adam on batches of the examples; all random numbers come from ``rng``."""
         turns = [
             (torch.optim.Adam(weights, lr=LEARNING_RATE), loss)
             for weights, loss in self.objectives()
@@ -100,7 +100,7 @@ class Generative(nn.Module, ABC):
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A trained network and the scales of what goes in and comes out."""
+    """A trained network with the scales of its inputs and its output."""
 
     network: Generative
     inputs: tuple[Scale, ...]
@@ -110,7 +110,7 @@ class Fitted:
     def fit(
         cls, gap: MissingModality, config: MissingConfig, kind: type[Generative]
     ) -> Self | None:
-        """Train on the examples that have another modality; None if there are none.
+        """Train on the examples that have another modality; return None if there are none.
 
         Each scale is that of the rows of training items.
         """
@@ -134,7 +134,7 @@ class Fitted:
         return fitted
 
     def known(self, gap: MissingModality, items: Items) -> Known:
-        """What is known of some items."""
+        """Return the known modalities of some items."""
         sources = tuple(
             torch.from_numpy(scale.apply(gap.sources[name].values[items])).float()
             for scale, name in zip(self.inputs, sorted(gap.sources), strict=True)
@@ -149,7 +149,7 @@ class Fitted:
 
 
 def generated(gap: MissingModality, config: MissingConfig, kind: type[Generative]) -> Filling:
-    """Fill the items that have another modality from a network trained on the training items."""
+    """Fill the items that have another modality, by a network trained on the training items."""
     items = gap.missing[gap.has[gap.missing].any(axis=1)]
     fitted = Fitted.fit(gap, config, kind) if len(items) else None
     if fitted is None:

@@ -1,4 +1,4 @@
-"""What a strategy is given: one modality with gaps, and all that it may learn from."""
+"""Define the input of a filling strategy: the incomplete modality, the others, and train."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,9 +24,11 @@ class Filling(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MissingModality:
-    """A modality that some items lack.
+    """A modality that some items lack: the input of a filling strategy.
 
     Attributes:
+        name: name of the modality.
+        modality: the incomplete modality.
         sources: the other modalities that are matrices; each may have gaps of its own.
         train: the training part. Nothing is learned from items without training interactions.
     """
@@ -38,37 +40,37 @@ class MissingModality:
 
     @cached_property
     def missing(self) -> Items:
-        """The items without the modality."""
+        """Return the items without the modality."""
         return np.flatnonzero(~self.modality.present)
 
     @cached_property
     def examples(self) -> Items:
-        """The items with the modality and with training interactions."""
+        """Return the items with the modality and with training interactions."""
         return np.flatnonzero(self.modality.present & (self.train.item_degrees > 0))
 
     @cached_property
     def mean(self) -> Real:
-        """Mean row of the examples, ``[F]``."""
+        """Return the mean row of the examples, ``[F]``."""
         mean: Real = self.modality.values[self.examples].mean(axis=0, dtype=np.float64)
         return mean
 
     @cached_property
     def has(self) -> npt.NDArray[np.bool_]:
-        """Which sources each item has, ``[I, S]``, in the order of their names."""
+        """Return the mask of the sources of each item, ``[I, S]``, in the order of their names."""
         masks = [self.sources[name].present for name in sorted(self.sources)]
         return np.stack(masks, axis=1)
 
 
 FINEST = 1e-6
-"""Deviations below this share of the largest value are rounding: the rows are all the same."""
+"""Share of the largest value below which a deviation is rounding: all rows are equal."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
     """x -> (x - mean) / size: mean 0 per column, mean square 1 over the whole matrix.
 
-    One size for all columns keeps their weights as they were encoded. Rows that are all the same
-    have size 1.
+    One size for all columns keeps the relative weights of the columns. Rows that are all equal have
+    size 1.
     """
 
     mean: Real
@@ -76,7 +78,7 @@ class Scale:
 
     @classmethod
     def of(cls, rows: Matrix) -> Self:
-        """Measure the rows ``[n, F]``, n > 0."""
+        """Measure the scale of the rows ``[n, F]``, n > 0."""
         exact = rows.astype(np.float64)
         mean: Real = exact.mean(axis=0)
         size = float(np.sqrt(np.square(exact - mean).mean()))
@@ -88,6 +90,6 @@ class Scale:
         return scaled
 
     def undo(self, scaled: Matrix | Real) -> Real:
-        """Return to the original unit."""
+        """Return scaled rows to the original unit."""
         rows: Real = scaled * self.size + self.mean
         return rows

@@ -1,4 +1,4 @@
-"""A modality as a linear function of the others."""
+"""Fill missing rows by ridge regression on the other modalities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from graphrec.features.missing.config import MissingConfig
 from graphrec.features.missing.missing_modality import Filling, Matrix, MissingModality, Real, Scale
 
 PENALTIES = 10.0 ** np.arange(-3, 3.5, 0.5)
-"""Tried by ``Ridge``, in units of the mean eigenvalue of the covariance of the inputs."""
+"""Penalties tried by ``Ridge``, in units of the mean eigenvalue of the covariance of the inputs."""
 
 NOTHING = 1e-12
-"""Stands for 0 where one row leaves nothing to compare."""
+"""Replaces 0 where a single row leaves nothing to compare."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +21,10 @@ class Ridge:
     """y = mean + W^T z, with W the minimum of 1/n sum_i |y_i - mean - W^T z_i|^2 + p |W|^2.
 
     z joins the inputs of an item, each scaled to mean 0 and mean square 1 over the n fitted items.
-    With Z = Q S V^T, W = (Z^T Z + n p 1)^-1 Z^T Y = V S / (S^2 + n p) Q^T Y. The penalty p is the
-    one of ``PENALTIES`` with the least generalised cross-validation error
-    ``|Y - Z W|^2 / (n - 1 - sum of S^2 / (S^2 + n p))^2``: inputs that tell nothing leave little
-    but the mean.
+    With Z = Q S V^T, W = (Z^T Z + n p 1)^-1 Z^T Y = V S / (S^2 + n p) Q^T Y. The penalty p is that
+    of ``PENALTIES`` with the least generalised cross-validation error
+    ``|Y - Z W|^2 / (n - 1 - sum of S^2 / (S^2 + n p))^2``: uninformative inputs leave little but
+    the mean.
 
     Source: hoerl1970ridge; the penalty golub1979gcv.
 
@@ -66,11 +66,11 @@ def by_regression(gap: MissingModality, config: MissingConfig) -> Filling:
     """Predict each item from all other modalities that it has.
 
     For every such set of modalities there is one ``Ridge``, fitted on the training items that have
-    all of it and the modality to be filled. Items without any modality are not reached, nor are
-    those whose set no training item has.
+    the whole set and the modality to be filled. Items without any modality are not filled, nor are
+    items whose set no training item has.
     """
     names = sorted(gap.sources)
-    found = []
+    fillings = []
     for pattern in np.unique(gap.has[gap.missing], axis=0):
         inputs = [
             gap.sources[name].values for name, used in zip(names, pattern, strict=True) if used
@@ -81,8 +81,8 @@ def by_regression(gap: MissingModality, config: MissingConfig) -> Filling:
         items = gap.missing[(gap.has[gap.missing] == pattern).all(axis=1)]
         targets = gap.modality.values[fitted]
         ridge = Ridge.fit([rows[fitted] for rows in inputs], targets)
-        found.append(Filling(items, ridge.predict([rows[items] for rows in inputs])))
-    if not found:
+        fillings.append(Filling(items, ridge.predict([rows[items] for rows in inputs])))
+    if not fillings:
         return Filling(gap.missing[:0], gap.modality.values[:0])
-    items, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    items, rows = (np.concatenate(parts) for parts in zip(*fillings, strict=True))
     return Filling(items, rows)

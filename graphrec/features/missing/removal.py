@@ -1,4 +1,4 @@
-"""Who loses a modality."""
+"""Choose the items that lose a modality."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,13 @@ def losing_items(
 ) -> Items:
     """Return the items that lose modality ``name``.
 
-    Every item has a key, uniform in [0, 1) and drawn from the stream of this modality alone. The
-    p items that have the modality are put in an order, which does not depend on the rate, and the
-    first n of them lose it (n rounded to the nearest whole number, halves to the even one):
+    Every item has a key, uniform in [0, 1) and drawn from a stream for this modality alone. The p
+    items that have the modality are put in an order that does not depend on the rate, and the first
+    n of them lose it (n rounded to the nearest whole number, halves to the even one):
 
         random      ascending keys, n = rate p
         popularity  ascending training interactions, equal ones by key, n = rate p
-        modality    ascending keys, n = rate I - (I - p), at least 0: those that lack it count
+        modality    ascending keys, n = rate I - (I - p), at least 0: items that lack it count
 
     Shapes:
         present: ``[I]``; degrees: training interactions of each item, ``[I]``; result: ``[n]``.
@@ -38,7 +38,7 @@ def losing_items(
 
 
 def without(name: str, modality: Modality, degrees: Items, config: MissingConfig) -> Modality:
-    """Return the modality after its losses; rows of those who lose it become zero.
+    """Return the modality after its losses; the rows of items that lose it become zero.
 
     Raises:
         ConfigError: no item would keep it.

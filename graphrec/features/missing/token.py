@@ -1,4 +1,4 @@
-"""A learned row for the items without a modality."""
+"""Give the items without a modality one learned row."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ class TokenRows(nn.Module):
     """x_i = the row of item i where it has one, else the token t, trained with the model.
 
     Shapes:
-        values: ``[I, F]``; lacking: ``[I]`` bool; token, and where it starts: ``[F]``.
+        values: ``[I, F]``; lacking: ``[I]`` bool; token and its start value: ``[F]``.
     """
 
     values: Tensor
@@ -30,16 +30,16 @@ class TokenRows(nn.Module):
         self.token = nn.Parameter(start.clone())
 
     def forward(self) -> Tensor:
-        """The rows ``[I, F]``."""
+        """Return the rows ``[I, F]``."""
         return torch.where(self.lacking, self.token, self.values)
 
 
 @dataclass(frozen=True, eq=False)
 class TokenModality(Modality):
-    """Every item has a row: its own, or the token, which starts at the mean.
+    """Modality in which items have their own row, or else the token, which starts at the mean.
 
-    To the graph of similar items, which follows from ``values``, an item without a row of its own
-    stays one without direction.
+    In the graph of similar items, which follows from ``values``, an item without its own row still
+    has no direction.
 
     Shapes:
         lacking: ``[I]`` bool, where ``values`` is zero; start: ``[F]``.
@@ -50,10 +50,10 @@ class TokenModality(Modality):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the values, of who lacks one, and of the start of the token."""
+        """Return the sha256 of values, mask of the items that lack one, and start of the token."""
         return digest(self.values, self.lacking, self.start)
 
     def rows(self) -> nn.Module:
-        """A new module that gives the rows ``[I, F]`` inside a model, with a token of its own."""
+        """Return a new module whose output in a model is the rows ``[I, F]``, with a new token."""
         values, lacking, start = map(torch.from_numpy, (self.values, self.lacking, self.start))
         return TokenRows(values, lacking, start)

@@ -1,4 +1,4 @@
-"""A conditional variational autoencoder that generates a missing row."""
+"""Generate missing rows by a conditional variational autoencoder."""
 
 from collections.abc import Sequence
 
@@ -39,12 +39,12 @@ class VAE(Generative):
         self.decoder = perceptron(NOISE + self.condition.width, hidden, width, rng)
 
     def forward(self, noise: Tensor, known: Known) -> Tensor:
-        """Decode ``[B, F]``."""
+        """Decode rows ``[B, F]``."""
         decoded: Tensor = self.decoder(torch.cat([noise, self.condition(known)], dim=1))
         return decoded
 
     def bound(self, rows: Tensor, known: Known, noise: Tensor) -> Tensor:
-        """The negative lower bound, without constants."""
+        """Return the negative lower bound, without constants."""
         condition = self.condition(known)
         mean, log_variance = self.encoder(torch.cat([rows, condition], dim=1)).chunk(2, dim=1)
         z = mean + (log_variance / 2).exp() * noise
@@ -54,7 +54,7 @@ class VAE(Generative):
         return (squares + divergence).mean() / 2
 
     def objectives(self) -> list[Objective]:
-        """All weights minimise the bound."""
+        """Return the objective: all weights minimise the bound."""
         return [(list(self.parameters()), self.bound)]
 
 

@@ -1,1 +1,1 @@
-"""Encoders of tables, matrices and lists."""
+"""Encode tables, matrices and lists."""

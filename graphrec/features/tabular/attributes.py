@@ -1,4 +1,4 @@
-"""Item attributes: numbers are scaled, categories and tags become 0/1 columns."""
+"""Encode item attributes: numbers are scaled, categories and tags become 0/1 columns."""
 
 from typing import ClassVar, Literal, Self
 
@@ -21,34 +21,34 @@ MONDAY = 4 * DAY
 
 
 class AttributeConfig(FeatureConfig):
-    """Columns of the item table that describe an item."""
+    """Settings of the columns of the item table that describe an item."""
 
     encoder: str = "attributes"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     numeric: tuple[str, ...] = ()
-    """Columns with a number: mean 0 and deviation 1 over the items that have one."""
+    """Columns with a number, scaled to mean 0 and deviation 1 over the items that have one."""
     log: tuple[str, ...] = ()
-    """Those of ``numeric`` of which log(1 + x) is taken first: counts."""
+    """Columns of ``numeric`` of which log(1 + x) is taken first: counts."""
     prices: tuple[str, ...] = ()
     """Columns with a price, as a number or as text with a currency; log(1 + x) is taken."""
     decimal: Literal[".", ","] | None = None
-    """Decimal mark of the texts in ``prices``; by default each text tells it, or is refused."""
+    """Decimal mark of the texts in ``prices``; by default recognised, and refused if unclear."""
     dates: tuple[str, ...] = ()
-    """Columns with a date or date-time: its place in time, in the year and in the week."""
+    """Columns with a date or date-time, encoded as point in time, in the year and in the week."""
     unix_seconds: tuple[str, ...] = ()
-    """Those of ``dates`` that hold numbers: seconds since 1970."""
+    """Columns of ``dates`` with numbers: seconds since 1970."""
     date_format: TimeFormat | None = None
-    """Format of the texts in ``dates``, like ``%m/%d/%Y``; by default each text tells its own."""
+    """Format of the texts in ``dates``, like ``%m/%d/%Y``; by default it is recognised."""
     scaling: Literal["standard", "robust"] = "standard"
-    """Numbers, prices and places in time: by mean and deviation, or median and quartiles."""
+    """Scaling of numbers, prices and times: by mean and deviation, or by median and quartiles."""
     categorical: tuple[str, ...] = ()
     """Columns with one category."""
     multi: tuple[str, ...] = ()
     """Columns with several tags: lists, or text cut at ``separator``."""
     separator: str = Field(default="|", min_length=1)
-    """What stands between the tags of a text column in ``multi``."""
+    """Separator of the tags in a text column of ``multi``."""
     min_count: PositiveInt = 1
-    """Categories and tags of fewer items share one column per attribute."""
+    """Number of items below which categories and tags share one column per attribute."""
 
     @model_validator(mode="after")
     def _known_columns(self) -> Self:
@@ -73,15 +73,14 @@ class AttributeConfig(FeatureConfig):
 
 
 class AttributeEncoder:
-    """Attributes side by side, in the order numeric, prices, dates, categorical, multi.
+    """Encoder of attributes, in the order numeric, prices, dates, categorical, multi.
 
     A number is ``(x - mean) / deviation`` over the items that have it, or with robust scaling
     ``(x - median) / (upper - lower quartile)``, by the deviation where the quartiles are equal;
-    0 where all are equal. An item without it gets the median, and a further 0/1 column tells
-    which items these are. A date is its scaled time and sine and cosine of its place in the year
-    and in the week (UTC, from Monday on), which are 0 for an item without it. Categories and tags
-    are sorted by name, the shared column of the rare ones last. An item with none of the
-    attributes is missing.
+    0 where all are equal. An item without it gets the median, and a further 0/1 column marks such
+    items. A date is its scaled time and sine and cosine of its position in the year and in the week
+    (UTC, from Monday on), which are 0 for an item without it. Categories and tags are sorted by
+    name, the shared column of the rare ones last. An item with none of the attributes is missing.
     """
 
     Config: ClassVar[type[FeatureConfig]] = AttributeConfig
@@ -126,11 +125,11 @@ class AttributeEncoder:
 
 
 def _cycles(times: Numbers) -> Numbers:
-    """Sine and cosine of the place in the year and in the week, ``[I, 4]``; gaps are 0."""
+    """Return sine and cosine of the position in year and week, ``[I, 4]``; gaps are 0."""
     known = ~np.isnan(times)
     seconds = times[known].astype("datetime64[s]")
     years = seconds.astype("datetime64[Y]")
-    starts, ends = (each.astype("datetime64[s]") for each in (years, years + 1))
+    starts, ends = (year.astype("datetime64[s]") for year in (years, years + 1))
     in_year = (seconds - starts) / (ends - starts)
     in_week = (times[known] - MONDAY) / WEEK
     angles = 2 * np.pi * np.column_stack([in_year, in_year, in_week, in_week])
@@ -165,7 +164,7 @@ def _tags(column: pl.Series, separator: str) -> pl.Series:
 
 
 def _one_hot(lists: pl.Series, min_count: int) -> npt.NDArray[np.bool_]:
-    """Return ``[I, C]``: which item has which name; blank names are none."""
+    """Return the 0/1 matrix ``[I, C]`` of items and names; a blank name counts as none."""
     tags = pl.DataFrame({"row": np.arange(len(lists)), "tag": lists}).explode("tag")
     tags = tags.with_columns(pl.col("tag").str.strip_chars()).filter(pl.col("tag") != "").unique()
     counts = tags.group_by("tag").len().sort("tag")

@@ -1,4 +1,4 @@
-"""Precomputed features: one row per item in a .npy, .npz, .safetensors or .parquet file."""
+"""Read precomputed features: one row per item in a .npy, .npz, .safetensors or .parquet file."""
 
 import logging
 from collections.abc import Mapping
@@ -30,27 +30,27 @@ SUFFIXES = (".npy", ".npz", ".safetensors", ".parquet")
 
 
 class FileConfig(FeatureConfig):
-    """A file with feature rows, and which item each row belongs to."""
+    """Settings of a file with feature rows, and of the items to which the rows belong."""
 
     encoder: str = "file"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     former_names: ClassVar[Mapping[str, str]] = {"normalize": "normalise"}
 
     path: AbsolutePath
-    """A matrix (.npy, .npz, .safetensors), or a table (.parquet) with the column ``id`` and one
+    """Matrix (.npy, .npz, .safetensors), or table (.parquet) with the column ``id`` and one
     numeric column per feature or one column of lists."""
     array: str | None = None
     """Name of the matrix in an .npz or .safetensors file that holds several."""
     ids: AbsolutePath | None = None
     """Text file without header: line r is the item id of row r. By default row r is item r."""
     mask: AbsolutePath | None = None
-    """A .npy file of bool: whether row r holds anything."""
+    """File .npy of bool: entry r is whether row r has content."""
     missing: Literal["none", "zero_rows"] = "none"
-    """zero_rows: rows of zeros stand for missing items."""
+    """Meaning of rows of zeros: with zero_rows, their items are missing."""
     nan: Literal["error", "missing"] = "error"
-    """Rows with NaN or infinity: refuse the file, or take them as missing items."""
+    """Rule for rows with NaN or infinity: refuse the file, or take them as missing items."""
     normalize: Literal["none", "l2", "standard"] = "none"
-    """Leave the rows, scale each row to length 1, or each column to mean 0 and deviation 1."""
+    """Scaling: none, each row to length 1, or each column to mean 0 and deviation 1."""
 
     @model_validator(mode="after")
     def _settings_fit_the_file(self) -> Self:
@@ -65,7 +65,7 @@ class FileConfig(FeatureConfig):
 
 
 class FileEncoder:
-    """Rows of a file, put in the order of the item ids; items without a row are missing."""
+    """Encoder that orders the rows of a file by item id; items without a row are missing."""
 
     Config: ClassVar[type[FeatureConfig]] = FileConfig
 
@@ -103,7 +103,7 @@ class FileEncoder:
         return Modality(values, present)
 
     def _settle_zero_rows(self, values: Matrix, present: Mask) -> None:
-        """Mask rows of zeros where the config says so; otherwise tell that they are there."""
+        """Mask rows of zeros where the config says so; otherwise warn about them."""
         zero = present & ~values.any(axis=1)
         if self.config.missing == "zero_rows":
             present[zero] = False
@@ -154,10 +154,10 @@ def _rows_of_items(
     if not by_number:
         require_matching_ids(item_ids, ids, path, "ids")
     table = pl.DataFrame({"id": ids, "row": np.arange(num_rows)})
-    found = pl.DataFrame({"id": item_ids}).join(table, on="id", how="left", maintain_order="left")
-    rows = found["row"]
+    matched = pl.DataFrame({"id": item_ids}).join(table, on="id", how="left", maintain_order="left")
+    rows = matched["row"]
     if by_number and rows.null_count():
-        item = found.filter(pl.col("row").is_null())["id"][0]
+        item = matched.filter(pl.col("row").is_null())["id"][0]
         raise DataError(
             f"{path} has {num_rows} rows, but no row for {rows.null_count()} of the "
             f"{len(item_ids)} items: {item!r} is not a number from 0 to {num_rows - 1}. Without "
@@ -176,7 +176,7 @@ def _read_matrix(path: Path, array: str | None) -> Matrix:
         values = _read_array(path, array)
     except DataError:
         raise
-    except Exception as error:  # a damaged file makes decoders raise anything
+    except Exception as error:  # decoders raise all kinds of errors on damaged files
         raise _unreadable(path, error) from error
     if values.dtype.kind not in "fiub" or values.ndim != 2 or 0 in values.shape:
         raise DataError(
@@ -188,7 +188,7 @@ def _read_matrix(path: Path, array: str | None) -> Matrix:
 
 def _read_array(path: Path, array: str | None) -> npt.NDArray[np.generic]:
     if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as tensors:  # torch, as NumPy has no bfloat16
+        with safe_open(path, framework="pt") as tensors:  # torch, because NumPy has no bfloat16
             tensor = tensors.get_tensor(_choose(path, array, list(tensors.keys())))
         result: npt.NDArray[np.generic] = tensor.float().numpy()
         return result
@@ -206,7 +206,7 @@ def _read_array(path: Path, array: str | None) -> npt.NDArray[np.generic]:
 
 
 def _choose(path: Path, array: str | None, names: list[str]) -> str:
-    """Return the name of the array to read: the one asked for, or the only one."""
+    """Return the name of the array to read: the requested one, or the only one."""
     if array is None and len(names) == 1:
         return names[0]
     if array is None:
@@ -285,7 +285,7 @@ def _read_mask(path: Path, num_rows: int) -> Mask:
     """Read one bool per row."""
     try:
         mask = np.load(path, allow_pickle=False)
-    except Exception as error:  # a damaged file makes decoders raise anything
+    except Exception as error:  # decoders raise all kinds of errors on damaged files
         raise _unreadable(path, error) from error
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_rows,):
         raise DataError(
@@ -296,7 +296,7 @@ def _read_mask(path: Path, num_rows: int) -> Mask:
 
 
 def _as_float32(values: npt.NDArray[np.generic]) -> Matrix:
-    """Convert to float32; what is too large becomes infinite, which the NaN rule then finds."""
+    """Convert to float32; numbers too large become infinite, which the NaN rule then finds."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 

@@ -25,22 +25,24 @@ def read_neighbours(
 ) -> Neighbours:
     """Read ``<modality>_nbr`` and ``<modality>_cos`` of an .npz file for the items of a data set.
 
-    A row may name itself, which is dropped, and may be filled up with -1. So does each row that
-    loses neighbours because they are not in the data set. Lists are sorted by descending cosine
-    and ascending id. Items without a row get no neighbours.
+    A row may name itself, which is dropped, and may be filled up with -1. Neighbours that are not
+    in the data set are dropped as well, and the row is filled up with -1. Lists are sorted by
+    descending cosine and ascending id. Items without a row get no neighbours.
 
     Shapes:
         file: ``[n, K]`` integers and ``[n, K]`` floats; result: ``[I, k]``.
 
     Args:
+        path: the file.
+        modality: start of the names of the two arrays.
         item_ids: external ids as text, in id order.
         ids: tab-separated file with a header and the columns external id and row number. By
             default row r belongs to the item with the id r.
-        k: keep the best k of each item; by default all K.
+        k: number of best neighbours to keep of each item; by default all K.
 
     Raises:
         DataError: a file cannot be read, an array is missing or of the wrong shape, a neighbour
-            is not a row or stands twice, a cosine is none, or rows and items do not match.
+            is not a row or occurs twice, a cosine is out of range, or rows and items do not match.
     """
     rows, cosines = _read_lists(path, modality)
     if k is not None and not 1 <= k <= rows.shape[1]:
@@ -54,13 +56,13 @@ def read_neighbours(
     neighbours = np.where(known, item_of_row[rows], -1)
     known = neighbours >= 0
     cosines = np.where(known, cosines, -np.inf)
-    order = np.lexsort((neighbours, -cosines))[:, :k]  # within each row, what is unknown last
+    order = np.lexsort((neighbours, -cosines))[:, :k]  # within each row, unknown ones last
     kept = item_of_row >= 0
     shape = (len(item_ids), order.shape[1])
     result = Neighbours(np.full(shape, -1, dtype=np.int32), np.zeros(shape, dtype=np.float32))
-    found = np.take_along_axis(np.where(known, cosines, 0), order, axis=1).clip(-1, 1)
+    kept_cosines = np.take_along_axis(np.where(known, cosines, 0), order, axis=1).clip(-1, 1)
     result.items[item_of_row[kept]] = np.take_along_axis(neighbours, order, axis=1)[kept]
-    result.cosines[item_of_row[kept]] = found[kept]
+    result.cosines[item_of_row[kept]] = kept_cosines[kept]
     return result
 
 
@@ -83,7 +85,7 @@ def _read_lists(path: Path, modality: str) -> tuple[Rows, npt.NDArray[np.float64
             rows, cosines = (np.asanyarray(arrays[name]) for name in names)
     except DataError:
         raise
-    except Exception as error:  # a damaged file makes decoders raise anything
+    except Exception as error:  # decoders raise all kinds of errors on damaged files
         raise _unreadable(path, error) from error
     if rows.dtype.kind not in "iu" or cosines.dtype.kind != "f" or rows.ndim != 2 or not rows.size:
         raise DataError(
@@ -129,9 +131,9 @@ def _items_of_rows(path: Path, num_rows: int, item_ids: pl.Series, ids: Path | N
         external = id_text(_read_ids(ids, path, num_rows), ids)
         require_matching_ids(item_ids, external.drop_nulls(), ids, "ids")
     items = pl.DataFrame({"id": item_ids, "item": np.arange(len(item_ids))})
-    found = pl.DataFrame({"id": external}).join(items, on="id", how="left", maintain_order="left")[
-        "item"
-    ]
+    item_of_row = pl.DataFrame({"id": external}).join(
+        items, on="id", how="left", maintain_order="left"
+    )["item"]
     unmatched = items.filter(~items["id"].is_in(external.implode()))
     if ids is None and len(unmatched):
         raise DataError(
@@ -141,9 +143,9 @@ def _items_of_rows(path: Path, num_rows: int, item_ids: pl.Series, ids: Path | N
         )
     logger.info(
         "%s: %d rows belong to no item and %d items have no row",
-        *(path, found.null_count(), len(unmatched)),
+        *(path, item_of_row.null_count(), len(unmatched)),
     )
-    result: Rows = found.fill_null(-1).to_numpy()
+    result: Rows = item_of_row.fill_null(-1).to_numpy()
     return result
 
 

@@ -1,4 +1,4 @@
-"""A modality of which only the nearest items are known: lists that others computed."""
+"""Read a modality of which only the nearest items are known, from lists computed elsewhere."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 
 class NeighbourFile(FeatureConfig):
-    """An .npz file with the nearest items of each item, whatever is made of it."""
+    """Settings of an .npz file with the nearest items of each item, for any use of them."""
 
     path: AbsolutePath
-    """Holds ``<array>_nbr [n, K]``, rows of other items, and ``<array>_cos [n, K]``."""
+    """File with ``<array>_nbr [n, K]``, rows of other items, and ``<array>_cos [n, K]``."""
     array: str
-    """What the names of the two arrays start with."""
+    """Start of the names of the two arrays."""
     ids: AbsolutePath | None = None
     """Table of external ids and rows, separated by tabs; by default row r is the item r."""
 
 
 class NeighbourConfig(NeighbourFile):
-    """An .npz file with the nearest items of each item."""
+    """Settings of an .npz file with the nearest items of each item."""
 
     encoder: str = "neighbours"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
 
 
 class NeighbourEncoder:
-    """Nearest items computed elsewhere stand in for a modality in the graph of similar items."""
+    """Encoder of given nearest items as a modality in the graph of similar items."""
 
     Config: ClassVar[type[FeatureConfig]] = NeighbourConfig
 
@@ -41,12 +41,12 @@ class NeighbourEncoder:
         self.config = config
 
     def encode(self, items: pl.DataFrame | None, item_ids: pl.Series) -> GivenNeighbours:
-        """Read the lists.
+        """Read the lists of nearest items.
 
         Raises:
             DataError: a file cannot be read, or does not hold such lists of these items.
         """
         config = self.config
-        found = read_neighbours(config.path, config.array, item_ids, ids=config.ids)
-        present = np.any(found.items >= 0, axis=1)
-        return GivenNeighbours(np.zeros((len(item_ids), 0), np.float32), present, found)
+        neighbours = read_neighbours(config.path, config.array, item_ids, ids=config.ids)
+        present = np.any(neighbours.items >= 0, axis=1)
+        return GivenNeighbours(np.zeros((len(item_ids), 0), np.float32), present, neighbours)

@@ -1,4 +1,4 @@
-"""Columns of the item table as numbers ``[I]``: plain ones, prices and points in time."""
+"""Read columns of the item table as numbers ``[I]``: plain ones, prices and points in time."""
 
 import logging
 from typing import Literal
@@ -24,11 +24,11 @@ CURRENCY = (
     r"|(?:US|AU?|CA?|NZ|HK|NT|MX|R|S)?\p{Sc}|kr\.?|Rs\.?|Fr\.?|zł|Kč)"
 )
 LARGEST = float(np.finfo(np.float32).max)
-"""Features are float32: numbers beyond would be infinite."""
+"""Largest float32, the type of features: larger numbers would be infinite."""
 
 MINUS = r"[-\x{2212}]"
 GAP = r"'\x{2019}\s"
-"""Apostrophes and spaces, which set off thousands beside a decimal point and a decimal comma."""
+"""Apostrophes and spaces, which may separate thousands with either decimal mark."""
 
 PRICE = (
     rf"^(?<minus>{MINUS}?)\s*(?<before>{CURRENCY}?)\s*(?<inner>{MINUS}?)\s*"
@@ -60,12 +60,12 @@ def read_prices(
     """Read log(1 + x) of prices: numbers, or texts like $1,299.50, 1.299,50 EUR and USD 12.
 
     Raises:
-        DataError: a value is no price, could be two, or is negative.
+        DataError: a value is no price, has two readings, or is negative.
     """
     text = _text(column, "prices")
     if text.dtype == pl.String:
         parts = text.str.extract_groups(PRICE).struct.unnest()
-        readings = [_number(parts["number"], each) for each in (decimal or ".,")]
+        readings = [_number(parts["number"], mark) for mark in (decimal or ".,")]
         prices = pl.select(pl.coalesce(readings)).to_series()
         unclear = (readings[0] != readings[-1]).fill_null(False)
         what = "can be read with a decimal point and with a decimal comma"
@@ -85,12 +85,12 @@ def read_prices(
 def read_times(
     column: pl.Series, item_ids: pl.Series, unix_seconds: bool, form: str | None = None
 ) -> Numbers:
-    """Read seconds since 1970 (UTC) from dates, date-times, texts, or numbers if these are meant.
+    """Read seconds since 1970 (UTC) from dates, date-times and texts, or from unix seconds.
 
     ``form`` is a format like ``%m/%d/%Y`` instead of the grammar of dates.
 
     Raises:
-        DataError: a value is no date, or its order of day and month is open.
+        DataError: a value is no date, or its order of day and month is unclear.
     """
     if unix_seconds:
         times = pl.Series(column.name, read_numbers(column, item_ids, log=False)).fill_nan(None)
@@ -131,7 +131,7 @@ def _flags(text: pl.Series) -> pl.Series:
 
 
 def _text(column: pl.Series, wanted: str) -> pl.Series:
-    """Return the column, blank texts as null."""
+    """Return the column with blank texts as null."""
     if column.dtype == pl.String:
         return column.str.strip_chars().replace("", None)
     if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
@@ -147,7 +147,7 @@ def _filled(numbers: pl.Series) -> Numbers:
 
 
 def _number(texts: pl.Series, decimal: str) -> pl.Series:
-    """Read digits with this decimal mark; the other one, or a gap, sets off thousands."""
+    """Read digits with this decimal mark; the other mark, or a gap, separates thousands."""
     thousands = ("," if decimal == "." else ".") + GAP
     form = rf"^(?:\d+|[1-9]\d{{0,2}}(?:[{thousands}]\d{{3}})+)?(?:[{decimal}]\d+)?$"
     plain = texts.str.replace_all(rf"[{thousands}]", "").str.replace(decimal, ".", literal=True)
@@ -166,7 +166,11 @@ def _warn_of_currencies(name: str, parts: pl.DataFrame) -> None:
 
 
 def _refuse(column: pl.Series, item_ids: pl.Series, bad: pl.Series, what: str, remedy: str) -> None:
-    """Raise DataError for the first bad item, if there is one."""
+    """Refuse the first bad item, if there is one.
+
+    Raises:
+        DataError: there is a bad item.
+    """
     if bad.any():
         row = int(bad.arg_max() or 0)
         raise DataError(

@@ -1,4 +1,4 @@
-"""Values from given lists of nearest items: each item's place in the graph that they make."""
+"""Encode given lists of nearest items as values: spectral positions in the graph they form."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -24,31 +24,31 @@ Matrix = npt.NDArray[np.float64]
 
 
 class SpectralConfig(NeighbourFile):
-    """An .npz file with the nearest items of each item, and how they become values."""
+    """Settings of an .npz file with the nearest items of each item, and of their values."""
 
     encoder: str = "spectral"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     dim: PositiveInt = 64
-    """Values of each item: how many eigenvectors are kept."""
+    """Number of values of each item: the eigenvectors that are kept."""
     edges: Literal["binary", "cosine"] = "cosine"
-    """Similar items weigh the same, or by their cosine; negative ones count as 0."""
+    """Weights of similar items: all 1, or the cosine, where negative ones count as 0."""
 
 
 class SpectralEncoder:
-    """Nearest items computed elsewhere become values: eigenvectors of the graph that they make.
+    """Encoder of given nearest items: eigenvectors of the graph that they form.
 
     Items are joined where one lists the other, A_ij = max(w_ij, w_ji), without self-loops. With
     N = D^-1/2 A D^-1/2 and its ``dim`` largest eigenvalues l_1 >= l_2 >= ..., item i has the row
 
         y_i / |y_i|,  y_ij = sqrt(max(l_j, 0)) v_ij
 
-    so that Y Y^T is the best approximation of N of its rank, before rows get length 1. The graph
-    of an item that nobody lists and that lists nobody is empty: it is missing.
+    so that Y Y^T is the best approximation of N of its rank, before rows get length 1. An item that
+    lists no item and is listed by none is missing.
 
-    l = 1 belongs to the parts of a graph that falls apart, one vector for each, which is known:
-    sqrt(d_i / sum of d in its part), and 0 elsewhere. The others are found by Lanczos iterations
-    from a fixed start. Their signs are chosen so that the largest entry is positive. Where further
-    eigenvalues coincide, the vectors within their space may differ between machines.
+    Each connected component of the graph has one eigenvalue l = 1, whose vector is known:
+    sqrt(d_i / sum of d in the component), and 0 elsewhere. The others are found by Lanczos
+    iterations from a fixed start. Their signs are chosen so that the largest entry is positive.
+    Where further eigenvalues coincide, the vectors within their space may differ between machines.
 
     Source: ng2001spectral. Deviations: the graph is that of nearest items; columns are scaled.
     """
@@ -59,11 +59,11 @@ class SpectralEncoder:
         self.config = config
 
     def encode(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Modality:
-        """Read the lists and place the items; values ``[I, dim]``.
+        """Read the lists and compute the values ``[I, dim]``.
 
         Raises:
             ConfigError: ``dim`` is not below the number of items with neighbours, or is below the
-                number of parts of the graph.
+                number of components of the graph.
             DataError: a file cannot be read, does not hold such lists of these items, or no item
                 has a neighbour.
         """
@@ -82,7 +82,7 @@ class SpectralEncoder:
 
 
 def undirected(neighbours: "Neighbours", edges: Literal["binary", "cosine"]) -> sp.csr_array:
-    """A_ij = max(w_ij, w_ji) with w_ij = 1 or the cosine, if that is positive.
+    """Return the matrix A_ij = max(w_ij, w_ji) with w_ij = 1 or the cosine, if that is positive.
 
     Shapes:
         result: ``[I, I]``, symmetric; an entry for each pair of which one lists the other.
@@ -100,13 +100,13 @@ def undirected(neighbours: "Neighbours", edges: Literal["binary", "cosine"]) -> 
 
 
 def spectral_rows(adjacency: sp.csr_array, dim: int) -> Matrix:
-    """Unit rows of the scaled leading eigenvectors; see ``SpectralEncoder``.
+    """Return the unit rows of the scaled leading eigenvectors; see ``SpectralEncoder``.
 
     Shapes:
         adjacency: ``[n, n]``, symmetric, no empty row; result: ``[n, dim]``.
 
     Raises:
-        ConfigError: ``dim`` is not below n, or is below the number of parts of the graph.
+        ConfigError: ``dim`` is not below n, or is below the number of components of the graph.
     """
     values, vectors = leading_eigenvectors(adjacency, dim)
     rows = vectors * np.sqrt(values.clip(min=0))
@@ -114,7 +114,7 @@ def spectral_rows(adjacency: sp.csr_array, dim: int) -> Matrix:
 
 
 def leading_eigenvectors(adjacency: sp.csr_array, dim: int) -> tuple[Vector, Matrix]:
-    """The largest eigenvalues of D^-1/2 A D^-1/2, descending, and their vectors.
+    """Return the largest eigenvalues of D^-1/2 A D^-1/2, descending, and their vectors.
 
     Shapes:
         adjacency: as in ``spectral_rows``; result: ``[dim]`` and ``[n, dim]``.
@@ -144,7 +144,7 @@ def leading_eigenvectors(adjacency: sp.csr_array, dim: int) -> tuple[Vector, Mat
         return np.ones(dim), known
 
     def without_known(x: Vector) -> Vector:
-        """N x, with the eigenvalue 1 turned into -2, below all others."""
+        """Return N x, with the eigenvalue 1 turned into -2, below all others."""
         x = x.ravel()
         result: Vector = normal @ x - 3 * root * np.bincount(part, root * x)[part]
         return result

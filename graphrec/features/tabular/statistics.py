@@ -1,4 +1,4 @@
-"""Statistics of the training interactions, as features of items or of users."""
+"""Encode statistics of the training interactions, as features of items or of users."""
 
 from typing import ClassVar
 
@@ -10,16 +10,16 @@ from graphrec.features.config import FeatureConfig, Side
 
 
 class InteractionConfig(FeatureConfig):
-    """Counts, weights and times of the training interactions of each item or user."""
+    """Settings of the statistics of training interactions: counts, weights and times."""
 
     encoder: str = "interactions"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
 
 
 class InteractionEncoder:
-    """Statistics of the training interactions: counts, weights, recency and age.
+    """Encoder of statistics of the training interactions: counts, weights, recency and age.
 
-    Unlike other encoders it is handed the training part, and nothing else.
+    Unlike other encoders it receives the training part, and nothing else.
     """
 
     Config: ClassVar[type[FeatureConfig]] = InteractionConfig
@@ -35,9 +35,10 @@ class InteractionEncoder:
 def interaction_statistics(train: Interactions, side: Side) -> Modality:
     """Describe each item (or user) by its n training interactions; without any it is missing.
 
-    Columns: ``log(1 + n)``; where there are weights, their mean and variance; where there are
-    times, the time from its last interaction, and from all of its interactions on average, to the
-    last one of the training part. Each column has mean 0 and deviation 1 over those with n > 0.
+    The columns are ``log(1 + n)``; where there are weights, their mean and variance; where there
+    are times, the time from its last interaction, and from all of its interactions on average, to
+    the last interaction of the training part. Each column has mean 0 and deviation 1 over the items
+    (or users) with n > 0.
 
     Shapes:
         values: ``[I, F]`` or ``[U, F]`` with F = 1, 3 or 5.

@@ -1,4 +1,4 @@
-"""Text without a pretrained model: counted words, compressed by a truncated SVD."""
+"""Encode text without a pretrained model: counted words, compressed by a truncated SVD."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -17,49 +17,49 @@ from graphrec.features.content.sources import joined_texts
 
 logger = logging.getLogger(__name__)
 
-# A row of weights has length 1. Less than this left of it after the SVD is rounding error, which
-# must not be scaled up to length 1: it would point anywhere.
+# A row of weights has length 1. If the SVD leaves less than this of it, the rest is rounding error,
+# which must not be scaled up to length 1: it would point in an arbitrary direction.
 SMALLEST_LENGTH = 1e-6
 
 
 class WordConfig(FeatureConfig):
-    """Text columns of the item table and how their words are counted."""
+    """Settings of text columns of the item table and of the counting of their words."""
 
     columns: Columns
     """Column or columns with text (or lists of words), joined in this order."""
     dim: PositiveInt = 128
-    """Columns of the result; fewer where there are fewer texts or words."""
+    """Number of columns of the result; fewer where there are fewer texts or words."""
     min_df: PositiveInt = 2
-    """Words of fewer items are left out."""
+    """Number of items below which a word is left out."""
     ngrams: PositiveInt = 1
-    """Longest run of words counted as one term."""
+    """Length of the longest run of words that is counted as one term."""
 
 
 class TfidfConfig(WordConfig):
-    """Words that few items have count for more."""
+    """Settings of counted words, where rare words have a larger weight."""
 
     encoder: str = "tfidf"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     sublinear_tf: bool = False
     """Count a word that occurs n times as 1 + ln(n)."""
 
 
 class BowConfig(WordConfig):
-    """All words count the same."""
+    """Settings of counted words, where all words have the same weight."""
 
     encoder: str = "bow"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     counts: Literal["raw", "log", "binary"] = "raw"
-    """A word that occurs n times counts as n, as 1 + ln(n), or as 1."""
+    """Count of a word that occurs n times: n, 1 + ln(n), or 1."""
 
 
 class WordEncoder(ABC):
-    """The strongest ``dim`` directions of a matrix of weighted words; rows have length 1.
+    """Base of encoders of words: the strongest directions of a matrix of weighted words.
 
     ``X = U S V'`` with the weights of ``weigh``, rows scaled to length 1; the result is the first
     ``dim`` columns of ``U S``, rows scaled again. Words are runs of two or more letters or
     digits, in lower case. An item without any counted word is missing and is not among the n.
-    Deterministic: the SVD has a fixed seed and fixed signs.
+    The result is deterministic: the SVD has a fixed seed and fixed signs.
     """
 
     Config: ClassVar[type[FeatureConfig]]
@@ -127,14 +127,14 @@ class TfidfEncoder(WordEncoder):
         self.config = config
 
     def weigh(self, counts: sp.csr_matrix) -> sp.csr_matrix:
-        """Counts times inverse document frequency, ``[n, T]``."""
+        """Multiply counts by the inverse document frequency, ``[n, T]``."""
         from sklearn.feature_extraction.text import TfidfTransformer
 
         return TfidfTransformer(sublinear_tf=self.config.sublinear_tf).fit_transform(counts)
 
 
 class BowEncoder(WordEncoder):
-    """Bag of words, compressed: ``x_it`` is how often item i has term t."""
+    """Bag of words, compressed: ``x_it`` is the number of times that item i has term t."""
 
     Config: ClassVar[type[FeatureConfig]] = BowConfig
 
@@ -143,7 +143,7 @@ class BowEncoder(WordEncoder):
         self.config = config
 
     def weigh(self, counts: sp.csr_matrix) -> sp.csr_matrix:
-        """Counts, their logarithms or ones, ``[n, T]``."""
+        """Return counts, their logarithms or ones, ``[n, T]``."""
         from sklearn.preprocessing import normalize
 
         weights = counts.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Text as the mean of its word vectors: trained on the item texts, or read from a file."""
+"""Encode text as the mean of its word vectors: trained on the item texts, or read from a file."""
 
 import logging
 from collections.abc import Iterator
@@ -23,39 +23,39 @@ from graphrec.features.content.weights import missing_extra
 logger = logging.getLogger(__name__)
 
 WORD = r"\b\w\w+\b"
-"""Two or more letters or digits, as in the other encoders of words."""
+"""Pattern of two or more letters or digits, as in the other encoders of words."""
 
 LONGEST_TEXT = 10_000
-"""Words that gensim reads of one text; longer ones are handed over in pieces."""
+"""Number of words that gensim reads of one text; longer texts are passed on in pieces."""
 
 LONGEST_LINE = 2**20
-"""Bytes read to tell text from binary, which need not have lines."""
+"""Bytes read to distinguish text from binary, which need not have lines."""
 
 TRAINING = ("algorithm", "dim", "window", "epochs", "min_count", "seed")
 
 
 class Word2VecConfig(FeatureConfig):
-    """Text columns of the item table, and where the vectors of their words come from."""
+    """Settings of text columns of the item table, and of the vectors of their words."""
 
     encoder: str = "word2vec"
-    """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    """Name of ``ENCODERS`` or ``"package.module:Class"``."""
     columns: Columns
     """Column or columns with text (or lists of words), joined in this order."""
     weighting: Literal["mean", "idf"] = "mean"
-    """All words of an item count the same, or those that few items have count for more."""
+    """Weights of the words of an item: all equal, or larger for words that few items have."""
     vectors: AbsolutePath | None = None
-    """File with vectors of lower-case words, in the text or binary format of word2vec, may be
-    .gz; without it they are trained on the texts of the items."""
+    """File with vectors of lower-case words, in the text or binary format of word2vec, which may be
+    .gz; by default vectors are trained on the texts of the items."""
     algorithm: Literal["skipgram", "cbow"] = "skipgram"
-    """A word predicts its neighbours, or they predict it."""
+    """Training task: a word predicts its neighbours, or they predict it."""
     dim: PositiveInt = 128
     """Width of trained vectors."""
     window: PositiveInt = 5
-    """Farthest neighbour, in words."""
+    """Distance of the farthest neighbour, in words."""
     epochs: PositiveInt = 10
-    """Passes over the texts."""
+    """Number of passes over the texts."""
     min_count: PositiveInt = 2
-    """Words that occur less often have no vector."""
+    """Number of occurrences below which a word has no vector."""
     seed: NonNegativeInt = 0
     """Seed of training."""
 
@@ -78,12 +78,12 @@ class WordVectors(NamedTuple):
 
 
 class Word2VecEncoder:
-    """An item is the weighted mean of the vectors of its known words, repetitions included.
+    """Encoder of an item as the weighted mean of the vectors of its known words, with repetitions.
 
     ``x_i = sum_t c_it w_t v_t / sum_t c_it w_t`` with the count c_it of word t; w_t is 1, or
-    ``1 + ln((1 + n) / (1 + df_t))`` over the n items with a known word. An item without one is
-    missing. Training: skip-gram or CBOW, five negative samples per pair, words with more than a
-    thousandth of all occurrences thinned out; one thread, so that two runs give the same bits.
+    ``1 + ln((1 + n) / (1 + df_t))`` over the n items with a known word. An item without a known
+    word is missing. Training: skip-gram or CBOW, five negative samples per pair, words with more
+    than a thousandth of all occurrences thinned out; one thread, so that runs are bit-identical.
 
     Source: mikolov2013word2vec, by gensim.
     """
@@ -121,7 +121,7 @@ class Word2VecEncoder:
         return Modality(values, present)
 
     def _known(self, texts: pl.Series, words: pl.Series) -> WordVectors:
-        """Vectors of words that occur, in the order of the alphabet."""
+        """Return the vectors of words that occur, in the order of the alphabet."""
         config = self.config
         counts = words.value_counts().sort("word")
         least = config.min_count if config.vectors is None else 1
@@ -168,7 +168,7 @@ class Word2VecEncoder:
 
 
 class _Passes:
-    """The texts, again for every pass of gensim, with progress."""
+    """Iterable of the texts for each pass of gensim, with progress."""
 
     def __init__(self, texts: list[list[str]], bar: Step) -> None:
         self._texts, self._bar = texts, bar
@@ -180,7 +180,7 @@ class _Passes:
 
 
 def _read(path: Path, words: list[str], encoder: str) -> WordVectors:
-    """Read the vectors of those words that the file has."""
+    """Read the vectors of the words that the file has."""
     try:
         from gensim.models import KeyedVectors
         from gensim.utils import open as open_unpacked
@@ -219,7 +219,7 @@ def _read(path: Path, words: list[str], encoder: str) -> WordVectors:
 
 
 def _is_text(header: bytes, line: bytes) -> bool:
-    """Whether the line is a word and, in digits, as many numbers as the header says."""
+    """Return whether the line is a word and, in digits, as many numbers as the header says."""
     try:
         numbers = [float(number) for number in line.decode().split()[1:]]
         return len(numbers) == int(header.split()[1])

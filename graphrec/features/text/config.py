@@ -1,4 +1,4 @@
-"""Settings of text encoders."""
+"""Define the settings of text encoders."""
 
 from typing import Literal, Self
 
@@ -10,21 +10,21 @@ from graphrec.features.content.paths import Pattern
 
 
 class TextConfig(PretrainedConfig):
-    """Text columns and how a language model reads them."""
+    """Settings of text columns or files and of the language model that reads them."""
 
     text: Columns | None = None
     """Column or columns of the item table with text (or lists of words), joined in this order."""
     text_files: Pattern | None = None
-    """Or the text file of an item: {item} is its id, any other {name} a column of the item table;
-    {data} at the start is the folder of the data set."""
+    """Text file of an item, instead of columns: {item} is its id, any other {name} a column of the
+    item table; {data} at the start is the folder of the data set."""
     revision: str | None = None
     """Branch, tag or commit of an hf: model."""
     pooling: Literal["mean", "cls", "last"] = "mean"
     """Mean of the token vectors, the first one (BERT-like), or the last one (GPT-like)."""
     layer: int = -1
-    """Hidden layer to take the vectors from, 0 (the embeddings) to L; -1 is the last."""
+    """Hidden layer of the vectors, 0 (the embeddings) to L; -1 is the last."""
     max_length: PositiveInt | None = None
-    """Tokens per chunk; by default as many as the model can read."""
+    """Number of tokens per chunk; by default as many as the model can read."""
 
     @model_validator(mode="after")
     def _prefix_of_text(self) -> Self:

@@ -1,4 +1,4 @@
-"""Text through a pretrained language model."""
+"""Encode text by a pretrained language model."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -26,10 +26,10 @@ WINDOW_BATCHES = 16
 
 
 class TextEncoder(ContentEncoder):
-    """Token vectors of a hidden layer, pooled; a long text is the mean of its chunks.
+    """Pretrained encoder of text: token vectors of a layer, pooled, averaged over chunks.
 
-    ``x = sum_c n_c pool(c) / sum_c n_c`` over the chunks c with n_c tokens (the tokenizer's own
-    marks not counted). Models with a text tower (CLIP-like) give their joint embedding instead.
+    ``x = sum_c n_c pool(c) / sum_c n_c`` over the chunks c with n_c tokens (special tokens of the
+    tokenizer not counted). Models with a text tower (CLIP-like) give their joint embedding instead.
     """
 
     Config: ClassVar[type[PretrainedConfig]] = TextConfig
@@ -41,7 +41,7 @@ class TextEncoder(ContentEncoder):
 
     @cached_property
     def folder(self) -> Path:
-        """Where the weights lie."""
+        """Return the folder of the weights."""
         return model_folder(self.config.encoder, self.config.revision, self.config.allow_download)
 
     def content(self, items: pl.DataFrame | None, item_ids: pl.Series) -> Content:
@@ -56,7 +56,7 @@ class TextEncoder(ContentEncoder):
         return text_content(items, item_ids, self.config.text)
 
     def identity(self) -> dict[str, Json]:
-        """Weights by their sha256, and every setting that changes a row."""
+        """Return the sha256 of the weights and every setting that changes a row."""
         config = self.config
         return {
             **hub_identity(
@@ -68,11 +68,11 @@ class TextEncoder(ContentEncoder):
         }
 
     def licence(self) -> str:
-        """Of the model card."""
+        """Return the licence on the model card."""
         return folder_licence(self.folder)
 
     def network(self) -> Network:
-        """Tokenise each text; then the language model.
+        """Return the loaded tokenizer and language model.
 
         Raises:
             ConfigError: transformers is missing, or the model has no such layer or length.
@@ -85,7 +85,7 @@ class TextEncoder(ContentEncoder):
         """Encode texts, longest first.
 
         Raises:
-            ConfigError, DataError: as of ``network``.
+            ConfigError, DataError: as in ``network``.
         """
         reader, size = Reader(self.config, self.folder), self.config.batch_size
         device = device_of(self.config.device, "device")

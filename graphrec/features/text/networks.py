@@ -1,4 +1,4 @@
-"""A language model of a Hugging Face folder: texts -> chunks of tokens -> pooled vectors."""
+"""Run a language model of a Hugging Face folder: texts to chunks of tokens to pooled vectors."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,8 +28,8 @@ class Chunks(NamedTuple):
     """The chunks of some texts.
 
     Shapes:
-        tokens: ids of each of c chunks; counts: ``[c]`` of them, the tokenizer's own marks not
-            counted; owner: ``[c]``, the text that each belongs to.
+        tokens: ids of each of c chunks; counts: ``[c]``, their number without special tokens of
+            the tokenizer; owner: ``[c]``, the text to which each chunk belongs.
     """
 
     tokens: list[list[int]]
@@ -48,26 +48,26 @@ class Reader:
 
     def chunks(self, texts: Sequence[str]) -> Chunks:
         """Tokenise; long texts become several chunks."""
-        found = self.tokenizer(
+        batch = self.tokenizer(
             list(texts), truncation=True, max_length=self._length, return_overflowing_tokens=True
         )
-        tokens: list[list[int]] = found["input_ids"]
+        tokens: list[list[int]] = batch["input_ids"]
         counts = np.fromiter(map(len, tokens), np.int64, len(tokens)) - self._marks
-        return Chunks(tokens, np.maximum(counts, 0), np.array(found["overflow_to_sample_mapping"]))
+        return Chunks(tokens, np.maximum(counts, 0), np.array(batch["overflow_to_sample_mapping"]))
 
     def padded(self, tokens: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-        """Token ids and mask, ``[c, T]``; padding stands behind the tokens."""
+        """Return token ids and mask, ``[c, T]``; padding comes after the tokens."""
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         mask = np.arange(lengths.max()) < lengths[:, None]
         ids = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
-        ids[mask] = np.concatenate([np.asarray(each, dtype=np.int64) for each in tokens])
+        ids[mask] = np.concatenate([np.asarray(chunk, dtype=np.int64) for chunk in tokens])
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
     def prepare(self, text: str, _: str) -> Tensor:
         """Tokenise one text: ids of its chunks ``[c, T]``, -1 where there is no token.
 
         Raises:
-            UnreadableError: there is no token in it.
+            UnreadableError: the text has no token.
         """
         chunks = self.chunks([text])
         if not chunks.counts.any():
@@ -76,19 +76,19 @@ class Reader:
         return ids.masked_fill(mask == 0, NO_TOKEN)
 
     def collate(self, texts: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids and mask of all chunks ``[c, T]``, and the share of each in each text ``[n, c]``."""
+        """Return ids and mask of all chunks ``[c, T]``, and their shares of texts ``[n, c]``."""
         width = max(text.shape[1] for text in texts)
         ids = torch.cat(
             [functional.pad(text, (0, width - text.shape[1]), value=NO_TOKEN) for text in texts]
         )
         mask = ids != NO_TOKEN
         counts = (mask.sum(dim=1) - self._marks).clamp(min=0).split([len(text) for text in texts])
-        shares = torch.block_diag(*(each / each.sum() for each in counts))
+        shares = torch.block_diag(*(count / count.sum() for count in counts))
         return ids.masked_fill(~mask, self.tokenizer.pad_token_id), mask.long(), shares
 
 
 class TokenVectors(nn.Module):
-    """Pools the token vectors of a layer; models with a text tower give their joint embedding."""
+    """Module that pools the token vectors of a layer, or returns the embedding of a text tower."""
 
     def __init__(self, config: "TextConfig", model: "PreTrainedModel") -> None:
         super().__init__()
@@ -100,14 +100,14 @@ class TokenVectors(nn.Module):
             )
 
     def forward(self, ids: Tensor, mask: Tensor, shares: Tensor | None = None) -> Tensor:
-        """Vectors of chunks ``[c, F]``, or with ``shares [n, c]`` rows of texts ``[n, F]``."""
+        """Return vectors of chunks ``[c, F]``, or with ``shares [n, c]`` of texts ``[n, F]``."""
         vectors = self._vectors(ids, mask)
         return vectors if shares is None else shares.to(vectors.dtype) @ vectors
 
     def _vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
         if self.is_joint:
-            found = self.model.get_text_features(input_ids=ids, attention_mask=mask)
-            return found if isinstance(found, Tensor) else found.pooler_output
+            joint = self.model.get_text_features(input_ids=ids, attention_mask=mask)
+            return joint if isinstance(joint, Tensor) else joint.pooler_output
         layer = self.config.layer
         output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=layer != -1)
         hidden = hidden_layer(output, None if layer == -1 else layer, self.config.encoder)
@@ -124,7 +124,7 @@ def _chunk_length(
     model: "PreTrainedModel",
     marks: int,
 ) -> int:
-    """Tokens that the model can read at once, or fewer where the config says so."""
+    """Return the number of tokens that the model reads at once, or fewer by the config."""
     text_config = getattr(model.config, "text_config", model.config)
     limits = [tokenizer.model_max_length]
     limits.append(getattr(text_config, "max_position_embeddings", None) or limits[0])
@@ -141,15 +141,15 @@ def _chunk_length(
 
 
 def _load(encoder: str, folder: Path) -> "tuple[PreTrainedTokenizerBase, PreTrainedModel]":
-    with suppress(ImportError):  # not needed for text, but transformers imports it if it is there
+    with suppress(ImportError):  # not needed for text, but transformers imports it if it exists
         import_torchvision()
     try:
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
         raise missing_extra(error, encoder) from error
     try:
-        # Marks go before and padding behind the text, so that the first and last are where
-        # pooling looks for them.
+        # Special tokens go before and padding after the text, so that the first and last tokens are
+        # where pooling expects them.
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="right", truncation_side="right"
         )
@@ -165,7 +165,7 @@ def _load(encoder: str, folder: Path) -> "tuple[PreTrainedTokenizerBase, PreTrai
             f"into {folder}."
         )
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token  # masked wherever it stands
+        tokenizer.pad_token = tokenizer.eos_token  # the mask covers it wherever it pads
     if getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     return tokenizer, model

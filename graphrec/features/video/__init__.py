@@ -1,1 +1,1 @@
-"""Video encoders."""
+"""Encode video files."""

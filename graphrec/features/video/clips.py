@@ -1,4 +1,4 @@
-"""A video file -> some of its frames as a person sees them, or why there are none."""
+"""Decode some frames of a video file, upright and as RGB, or explain why it cannot be decoded."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SAMPLING = "the frame on screen at (i + 1/2) / count of the length, by presentation time"
-"""Which frames ``read_frames`` takes; part of the identity of every video encoder."""
+"""Rule by which ``read_frames`` chooses frames; part of the identity of every video encoder."""
 
 DECODING = "first picture stream, as far as it can be decoded; rotation; transparency on white; RGB"
-"""What ``read_frames`` does; part of the identity of every video encoder."""
+"""Description of ``read_frames``; part of the identity of every video encoder."""
 
 NO_TIME = np.iinfo(np.int64).min
 PACKETS = np.dtype([("time", "i8"), ("duration", "i8"), ("key", "?"), ("shown", "?")])
 
 
 class _Wanted(NamedTuple):
-    """When a frame comes on screen, and the packet from which on decoding leads to it."""
+    """Presentation time of a frame, and the packet from which decoding leads to it."""
 
     time: int
     start: int
@@ -40,12 +40,12 @@ def read_frames(path: str, key: str, count: int, max_pixels: int) -> "list[Image
 
     Frame i is the one on screen at (i + 1/2) / count of the length; a video with fewer frames
     repeats them. Times come from the packets, so neither an index nor a known length is needed. Of
-    a damaged video counts what can be decoded. Only stretches around the frames are decoded, and
-    besides the frames that are returned only a few are in memory.
+    a damaged video the decodable part counts. Only stretches around the frames are decoded, and
+    besides the returned frames only a few are in memory.
 
     Raises:
-        UnreadableError: it is no video, has no pictures or none that can be decoded, they are too
-            large or too thin, or it is no longer the file whose sha256 is ``key``.
+        UnreadableError: the file is no video, has no pictures or none that can be decoded, has
+            pictures too large or too thin, or is no longer the file whose sha256 is ``key``.
     """
     import av
 
@@ -65,19 +65,19 @@ def read_frames(path: str, key: str, count: int, max_pixels: int) -> "list[Image
 def _opened_stream(
     file: BinaryIO, max_pixels: int
 ) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    """Open the first picture stream of a file, to be decoded in this thread alone."""
+    """Open the first picture stream of a file, for decoding in this thread alone."""
     import av
 
     file.seek(0)
-    # Without a name, so that only the bytes decide; without protocols, so that a playlist leads to
-    # no other file.
+    # Without a name, only the bytes decide on the format; without protocols, a playlist cannot lead
+    # to another file.
     nameless = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
-    # The decoder counts its padding as well; the exact check is that of the sizes.
+    # The decoder counts its padding as well; the exact check is the check of the sizes.
     limit = {"max_pixels": str(2 * max_pixels + 2**20)}
     options = {"protocol_whitelist": "", **limit}
     with av.open(nameless, options=options, metadata_errors="replace") as container:
         cover = av.stream.Disposition.attached_pic
-        streams = [each for each in container.streams.video if not each.disposition & cover]
+        streams = [video for video in container.streams.video if not video.disposition & cover]
         if not streams:
             raise UnreadableError("no picture stream")
         codec = streams[0].codec_context
@@ -140,7 +140,7 @@ def _numbered(file: BinaryIO, max_pixels: int) -> npt.NDArray[np.void]:
 
 
 def _wanted(packets: npt.NDArray[np.void], count: int) -> list[_Wanted]:
-    """Spread ``count`` frames over the length."""
+    """Choose ``count`` frames, spread over the length."""
     shown = np.sort(packets[packets["shown"]], order="time")
     if not len(shown):
         raise UnreadableError("no frame that can be decoded")
@@ -148,19 +148,19 @@ def _wanted(packets: npt.NDArray[np.void], count: int) -> list[_Wanted]:
     first, last = int(times[0]), int(times[-1])
     length = last - first + int(shown["duration"][-1] or max((last - first) // len(times), 1))
     keys = np.flatnonzero(packets["key"])
-    found = []
+    wanted = []
     for number in range(count):
         at = first + (2 * number + 1) * length // (2 * count)
         time = int(times[np.searchsorted(times, at, side="right") - 1])
         before = keys[packets["time"][keys] <= time]
-        found.append(_Wanted(time, int(before[-1]) if len(before) else 0))
-    return found
+        wanted.append(_Wanted(time, int(before[-1]) if len(before) else 0))
+    return wanted
 
 
 def _decode(
     file: BinaryIO, wanted: list[_Wanted], max_pixels: int, *, timed: bool
 ) -> "list[Image]":
-    """Return for each wanted time the last frame that came on screen by then."""
+    """Return, for each wanted time, the last frame that was on screen by then."""
     pictures: list[Image] = []
     last: VideoFrame | None = None
     with _opened_stream(file, max_pixels) as (container, stream):
@@ -175,7 +175,7 @@ def _decode(
 
 
 class _Frames:
-    """The frames of a stream in the order of their times; stretches between can be left out."""
+    """The frames of a stream in the order of their times; stretches between can be skipped."""
 
     def __init__(self, container: "InputContainer", stream: "VideoStream", *, timed: bool) -> None:
         self.stream = stream
@@ -199,7 +199,7 @@ class _Frames:
         return self.shown
 
     def _advance(self, start: int) -> None:
-        """Decode the next packet, not before ``start``."""
+        """Decode the next packet, from ``start`` on."""
         number, packet = next(self.packets)
         if number < start:
             while packet is not None and number < start:
@@ -218,7 +218,7 @@ def _picture(frame: "VideoFrame") -> "Image":
     from PIL import Image
 
     kind = frame.format
-    clear = kind.has_palette or any(each.is_alpha for each in kind.components)
+    clear = kind.has_palette or any(component.is_alpha for component in kind.components)
     picture = rgb(Image.fromarray(frame.to_ndarray(format="rgba" if clear else "rgb24")))
     quarters = round(frame.rotation / 90) % 4  # counterclockwise
     turns = (

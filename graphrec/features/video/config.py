@@ -1,4 +1,4 @@
-"""Settings of video encoders."""
+"""Define the settings of video encoders."""
 
 from collections.abc import Mapping
 from typing import Literal, Self
@@ -10,18 +10,18 @@ from graphrec.features.image.config import ImageNetworkConfig
 
 
 class VideoConfig(ImageNetworkConfig):
-    """Video files and the network that looks at them."""
+    """Settings of video files and the network for them."""
 
     video: Pattern
     """File of an item: {item} is its id, any other {name} a column of the item table; {data} at
     the start is the folder of the data set."""
     frames: PositiveInt = 8
-    """Frames of each video, evenly spread over its length."""
+    """Number of frames of each video, evenly spread over its length."""
     frame_pooling: Literal["mean", "max", "attention"] = "mean"
-    """Of the rows of the frames: their mean, the largest value of each column, or attention that is
-    trained with the recommender. Nothing is encoded anew for it."""
+    """Pooling of the rows of frames: their mean, the largest value of each column, or attention
+    that is trained with the recommender. It works on the stored rows."""
     max_pixels: PositiveInt = 10_000_000
-    """Videos with larger frames count as missing; as many frames as asked for are in memory."""
+    """Pixels of a frame above which a video counts as missing; ``frames`` of them are in memory."""
 
     @model_validator(mode="before")
     @classmethod

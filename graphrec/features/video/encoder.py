@@ -1,4 +1,4 @@
-"""Videos through a pretrained network, frame by frame or as a whole."""
+"""Encode videos by a pretrained network, frame by frame or as a whole."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,11 +27,11 @@ from graphrec.features.video.temporal_attention import TemporalAttention
 
 
 class VideoEncoder(MediaEncoder):
-    """Rows of frames, pooled; or the row of a whole clip by a network that sees motion.
+    """Pretrained encoder of videos: rows of frames, pooled, or the row of a whole clip.
 
-    Networks of torchvision.models.video see the clip as a whole. Their default weights are trained
-    to tell the actions of Kinetics-400, so at the layer before the last they give action features.
-    All others are image networks that look at each frame; the store keeps the rows of all frames
+    Networks of torchvision.models.video read the clip as a whole. Their default weights are trained
+    to classify the actions of Kinetics-400, so the layer before the last has action features. All
+    others are image networks that read each frame; the store keeps the rows of all frames
     ``[T * F]``. Poses become the mean and the standard deviation of each column over the frames,
     ``[2 * F]``.
     """
@@ -65,7 +65,7 @@ class VideoEncoder(MediaEncoder):
         return file_content(items, item_ids, self.config.video)
 
     def identity(self) -> dict[str, Json]:
-        """Weights by their sha256, and every setting that changes the row of a frame."""
+        """Return the sha256 of the weights and every setting that changes the row of a frame."""
         return {
             **self._network.identity(),
             "frames": self.config.frames,
@@ -75,7 +75,7 @@ class VideoEncoder(MediaEncoder):
         }
 
     def licence(self) -> str:
-        """Of the weights."""
+        """Return the licence of the weights."""
         return self._network.licence()
 
     def pooled(self, rows: Matrix) -> Matrix:
@@ -88,14 +88,14 @@ class VideoEncoder(MediaEncoder):
         if self.config.frame_pooling == "mean":
             return frames.mean(axis=1)
         if self.config.frame_pooling == "max":
-            sound = np.isfinite(frames).all(axis=1)
-            return np.where(sound, frames.max(axis=1), np.nan)  # max would hide -infinity
+            finite = np.isfinite(frames).all(axis=1)
+            return np.where(finite, frames.max(axis=1), np.nan)  # max would hide -infinity
         with torch.no_grad():
-            found: Matrix = self._attention(frames.shape[2])(torch.from_numpy(frames)).numpy()
-        return found
+            pooled: Matrix = self._attention(frames.shape[2])(torch.from_numpy(frames)).numpy()
+        return pooled
 
     def after_store(self) -> dict[str, str]:
-        """Pooling of frames, beside what all encoders do."""
+        """Return the pooling of frames, and the processing after the store of all encoders."""
         return {**super().after_store(), "frame_pooling": self.config.frame_pooling}
 
     def embed(self, sources: pl.Series, keys: pl.Series) -> Iterator[Batch]:
@@ -103,17 +103,19 @@ class VideoEncoder(MediaEncoder):
         return self.run(self.frame_network(), sources, keys)
 
     def network(self) -> Network:
-        """Frames, their network and pooling; or stored frames ``[T, F]`` and their attention.
+        """Return the network of frames with its pooling, or attention over stored frames.
+
+        With attention the input is the stored frames ``[T, F]``.
 
         Raises:
             DataError: with attention, no video is encoded yet.
         """
         if self.config.frame_pooling != "attention":
-            found = self.frame_network()
+            network = self.frame_network()
             if self.whole:
-                return found
-            pooled = PooledFrames(found.module, self.config.frames, self.config.frame_pooling)
-            return replace(found, module=pooled.eval())
+                return network
+            pooled = PooledFrames(network.module, self.config.frames, self.config.frame_pooling)
+            return replace(network, module=pooled.eval())
         row_store, frames = self.row_store(), self.config.frames
         if row_store.width is None:
             raise DataError(f"{row_store.folder} holds no frames yet. Encode the videos first.")
@@ -127,7 +129,7 @@ class VideoEncoder(MediaEncoder):
         return Network(prepare, stack, self._attention(row_store.width // frames))
 
     def frame_network(self) -> Network:
-        """Decode frames and transform them as the weights define it; then the network."""
+        """Return the loaded network of frames, with the transform that its weights need."""
         transform, module = self._network.load()
 
         def prepare(path: str, key: str) -> Tensor:

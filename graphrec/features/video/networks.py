@@ -1,4 +1,4 @@
-"""Networks that turn the frames of videos into rows."""
+"""Turn the frames of videos into rows by networks."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class FrameByFrame(nn.Module):
     """An image network on each frame: pixels ``[b, T, 3, H, W]`` -> ``[b, T * F]``.
 
-    ``at_once`` frames are looked at together, so that memory does not grow with T.
+    ``at_once`` frames go through the network together, so that memory does not grow with T.
     """
 
     def __init__(self, module: nn.Module, at_once: int) -> None:
@@ -44,7 +44,7 @@ class PooledFrames(nn.Module):
         self.frames, self.count, self.pooling = frames, count, pooling
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Encode and pool."""
+        """Encode the frames and pool their rows."""
         rows: Tensor = self.frames(pixels).unflatten(1, (self.count, -1))
         return rows.mean(dim=1) if self.pooling == "mean" else rows.amax(dim=1)
 
@@ -52,8 +52,8 @@ class PooledFrames(nn.Module):
 class ClipNetwork(TorchvisionNetwork):
     """A video classifier of torchvision at one of its nodes.
 
-    Its transform makes one frame of a picture, and its module takes all frames of a clip,
-    ``[b, T, 3, H, W]``.
+    Its transform turns a picture into one frame, and the input of its module is all frames of a
+    clip, ``[b, T, 3, H, W]``.
     """
 
     kind: ClassVar[Literal["image", "video"]] = "video"
@@ -70,7 +70,7 @@ class ClipNetwork(TorchvisionNetwork):
             )
 
     def load(self) -> Loaded:
-        """Build the model, fill it and cut it at the layer.
+        """Build the model, load its weights and cut it at the layer.
 
         Raises:
             ConfigError: there is no such layer.
@@ -88,7 +88,7 @@ class ClipNetwork(TorchvisionNetwork):
 
 
 class _Clip(nn.Module):
-    """A network of clips ``[b, 3, T, H, W]``, given ``[b, T, 3, H, W]``."""
+    """Module for a network of clips ``[b, 3, T, H, W]``, with input ``[b, T, 3, H, W]``."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class _Clip(nn.Module):
 
 
 def video_network(config: "VideoConfig") -> ImageNetwork:
-    """Return the network that the settings mean, not yet loaded.
+    """Return the network that the settings name, not yet loaded.
 
     Raises:
         ConfigError: libraries are missing, or there is no such model or weights.

@@ -1,4 +1,4 @@
-"""Attention over the frames of a video."""
+"""Pool the frames of a video by attention."""
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,6 @@ class TemporalAttention(nn.Module):
         self.query = parameter((dim, 1), generator)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Weight the frames of each video and add them up."""
+        """Sum the frames of each video, weighted by attention."""
         energy = torch.tanh(frames @ self.transform + self.bias) @ self.query
         return (torch.softmax(energy, dim=1) * frames).sum(dim=1)

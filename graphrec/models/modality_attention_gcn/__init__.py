@@ -1,4 +1,4 @@
-"""The flagship: a graph model with attention over modalities."""
+"""Implement the flagship: a graph model with attention over modalities."""
 
 from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
 

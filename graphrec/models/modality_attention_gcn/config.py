@@ -1,4 +1,4 @@
-"""Settings of the flagship, ``modality_attention_gcn``."""
+"""Define the settings of the flagship, ``modality_attention_gcn``."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -15,31 +15,31 @@ from graphrec.nn.fusion import FUSIONS, Fusion
 
 
 class GraphConfig(ModelConfig):
-    """Backbone, what training leaves out of it, and the graph of similar items."""
+    """Settings of the backbone, of edge dropping, and of the graph of similar items."""
 
     num_layers: NonNegativeInt = 2
-    """Layers L of message passing."""
+    """Number L of layers of message passing."""
     backbone: Literal["lightgcn", "ngcf", "gat", "none"] = "lightgcn"
     """Kind of message passing between users and items; none leaves it out."""
     heads: PositiveInt = 1
-    """Attention heads of the gat backbone; they share dim equally."""
+    """Number of attention heads of the gat backbone, of width dim / heads each."""
     dropout: Fraction = 0.0
     """Message dropout of the ngcf backbone."""
     edge_drop: Fraction = 0.0
     """Share of the user-item edges that is left out of training, drawn anew each epoch."""
     edge_drop_kind: EdgeDropKind = "uniform"
-    """Edges go with equal probability, or rather where both ends have many (degree)."""
+    """Edges to drop: all with equal probability, or rather those of nodes with many (degree)."""
     item_layers: NonNegativeInt = 0
     """Layers over the graph of similar items, for all backbones but ngcf; 0 leaves it out."""
     knn_k: PositiveInt = 10
-    """Similar items of each item in each modality."""
+    """Number of similar items of each item in each modality."""
     knn_edges: Literal["binary", "cosine"] = "binary"
-    """Similar items weigh the same, or by their cosine."""
+    """Weights of similar items: all equal, or their cosine."""
     knn_weights: Mapping[str, NonNegativeFloat] | None = None
     """Share of each modality in the graph of similar items, by name; by default all equal."""
 
     def require_fitting_backbone(self) -> None:
-        """Refuse a graph of similar items where it has no place.
+        """Refuse a graph of similar items with a backbone that cannot use it.
 
         Raises:
             ValueError: the backbone is ngcf.
@@ -48,7 +48,7 @@ class GraphConfig(ModelConfig):
             raise ValueError("item_layers is for backbone = 'lightgcn', 'gat' or 'none'")
 
     def inactive_graph_settings(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
+        """Yield (setting, reason) for each setting that has no effect under the others."""
         on_backbone = f"on backbone = {self.backbone!r}"
         if self.backbone == "none":
             yield "num_layers", on_backbone
@@ -66,7 +66,7 @@ class GraphConfig(ModelConfig):
                 yield name, "while item_layers = 0"
 
     def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
-        """Without the shares of other modalities, and without a graph of none."""
+        """Return the settings without shares of other modalities, and without an empty graph."""
         left = super().restricted_to(matrices, lists)
         shares = dict.fromkeys((*matrices, *lists), 1.0)
         if self.knn_weights is not None:
@@ -76,37 +76,37 @@ class GraphConfig(ModelConfig):
 
 
 class AlignmentConfig(ModelConfig):
-    """Alignment of modalities, balance among them, and regularisation of content."""
+    """Settings of the alignment and balance of modalities, and of regularising content."""
 
     align: Literal["none", "infonce", "mmd", "adversarial"] = "none"
-    """Bring the modalities of the batch's items together by contrast, which takes in the free
-    embeddings (infonce), as distributions (mmd), or against a discriminator (adversarial)."""
+    """Alignment of the modalities of the batch's items: by contrast, with the free embeddings as
+    one more view (infonce), as distributions (mmd), or against a discriminator (adversarial)."""
     align_weight: PositiveFloat = 0.1
     """Weight of the alignment; for adversarial that of the reversed gradient."""
     align_temperature: PositiveFloat = 0.2
-    """Cosines are divided by it in infonce."""
+    """Divisor of cosines in infonce."""
     modality_loss: NonNegativeFloat = 0.0
-    """Weight of one ranking loss per modality, by users' vectors and its tokens alone."""
+    """Weight of one ranking loss per modality, by users' vectors and the modality's tokens."""
     modality_weights: Mapping[str, NonNegativeFloat] | None = None
     """Weight of each modality within modality_loss, by name; by default all 1."""
     balance: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
-    """Weights within modality_loss stay, or are learned by uncertainty or by gradient norms."""
+    """Weights within modality_loss: fixed, or learned by uncertainty or by gradient norms."""
     balance_alpha: NonNegativeFloat = 1.5
-    """How strongly gradnorm favours modalities that learn slowly; 0 makes all norms equal."""
+    """Strength with which gradnorm favours modalities that learn slowly; 0 equalises norms."""
     projection_l1: NonNegativeFloat = 0.0
     """Weight of the L1 norm of a projected modality, averaged over the batch's items."""
     feature_noise: NonNegativeFloat = 0.0
     """Deviation of noise on features, in deviations of their column, drawn anew each epoch."""
     feature_mix: NonNegativeFloat = 0.0
-    """Mix items with others by shares from Beta(a, a) in each training step; 0 mixes none."""
+    """Parameter a of Beta(a, a), which mixes each item with another in training; 0 mixes none."""
 
     @property
     def has_terms(self) -> bool:
-        """Whether anything is added to the ranking loss."""
+        """Return whether any term is added to the ranking loss."""
         return self.align != "none" or self.modality_loss > 0 or self.projection_l1 > 0
 
     def idle_terms(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
+        """Yield (setting, reason) for each setting that has no effect under the others."""
         if self.align == "none":
             yield "align_weight", "while align = 'none'"
         if self.align != "infonce":
@@ -120,7 +120,7 @@ class AlignmentConfig(ModelConfig):
             yield "balance_alpha", f"on balance = {self.balance!r}"
 
     def needed_by_terms(self, use_id: bool) -> Iterator[tuple[str, int]]:
-        """Each setting that is in use, and how many modalities it needs."""
+        """Yield each setting in use with the number of modalities that it needs."""
         if self.align != "none":
             yield "align", 1 if use_id and self.align == "infonce" else 2
         if self.balance == "gradnorm":
@@ -135,30 +135,30 @@ SCORED = ("late", "sample", "model")
 
 
 WHOLE = ("early", "graph")
-"""Places where an item is one vector before messages pass."""
+"""Places of fusion where an item is one vector before messages pass."""
 
 
 def shares_of(
     shares: Mapping[str, float] | None, names: Collection[str]
 ) -> dict[str, float] | None:
-    """The shares of some modalities, if any are given."""
+    """Return the shares of the named modalities, if any are given."""
     return None if shares is None else {name: shares[name] for name in shares if name in names}
 
 
 class FusionConfig(AlignmentConfig):
-    """Where and how modalities are fused, beside how they are aligned and disturbed."""
+    """Settings of the place and method of fusion, beside those of alignment and noise."""
 
     where: Literal["early", "middle", "late", "sample", "model", "graph"] = "early"
-    """Modalities are fused before messages pass; after messages of each have passed (middle); as
-    scores (late); as scores of one model that learns from each modality as a sample of its own
-    (sample), or of one model per modality, trained alone and together (model); or not at all:
-    they tell which items are similar (graph)."""
+    """Place of fusion: before messages pass (early); after the messages of each modality have
+    passed (middle); on scores (late); on scores of one model that trains on each modality as a
+    sample (sample), or of one model per modality, trained alone and together (model); or none:
+    modalities only determine which items are similar (graph)."""
     fusion: str = "attention"
-    """How the modalities of an item become one vector, where = early or middle; see ``graphrec
-    list fusions``."""
+    """Method that makes one vector of the modalities of an item, for where = early or middle; see
+    ``graphrec list fusions``."""
     late: Literal["mean", "weighted", "learned", "user", "vote"] = "mean"
-    """How scores become one: their mean, by given weights (view_weights), by learned ones, by those
-    of each user (attention), or by the ranks that they give."""
+    """Combination of scores: their mean, a mean with given weights (view_weights), with learned
+    weights, with weights of each user (attention), or votes by rank."""
     view_weights: Mapping[str, NonNegativeFloat] | None = None
     """Weight of the score of each modality, by name, and of the free embeddings (id)."""
     use_id: bool = True
@@ -170,19 +170,20 @@ class FusionConfig(AlignmentConfig):
 
     @property
     def reads_values(self) -> bool:
-        """Whether rows of modalities enter the vectors of items, or terms of the loss."""
+        """Return whether rows of modalities enter the vectors of items, or terms of the loss."""
         return self.where != "graph" or self.has_terms
 
     @property
     def trains_views(self) -> bool:
-        """Whether scores of single modalities have ranking losses."""
+        """Return whether scores of single modalities have ranking losses."""
         return self.where in ("sample", "model") or self.late == "vote"
 
     def require_fitting_fusion(self) -> None:
         """Refuse an unknown fusion, and settings that contradict each other.
 
         Raises:
-            ConfigError, ValueError: they do.
+            ConfigError: the fusion is unknown.
+            ValueError: settings contradict each other.
         """
         with suppress(NotImportedError):
             resolve(self.fusion, FUSIONS, "fusion", Fusion)
@@ -206,7 +207,7 @@ class FusionConfig(AlignmentConfig):
             raise ValueError("all of view_weights are 0; give one of them more")
 
     def inactive_fusion_settings(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
+        """Yield (setting, reason) for each setting that has no effect under the others."""
         yield from self.idle_terms()
         here = f"on where = {self.where!r}"
         if self.where in SCORED:
@@ -223,7 +224,7 @@ class FusionConfig(AlignmentConfig):
                 yield name, f"{here}, where no term reads rows either"
 
     def needed_modalities(self) -> Iterator[tuple[str, int]]:
-        """Each setting that is in use, and how many modalities it needs."""
+        """Yield each setting in use with the number of modalities that it needs."""
         yield from self.needed_by_terms(self.use_id)
         if self.where not in WHOLE:
             yield "where", 1 if self.use_id else 2
@@ -235,7 +236,7 @@ class FusionConfig(AlignmentConfig):
         """Refuse a setting that needs more modalities with values than there are.
 
         Raises:
-            ConfigError: it does, or items have neither a modality nor a free embedding.
+            ConfigError: there are too few, or items have neither a modality nor a free embedding.
         """
         if not (names or self.use_id):
             raise ConfigError(
@@ -250,7 +251,7 @@ class FusionConfig(AlignmentConfig):
                 )
 
     def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
-        """Without the shares of other modalities, and without what needs more of them.
+        """Return the settings without shares of other modalities, or settings that need them.
 
         Raises:
             ConfigError: nothing would be left to learn from.
@@ -287,7 +288,7 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
     loss: Literal["bpr", "softmax", "bce"] = "softmax"
     """Training objective."""
     temperature: PositiveFloat = 0.15
-    """Scores are divided by it inside the loss."""
+    """Divisor of scores inside the loss."""
     normalize: bool = True
     """Rank by cosine instead of inner product, in training and evaluation."""
     init_std: PositiveFloat = 0.05
@@ -305,11 +306,11 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         return self
 
     def inactive_settings(self) -> Iterator[tuple[str, str]]:
-        """Each setting that others switch off, and how."""
+        """Yield (setting, reason) for each setting that has no effect under the others."""
         yield from self.inactive_fusion_settings()
         yield from self.inactive_graph_settings()
 
     def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
-        """Without what needs other modalities; without any, items are free embeddings alone."""
+        """Return the settings for these modalities; without any, items are free embeddings."""
         left = super().restricted_to(matrices, lists)
         return left if left.item_layers or left.where != "graph" else left.at_defaults(["where"])

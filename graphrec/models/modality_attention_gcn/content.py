@@ -1,4 +1,4 @@
-"""The modalities of items inside a model, projected to one width."""
+"""Project the modalities of items to one width inside a model."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,10 +18,10 @@ from graphrec.nn.projection import Projection, modality_mask
 
 
 class NoisyRows:
-    """Rows of a modality with noise that is drawn once an epoch; before that there is none.
+    """Rows of a modality with noise that is drawn once an epoch; before the first draw, without.
 
     Args:
-        content: gives the rows ``[I, F]``, fixed or from an encoder that learns.
+        content: module whose output is the rows ``[I, F]``, fixed or from an encoder that learns.
         strength: see ``feature_noise``.
     """
 
@@ -33,11 +33,11 @@ class NoisyRows:
         """Draw noise anew. ``present``: ``[I]`` bool."""
         rows = self.content()
         noise = feature_noise(rows, present, self.strength, rng)
-        # Fixed rows are summed here: in a step that is half as much work as all the rest.
+        # Fixed rows are summed here: in each step this would be half as much work as all the rest.
         self._drawn = noise if isinstance(self.content, LearnedRows) else rows + noise
 
     def __call__(self) -> Tensor:
-        """The rows ``[I, F]``."""
+        """Return the rows ``[I, F]``."""
         if self._drawn is None or isinstance(self.content, LearnedRows):
             rows: Tensor = self.content()
             return rows if self._drawn is None else rows + self._drawn
@@ -47,17 +47,17 @@ class NoisyRows:
 logger = logging.getLogger(__name__)
 
 COMMON, LONG = 0.5, 10.0
-"""Rows have more than this share in common, and their mean is so many free embeddings long."""
+"""Limits of a warning: the share that rows have in common, and their mean in free embeddings."""
 
 
 def require_no_learning(modalities: Mapping[str, Modality]) -> None:
-    """Refuse rows that learn where nothing reads rows.
+    """Refuse rows that learn where the model does not read rows.
 
     Raises:
-        ConfigError: an encoder is to be trained, or what is missing is filled with a learned row.
+        ConfigError: an encoder is to be trained, or missing rows are filled with a learned row.
     """
-    for name, each in modalities.items():
-        if next(each.rows().parameters(), None) is not None:
+    for name, modality in modalities.items():
+        if next(modality.rows().parameters(), None) is not None:
             raise ConfigError(
                 f"[features.{name}] learns (fine_tune, or missing.strategy = 'token'), but with "
                 f"model.where = 'graph' rows are read once, before training. Choose another place, "
@@ -66,14 +66,14 @@ def require_no_learning(modalities: Mapping[str, Modality]) -> None:
 
 
 class ItemContent(nn.Module):
-    """Tokens x_im = W_m f_im + b_m, ``[I, M, D]``, and which of them are present, ``[I, M]``.
+    """Tokens x_im = W_m f_im + b_m, ``[I, M, D]``, and a mask of the present ones, ``[I, M]``.
 
     In training, and never in evaluation: ``feature_drop`` reads ``f_im * c / (1 - share)`` with c
     in {0, 1}^F the same for all items of modality m (``Projection``), and ``feature_noise`` adds
     noise, both drawn once an epoch; ``feature_mix`` mixes items (``mixed``) and
     ``modality_dropout`` hides present modalities in each step (``modality_mask``).
 
-    A modality that is hidden by ``without`` counts as missing for every item.
+    A modality that ``without`` hides counts as missing for every item.
     """
 
     present: Tensor
@@ -88,21 +88,22 @@ class ItemContent(nn.Module):
     ) -> None:
         super().__init__()
         self.names, self.settings = tuple(sorted(modalities)), settings
-        own = [modalities[name] for name in self.names]
-        self.rows = nn.ModuleList(each.rows() for each in own)
+        ordered = [modalities[name] for name in self.names]
+        self.rows = nn.ModuleList(modality.rows() for modality in ordered)
         noise = settings.feature_noise
-        self.noisy = [NoisyRows(each, noise) for each in self.rows] if noise else []
+        self.noisy = [NoisyRows(rows, noise) for rows in self.rows] if noise else []
         self.projections = nn.ModuleList(
-            Projection(each.values.shape[1], dim, settings.feature_drop, rng) for each in own
+            Projection(modality.values.shape[1], dim, settings.feature_drop, rng)
+            for modality in ordered
         )
-        masks = [torch.from_numpy(each.present) for each in own]
+        masks = [torch.from_numpy(modality.present) for modality in ordered]
         present = torch.stack(masks, dim=1) if masks else torch.zeros(num_items, 0).bool()
         self.register_buffer("present", present, persistent=False)
         self._kept: Tensor | None = None
         self._hidden: frozenset[str] = frozenset()
 
     def forward(self) -> Tensor:
-        """The tokens; within ``kept`` the same for all who ask."""
+        """Return the tokens; within ``kept`` they are computed once for all callers."""
         if self._kept is not None:
             return self._kept
         disturbed = self.training and self.noisy
@@ -115,17 +116,17 @@ class ItemContent(nn.Module):
         return tokens
 
     def known(self) -> Tensor:
-        """The modalities that each item has, or in a step those that are not dropped."""
+        """Return the mask of the modalities of each item; in a step, of those not dropped."""
         if self.training and self.settings.modality_dropout:
             return modality_mask(self.present, self.settings.modality_dropout)
         if self._hidden:
-            shown = torch.tensor([name not in self._hidden for name in self.names]).bool()
-            return self.present & shown.to(self.present.device)
+            visible = torch.tensor([name not in self._hidden for name in self.names]).bool()
+            return self.present & visible.to(self.present.device)
         return self.present
 
     @contextmanager
     def kept(self, items: Tensor) -> Iterator[Tensor]:
-        """Make the tokens once for a whole step; encoders learn through ``items``."""
+        """Compute the tokens once for a whole step; encoders learn through ``items``."""
         with self.live(items):
             self._kept = self()
             try:
@@ -143,7 +144,7 @@ class ItemContent(nn.Module):
 
     @contextmanager
     def without(self, *names: str) -> Iterator[None]:
-        """Count these modalities as missing too, for evaluation."""
+        """Count these modalities as missing inside the block, for evaluation."""
         before = self._hidden
         self._hidden = before | set(names)
         try:
@@ -153,11 +154,11 @@ class ItemContent(nn.Module):
 
     @property
     def encoders(self) -> list[LearnedRows]:
-        """The encoders that are trained."""
-        return [each for each in self.rows if isinstance(each, LearnedRows)]
+        """Return the encoders that are trained."""
+        return [rows for rows in self.rows if isinstance(rows, LearnedRows)]
 
     def refresh(self) -> None:
-        """Bring the rows of trained encoders up to date."""
+        """Recompute the rows of trained encoders."""
         for encoder in self.encoders:
             encoder.refresh()
 
@@ -175,14 +176,16 @@ class ItemContent(nn.Module):
 def warn_if_mean_dominates(
     modalities: Mapping[str, Modality], content: ItemContent, free: Tensor
 ) -> None:
-    """Warn when a modality's mean row is so long that items without a row cannot be told apart.
+    """Warn when a modality's mean row is so long that items without the modality look alike.
 
-    Items start at W f + e, and those without a row at e alone. If the mean of the rows is much
-    longer than e, the messages that all of these get are nearly the same, and their own e is not
-    seen among them before it has grown. On TikTok half of the rows were taken away: means of 62
-    times the length of e cost a fifth of recall@20; of 2 times, or with rows standardised, nothing.
+    Items start at W f + e, and items without a row at e alone. If the mean row is much longer than
+    e, nearly the same messages reach all of these items, and their own e cannot be seen in the sum
+    before it has grown. On TikTok half of the rows were removed: means of 62 times the length of e
+    cost a fifth of recall@20; means of 2 times, or with rows standardised, nothing.
 
     Args:
+        modalities: the modalities by name.
+        content: the module that projects them.
         free: free embeddings ``[n, D]``, before training.
     """
     length = float(free.norm(dim=1).mean())
@@ -202,7 +205,7 @@ def warn_if_mean_dominates(
 
 
 def common_part(modality: Modality) -> tuple[npt.NDArray[np.float32], float]:
-    """The mean row over the items that have one, ``[F]``, and |mean|^2 / mean |row|^2."""
+    """Return the mean row over the items that have one, ``[F]``, and |mean|^2 / mean |row|^2."""
     count = max(int(modality.present.sum()), 1)
     values = modality.values  # zeros where there is no row
     mean = values.sum(axis=0, dtype=np.float64) / count

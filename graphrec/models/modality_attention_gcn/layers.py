@@ -9,7 +9,7 @@ from graphrec.nn.ngcf import NGCFLayers
 
 
 def learned_layers(config: GraphConfig, dim: int, rng: torch.Generator) -> nn.Module:
-    """The layers of a backbone that learns, gat or ngcf."""
+    """Return the layers of a backbone that learns, gat or ngcf."""
     if config.backbone == "gat":
         return GATLayers(dim, config.num_layers, config.heads, rng)
     return NGCFLayers(dim, config.num_layers, config.dropout, rng)

@@ -1,4 +1,4 @@
-"""The graph of similar items inside a model; modalities can be taken out of it."""
+"""Propagate items over the graph of similar items; modalities can be taken out of the graph."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from graphrec.models.modality_attention_gcn.config import GraphConfig
 
 
 def graph_needs(features: Mapping[str, Modality], settings: GraphConfig) -> Iterator[Need]:
-    """The rows of a modality in float64, a block of cosines, and the lists of neighbours."""
+    """Yield the memory of rows in float64, a block of cosines, and the lists of neighbours."""
     for name, modality in features.items():
         items, width = modality.values.shape
         if settings.item_layers and width:
@@ -32,10 +32,11 @@ def graph_needs(features: Mapping[str, Modality], settings: GraphConfig) -> Iter
 class SimilarItems(nn.Module):
     """h -> S^L h, S the graph of similar items and L = ``item_layers``; with L = 0 there is no S.
 
-    A modality that is hidden by ``without`` counts as one in which no item has neighbours.
+    A modality that ``without`` hides counts as a modality in which no item has neighbours.
 
     Raises:
-        ConfigError: no modality can tell similar items, or with L = 0 one is good for that only.
+        ConfigError: no modality can define similar items, or with L = 0 a modality has no other
+            use.
     """
 
     graph: DirectedGraph | None
@@ -52,7 +53,7 @@ class SimilarItems(nn.Module):
         self.graph = None
         self._hidden: frozenset[str] = frozenset()
         if not settings.item_layers:
-            lists = [name for name, each in features.items() if not each.values.shape[1]]
+            lists = [name for name, modality in features.items() if not modality.values.shape[1]]
             if lists:
                 raise ConfigError(
                     f"[features.{lists[0]}] holds neighbours, which nothing reads while "
@@ -65,17 +66,20 @@ class SimilarItems(nn.Module):
                 "[features.NAME] table or set model.item_layers = 0."
             )
         self.neighbours = {
-            name: neighbours_of(each, settings.knn_k, folder) for name, each in features.items()
+            name: neighbours_of(modality, settings.knn_k, folder)
+            for name, modality in features.items()
         }
         self.graph = self._mixed(settings.knn_weights)
 
     def _mixed(self, shares: Mapping[str, float] | None) -> DirectedGraph:
-        shown = {name: x for name, x in self.neighbours.items() if name not in self._hidden}
+        visible = {
+            name: lists for name, lists in self.neighbours.items() if name not in self._hidden
+        }
         rule = Rule(edges=self.settings.knn_edges)
-        return similarity_graph(shown, shares, rule=rule, backend=self.backend)
+        return similarity_graph(visible, shares, rule=rule, backend=self.backend)
 
     def forward(self, nodes: Tensor) -> Tensor:
-        """S^L h of ``[I, D]``; 0 where no modality is left."""
+        """Return S^L h of ``[I, D]``; 0 where no modality is left."""
         if self.graph is None:
             return torch.zeros_like(nodes)
         for _ in range(self.settings.item_layers):
@@ -84,7 +88,7 @@ class SimilarItems(nn.Module):
 
     @contextmanager
     def without(self, *names: str) -> Iterator[None]:
-        """Mix S from the other modalities, for evaluation."""
+        """Mix S from the other modalities inside the block, for evaluation."""
         whole, hidden = self.graph, self._hidden
         if whole is None:
             yield

@@ -1,4 +1,4 @@
-"""All terms that are added to the ranking loss, from one set of tokens."""
+"""Compute all terms that are added to the ranking loss, from one set of tokens."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,11 +23,11 @@ from graphrec.nn.alignment.discrepancy import mmd
 from graphrec.nn.masking import without_missing
 
 MOST_ITEMS = 1024
-"""Items that are aligned in one step; of more, these are drawn. The cost is quadratic."""
+"""Largest number of items aligned in one step, drawn from more. The cost is quadratic."""
 
 
 class Step(NamedTuple):
-    """What a step of training shows to the terms.
+    """Inputs of the terms in one step of training.
 
     Shapes:
         items: ``[B, 1 + k]``, positives and negatives; tokens: ``[I, M, D]``; present: ``[I, M]``
@@ -47,12 +47,12 @@ class Step(NamedTuple):
 class AlignmentTerms(nn.Module):
     """Alignment, ranking losses of single modalities and L1, of the distinct items of a batch.
 
-    The L1 term is the mean of |x_im|_1 over the present tokens: sparse codes, as sparse coding
-    has them. A penalty on the projections would choose features instead, and its strength would
-    depend on how many there are.
+    The L1 term is the mean of |x_im|_1 over the present tokens, a penalty as in sparse coding. A
+    penalty on the projections would select features instead, and its strength would depend on
+    their number.
 
-    The contrast takes in the free embedding e_i. A propagated item holds its own tokens already,
-    and so would agree with them without learning anything.
+    The contrast includes the free embedding e_i and not the propagated item, which contains its own
+    tokens already, and so would agree with them without learning anything.
 
     Source: sparse codes olshausen1996sparse.
     Deviations: of the paper only the L1 penalty on the codes is taken, without reconstruction.
@@ -83,12 +83,12 @@ class AlignmentTerms(nn.Module):
         return Fixed(self.names, self.config.modality_weights)
 
     def forward(self, step: Step) -> dict[str, Tensor]:
-        """Weighted terms by name."""
+        """Return the weighted terms by name."""
         with torch.autocast(step.tokens.device.type, enabled=False):
             return self._terms(step)
 
     def _terms(self, step: Step) -> dict[str, Tensor]:
-        items, places = step.items.unique(return_inverse=True)
+        items, positions = step.items.unique(return_inverse=True)
         present = step.present[items]
         tokens = without_missing(single(step.tokens.index_select(0, items)), present)
         terms: dict[str, Tensor] = {}
@@ -101,12 +101,12 @@ class AlignmentTerms(nn.Module):
             users = single(step.users)
             if self.normalize:
                 users, tokens = functional.normalize(users), functional.normalize(tokens, dim=2)
-            losses, counted = modality_losses(users, tokens, present, places, self.ranking)
-            weighed, own = self.balance(losses, counted, step.shared)
+            losses, counted = modality_losses(users, tokens, present, positions, self.ranking)
+            weighed, weights_loss = self.balance(losses, counted, step.shared)
             weighed = self.config.modality_loss * weighed
             terms |= {f"modality_{m}": loss for m, loss in zip(self.names, weighed, strict=True)}
-            if own is not None:
-                terms[self.config.balance] = self.config.modality_loss * own
+            if weights_loss is not None:
+                terms[self.config.balance] = self.config.modality_loss * weights_loss
         return terms
 
     def _align(self, tokens: Tensor, present: Tensor, items: Tensor, step: Step) -> Tensor:
@@ -119,7 +119,7 @@ class AlignmentTerms(nn.Module):
         if self.config.align == "mmd":
             return self.config.align_weight * mmd(tokens, present)
         if step.ids is not None:
-            own = single(step.ids.index_select(0, items)).unsqueeze(1)
-            tokens = torch.cat([tokens, own], dim=1)
+            free = single(step.ids.index_select(0, items)).unsqueeze(1)
+            tokens = torch.cat([tokens, free], dim=1)
             present = torch.cat([present, step.has_id[items]], dim=1)
         return self.config.align_weight * infonce(tokens, present, self.config.align_temperature)

@@ -1,4 +1,4 @@
-"""Views of an item, one per modality and one of its free embedding, and scores made of them."""
+"""Score by views of an item: one per modality, and one of its free embedding."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,14 +13,15 @@ from graphrec.nn.alignment.balance import Ranking, separate_losses
 from graphrec.nn.masking import equal_shares, masked_softmax
 
 RANK_OFFSET = 60
-"""Of reciprocal rank fusion; the value of the paper."""
+"""Offset of ranks in reciprocal rank fusion; the value of the paper."""
 
 
 class Views(NamedTuple):
-    """Vectors of V views, after messages have passed within each.
+    """Vectors of V views, after messages have passed within each view.
 
     Shapes:
-        users: ``[U, V, D]``; items: ``[I, V, D]``; shown: ``[I, V]`` bool, the items that have it.
+        users: ``[U, V, D]``; items: ``[I, V, D]``; shown: ``[I, V]`` bool, the items that have
+        the view.
     """
 
     users: Tensor
@@ -41,8 +42,8 @@ class LateFusion(nn.Module):
         vote      s(u, i) = mean over the shown of 1 / (60 + r_v(u, i)), r_v the rank of i among all
                   items by s_v, from 1; equal scores by ascending id
 
-    Where a user weighs, equal weights are the mean again. All but ``vote`` are inner products of
-    ``[U, V D]`` and ``[I, V D]``, so that no pair costs more than it does with one view as wide.
+    For ``user``, equal weights are the mean again. All but ``vote`` are inner products of
+    ``[U, V D]`` and ``[I, V D]``, so that a pair costs no more than with one view of this width.
 
     Source: vote cormack2009rrf; the weights of a user are graphrec's.
     Deviations: votes are averaged over the views that an item has, where the paper sums them over
@@ -70,21 +71,21 @@ class LateFusion(nn.Module):
         return torch.tensor([shares[name] for name in self.names])
 
     def item_weights(self, shown: Tensor, dtype: torch.dtype) -> Tensor:
-        """What item i gives to its views, ``[I, V]``; zero where it lacks one."""
+        """Return the weights of item i for its views, ``[I, V]``; zero where it lacks one."""
         if self.kind == "learned":
             return masked_softmax(self.logits.expand(len(shown), -1), shown)
         if self.kind == "weighted":
-            own = self.get_buffer("given").to(dtype) * shown
-            return own / own.sum(dim=1, keepdim=True).clamp(min=torch.finfo(dtype).tiny)
+            given = self.get_buffer("given").to(dtype) * shown
+            return given / given.sum(dim=1, keepdim=True).clamp(min=torch.finfo(dtype).tiny)
         shares = equal_shares(shown, dtype)
         return shares * len(self.names) if self.kind == "user" else shares
 
     def user_weights(self, free: Tensor) -> Tensor:
-        """alpha, ``[U, V]``, from the free vectors ``[U, V D]``; only where users weigh."""
+        """Return alpha, ``[U, V]``, from the free vectors ``[U, V D]``; only for ``user``."""
         return torch.softmax(free @ self.weights, dim=1)
 
     def forward(self, views: Views, free: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors whose inner product is the score: users ``[U, V D]``, items ``[I, V D]``."""
+        """Return vectors whose inner product is the score: ``[U, V D]`` and ``[I, V D]``."""
         users = views.users
         if self.kind == "user":
             users = users * self.user_weights(free).unsqueeze(2)
@@ -92,7 +93,7 @@ class LateFusion(nn.Module):
         return users.flatten(1), (views.items * weights.unsqueeze(2)).flatten(1)
 
     def votes(self, views: Views) -> Callable[[Tensor], Tensor]:
-        """The scores of ``vote``: users ``[B]`` to ``[B, I]``."""
+        """Return the function of ``vote`` from users ``[B]`` to scores ``[B, I]``."""
         weights = equal_shares(views.shown, views.items.dtype)
 
         def score(batch: Tensor) -> Tensor:
@@ -101,8 +102,8 @@ class LateFusion(nn.Module):
                 scores = views.users[batch, v] @ views.items[:, v].T
                 scores = scores.masked_fill(~views.shown[:, v], -torch.inf)
                 order = scores.argsort(dim=1, descending=True, stable=True)
-                places = torch.arange(1, order.shape[1] + 1, device=order.device)
-                ranks = torch.empty_like(order).scatter_(1, order, places.expand_as(order))
+                positions = torch.arange(1, order.shape[1] + 1, device=order.device)
+                ranks = torch.empty_like(order).scatter_(1, order, positions.expand_as(order))
                 total += weights[:, v] / (RANK_OFFSET + ranks)
             return total
 
@@ -112,14 +113,14 @@ class LateFusion(nn.Module):
 def view_losses(
     views: Views, users: Tensor, items: Tensor, ranking: Ranking
 ) -> tuple[Tensor, Tensor]:
-    """Ranking loss of each view by its scores alone, and the pairs it was taken over, ``[V]``.
+    """Return the ranking loss of each view by its scores alone, and its numbers of pairs, ``[V]``.
 
     Shapes:
         users: ``[B]``; items: ``[B, 1 + k]``, a positive and k negatives.
     """
     shape = (*items.shape, *views.items.shape[1:])
-    # Rows as wide as all views: one gather, whose gradient is several times faster than indexing's.
+    # Rows as wide as all views: one gather, whose gradient is several times faster than indexing.
     chosen = views.items.flatten(1).index_select(0, items.flatten()).view(shape)
-    own = views.users.flatten(1).index_select(0, users).view(-1, *shape[2:])
-    scores = single(torch.einsum("bvd,bkvd->vbk", own, chosen))
+    chosen_users = views.users.flatten(1).index_select(0, users).view(-1, *shape[2:])
+    scores = single(torch.einsum("bvd,bkvd->vbk", chosen_users, chosen))
     return separate_losses(scores, views.shown[items].permute(2, 0, 1), ranking)

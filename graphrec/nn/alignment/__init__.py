@@ -1,1 +1,1 @@
-"""Terms beside the ranking loss that make modalities agree, learn evenly and stay sparse."""
+"""Provide loss terms beside the ranking loss that align, balance and regularise modalities."""

@@ -1,4 +1,4 @@
-"""Adversarial alignment: tokens that do not show which modality they come from."""
+"""Align modalities adversarially: train tokens that do not reveal their modality."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ class _Context(torch.autograd.function.FunctionCtx):
 
 
 class _Reverse(torch.autograd.Function):
-    """``x``; gradient ``-scale g``."""
+    """The identity ``x``; its gradient is ``-scale g``."""
 
     @staticmethod
     def forward(ctx: _Context, x: Tensor, scale: float) -> Tensor:
@@ -25,7 +25,7 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, scale: float) -> Tensor:
-    """Return ``x``; its gradient is turned round and multiplied by ``scale``.
+    """Return ``x``, with a gradient that is reversed and multiplied by ``scale``.
 
     Source: ganin2016dann, Section 4.2.
     """
@@ -34,10 +34,10 @@ def reverse_gradient(x: Tensor, scale: float) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Guesses the modality of a token by V relu(U x + a) + b, and teaches tokens to hide it.
+    """Classifier of modalities by V relu(U x + a) + b, against which tokens hide theirs.
 
-    The result is the mean cross-entropy of the guesses over all present tokens. It teaches the
-    discriminator at full strength, and whatever made the tokens at ``-scale`` times it.
+    The result is the mean cross-entropy of the predictions over all present tokens. It trains the
+    discriminator at full strength, and the layers that made the tokens at ``-scale`` times it.
 
     Shapes:
         tokens: ``[n, M, D]``; present: ``[n, M]`` bool; result: scalar.
@@ -55,12 +55,12 @@ class Discriminator(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(num_modalities))
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Energies of the M modalities for tokens ``[..., D]``, ``[..., M]``."""
+        """Return the logits of the M modalities, ``[..., M]``, for tokens ``[..., D]``."""
         hidden = torch.relu(tokens @ self.hidden + self.hidden_bias)
         return hidden @ self.output + self.output_bias
 
     def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
-        """Mean cross-entropy of the guesses."""
+        """Return the mean cross-entropy of the predictions."""
         modalities = torch.arange(present.shape[1], device=present.device).expand_as(present)
         logits = self.logits(reverse_gradient(tokens[present], self.scale))
         total = functional.cross_entropy(logits, modalities[present], reduction="sum")

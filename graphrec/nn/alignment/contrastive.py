@@ -1,4 +1,4 @@
-"""Contrastive alignment: what views of one item share, and views of others do not."""
+"""Align views of one item by contrast with the views of other items."""
 
 from itertools import combinations
 
@@ -8,15 +8,15 @@ from torch.nn import functional
 
 
 def infonce(views: Tensor, present: Tensor, temperature: float) -> Tensor:
-    """Symmetric InfoNCE: an item is told apart from all others by one view, given the other.
+    """Return the symmetric InfoNCE loss of picking an item out by one view, given another view.
 
     For views v and w, with c_ij the cosine of view v of item i and view w of item j, both of which
     run over the n items that have v and w,
 
         L_vw = - 1 / 2n sum_i [log softmax_j(c_ij / t) at i + log softmax_j(c_ji / t) at i]
 
-    and the result is the mean of L_vw over all pairs of views. Fewer than two items leave nothing
-    to tell apart: their L_vw is 0, and so is its gradient.
+    and the result is the mean of L_vw over all pairs of views. With fewer than two items there is
+    nothing to distinguish: their L_vw is 0, and so is its gradient.
 
     Shapes:
         views: ``[n, V, D]``, V > 1; present: ``[n, V]`` bool; result: scalar.

@@ -1,4 +1,4 @@
-"""Content that is disturbed in training: noise on features, and items mixed with others."""
+"""Disturb content in training: add noise to features, and mix items with others."""
 
 import torch
 from torch import Tensor
@@ -6,10 +6,9 @@ from torch.distributions import Beta
 
 
 def feature_noise(rows: Tensor, present: Tensor, strength: float, rng: torch.Generator) -> Tensor:
-    """Draw Gaussian noise; its deviation is ``strength`` times that of the column.
+    """Draw Gaussian noise with a standard deviation of ``strength`` times that of the column.
 
-    The deviation is taken over the present rows. A column that is constant there gets no noise.
-
+    The deviation of a column is taken over the present rows. A constant column gets no noise.
     Shapes:
         rows and result: ``[I, F]``; present: ``[I]`` bool.
     """
@@ -22,10 +21,10 @@ def feature_noise(rows: Tensor, present: Tensor, strength: float, rng: torch.Gen
 def mixed(tokens: Tensor, present: Tensor, alpha: float) -> Tensor:
     """Mix each item with another: c x_im + (1 - c) x_jm for all modalities m that both have.
 
-    j is drawn for each item by one permutation, c from Beta(alpha, alpha) and then the larger of
-    c and 1 - c: an item keeps its own interactions, so it stays the larger part. Tokens are
-    projected linearly, so mixing them is mixing the features. Draws from the global generator, as
-    dropout does.
+    A permutation assigns item j to each item i. c is drawn from Beta(alpha, alpha) and replaced by
+    the larger of c and 1 - c: the item keeps its own interactions, so it stays the larger part.
+    Tokens are linear projections, so mixing them is mixing the features. Draws from the global
+    generator, as dropout does.
 
     Shapes:
         tokens and result: ``[I, M, D]``; present: ``[I, M]`` bool.

@@ -1,4 +1,4 @@
-"""Modalities -> one vector per item. One file per family; every fusion honours the mask."""
+"""Fuse the modalities of an item into one vector; every fusion respects the mask."""
 
 from graphrec.nn.fusion.attention import Attention, SoftmaxAttention
 from graphrec.nn.fusion.base import Fusion

@@ -1,4 +1,4 @@
-"""Softmax attention over the modalities of an item: x = sum_m alpha_m x_m."""
+"""Fuse by softmax attention over the modalities of an item: x = sum_m alpha_m x_m."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class Attention(WeightedSum):
     Costs O(I M D^2); modalities never attend to other items.
 
     Source: bahdanau2015attention, Eq. 6 and the energies of its Appendix A.1.2.
-    Deviations: no state of a decoder asks; q alone is learned, the same for all items.
+    Deviations: no decoder state is the query; a learned q is, the same for all items.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
@@ -31,9 +31,9 @@ class Attention(WeightedSum):
 class SoftmaxAttention(WeightedSum):
     """x = sum_m alpha_m x_m, alpha = softmax over the present m of (W [x_1; ...; x_M] + b)_m.
 
-    Unlike in ``attention``, how much a modality counts depends on all the others too. A missing
-    slot holds zeros. With two modalities a vector learned for it could not change anything: the
-    modality that is left has weight 1. Costs O(I M^2 D).
+    Unlike in ``attention``, the weight of a modality depends on all the others, too. A missing
+    slot holds zeros. With two modalities, a vector learned for a missing slot would change nothing:
+    the modality that is left has weight 1. Costs O(I M^2 D).
 
     Source: moon2018multimodal, the modality attention.
     Deviations: no sigmoid before the softmax.

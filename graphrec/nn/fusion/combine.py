@@ -1,4 +1,4 @@
-"""Fusions without attention: sum, mean, learned weights, gate and concatenation."""
+"""Fuse without attention: by sum, mean, learned weights, gate or concatenation."""
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Mean(WeightedSum):
 class Weighted(WeightedSum):
     """x = sum_m alpha_m x_m, alpha = softmax over the present m of one learned number a_m each.
 
-    Starts at the mean.
+    All a_m start at 0, so that x starts at the mean.
 
     Source: peters2018elmo, Eq. 1.
     Deviations: modalities in the place of layers; no scale gamma.
@@ -40,9 +40,9 @@ class Weighted(WeightedSum):
 
 
 class Gate(Fusion):
-    """x = sum of sigmoid(W_m x_m + b_m) * x_m over the present m: each entry opens by itself.
+    """x = sum over the present m of sigmoid(W_m x_m + b_m) * x_m: a gate for each entry.
 
-    The weight of a modality is its mean opening.
+    The weight of a modality is the mean of its gate.
 
     Source: arevalo2017gmu, the gated multimodal unit.
     Deviations: the gate of a modality reads that modality alone, where the paper's gates read all;
@@ -55,20 +55,20 @@ class Gate(Fusion):
         self.bias = nn.Parameter(torch.zeros(num_modalities, dim))
 
     def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
-        return (self._openings(tokens) * tokens).sum(dim=1)
+        return (self._gates(tokens) * tokens).sum(dim=1)
 
     def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
-        return self._openings(tokens).mean(dim=-1) * present
+        return self._gates(tokens).mean(dim=-1) * present
 
-    def _openings(self, tokens: Tensor) -> Tensor:
+    def _gates(self, tokens: Tensor) -> Tensor:
         return torch.sigmoid(mapped(tokens, self.weights) + self.bias)
 
 
 class Concat(Fusion):
     """x = sum over m of W_m x_m, which is W [x_1; ...; x_M]; a missing slot holds a learned vector.
 
-    A learned vector says "missing"; zeros would say "average". Its block of W is folded into it.
-    The present share 1 equally as weights.
+    A learned vector can say "missing", where zeros would say "average". Its block of W is folded
+    into it. The weights of an item are equal for its present modalities.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
@@ -79,8 +79,8 @@ class Concat(Fusion):
     def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
         blocks = mapped(tokens, self.weights)
         filled = torch.where(present.unsqueeze(-1), blocks, self.missing)
-        anything = present.any(dim=1, keepdim=True)
-        return filled.sum(dim=1) * anything
+        has_content = present.any(dim=1, keepdim=True)
+        return filled.sum(dim=1) * has_content
 
     def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
         return equal_shares(present, tokens.dtype)

@@ -1,4 +1,4 @@
-"""Attention among the modality tokens of one item; never from item to item."""
+"""Fuse by attention among the modality tokens of one item, never between items."""
 
 import math
 from itertools import combinations
@@ -12,10 +12,10 @@ from graphrec.nn.masking import equal_shares, mapped, mapped_alike, masked_softm
 
 
 class DotProduct(nn.Module):
-    """e[n, m, ih] = (W_Q x_im)_h . (W_K x_in)_h / sqrt(D / H): how much m looks at n in head h.
+    """e[n, m, ih] = (W_Q x_im)_h . (W_K x_in)_h / sqrt(D / H): attention of m to n in head h.
 
-    The heads H are the largest of 4, 2 and 1 that divides D. Modalities come first and the heads
-    of all items last, so that sums over modalities are sums of long rows.
+    The number of heads H is the largest of 4, 2 and 1 that divides D. Modalities come first and the
+    heads of all items last, so that sums over modalities are sums of long rows.
 
     Source: vaswani2017attention, Eq. 1.
     """
@@ -27,26 +27,26 @@ class DotProduct(nn.Module):
         self.key = parameter((dim, dim), rng)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``[I, M, D]`` to ``[M, M, I H]``."""
+        """Return the energies ``[M, M, I H]`` of tokens ``[I, M, D]``."""
         scale = math.sqrt(tokens.shape[2] / self.heads)
         queries = self.split(mapped_alike(tokens, self.query / scale))
         keys = self.split(mapped_alike(tokens, self.key))
         return torch.stack([(queries * key).sum(dim=2) for key in keys])
 
     def softmax(self, energy: Tensor, present: Tensor) -> Tensor:
-        """Attention a over the present n, zero for the missing; ``[M, M, I H]``."""
+        """Return the attention a over the present n, zero for the missing; ``[M, M, I H]``."""
         return masked_softmax(energy, self.repeat(present).unsqueeze(1), dim=0)
 
     def split(self, tokens: Tensor) -> Tensor:
-        """``[I, M, D]`` to ``[M, I H, D / H]``."""
+        """Split tokens ``[I, M, D]`` into heads, ``[M, I H, D / H]``."""
         return tokens.transpose(0, 1).unflatten(2, (self.heads, -1)).flatten(1, 2)
 
     def repeat(self, shares: Tensor) -> Tensor:
-        """``[I, M]`` to ``[M, I H]``, the same for each head."""
+        """Repeat ``[I, M]`` for each head, ``[M, I H]``."""
         return shares.T.repeat_interleave(self.heads, dim=1)
 
     def mean(self, shares: Tensor) -> Tensor:
-        """``[M, I H]`` to ``[I, M]``, the mean over heads."""
+        """Average ``[M, I H]`` over the heads, ``[I, M]``."""
         return shares.unflatten(1, (-1, self.heads)).mean(dim=2).T
 
 
@@ -54,7 +54,7 @@ class SelfAttention(Fusion):
     """x = mean over present m of x_m + W_O sum_n a_mn W_V x_n, a_m = softmax over the present n.
 
     a_m is made from the energies of ``DotProduct``, and each head has its part of W_V. The mean
-    over m is taken of a, before it weighs the values, which is the same and cheaper. Costs
+    over m is taken of a before a weighs the values, which is equal and cheaper. Costs
     O(I M^2 D + I M D^2). The weight of a modality is the attention that it receives, averaged over
     heads and m.
 
@@ -80,23 +80,24 @@ class SelfAttention(Fusion):
         return self.energy.mean(self._received(tokens, present))
 
     def _received(self, tokens: Tensor, present: Tensor) -> Tensor:
-        """Attention that n receives in each head, averaged over the present m, ``[M, I H]``."""
+        """Return the attention that n gets in each head, averaged over present m, ``[M, I H]``."""
         attention = self.energy.softmax(self.energy(tokens), present)
         return (attention * self.energy.repeat(equal_shares(present, tokens.dtype))).sum(dim=1)
 
 
 class CrossAttention(Fusion):
-    """x = mean over present m of a_mm x_m + sum over n != m of a_mn W_V x_n: m asks the others.
+    """x = mean over present m of a_mm x_m + sum over n != m of a_mn W_V x_n: m reads the others.
 
     a_m is a softmax over the present n of the energies of ``DotProduct``, each head with its part
-    of the vectors. A modality has no query for itself: e_mm = 0. So it keeps of its own token what
-    it does not take from others, and alone it keeps all. Costs O(I M^2 D + I M D^2).
+    of the vectors. A modality has no query for itself: e_mm = 0. So the share of its own token is
+    the share that it does not take from others, and alone it keeps all of it. Costs
+    O(I M^2 D + I M D^2).
 
     Source: tsai2019mult, cross-modal attention.
 
     Deviations: a modality is one vector, so one attention reads all other modalities, where the
-    paper has one per pair, over time; e_mm = 0 stands for the residual. A softmax over the
-    others alone would be 1 for each of two modalities, whatever they say.
+    paper has one per pair, over time; e_mm = 0 takes the place of the residual. With two
+    modalities, a softmax over the others alone would always be 1.
     """
 
     def __init__(self, num_modalities: int, dim: int, rng: torch.Generator) -> None:
@@ -106,10 +107,10 @@ class CrossAttention(Fusion):
 
     def _fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
         kept, given = self._shares(tokens, present)
-        own, values = (
-            self.energy.split(each) for each in (tokens, mapped_alike(tokens, self.value))
+        kept_tokens, values = (
+            self.energy.split(part) for part in (tokens, mapped_alike(tokens, self.value))
         )
-        heads = (kept.unsqueeze(2) * own + given.unsqueeze(2) * values).sum(dim=0)
+        heads = (kept.unsqueeze(2) * kept_tokens + given.unsqueeze(2) * values).sum(dim=0)
         return heads.view(len(tokens), -1)
 
     def _weights(self, tokens: Tensor, present: Tensor) -> Tensor:
@@ -117,9 +118,9 @@ class CrossAttention(Fusion):
         return self.energy.mean(kept + given)
 
     def _shares(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """What each keeps of its own, and gives to all others together: means, ``[M, I H]``."""
-        own = torch.eye(present.shape[1], dtype=torch.bool, device=present.device).unsqueeze(2)
-        attention = self.energy.softmax(self.energy(tokens).masked_fill(own, 0.0), present)
+        """Return the shares that n keeps of itself and passes to all others, ``[M, I H]`` each."""
+        diagonal = torch.eye(present.shape[1], dtype=torch.bool, device=present.device).unsqueeze(2)
+        attention = self.energy.softmax(self.energy(tokens).masked_fill(diagonal, 0.0), present)
         shares = attention * self.energy.repeat(equal_shares(present, tokens.dtype))
         kept = shares.diagonal().T
         return kept, shares.sum(dim=1) - kept
@@ -129,7 +130,7 @@ class CoAttention(WeightedSum):
     """x = sum_m alpha_m x_m, alpha = softmax over m of q_m . tanh(W_m x_m + sum_n C_mn W_n x_n).
 
     C_mn = tanh((U_m x_m) . (U_n x_n) / sqrt(D)) is the affinity of two modalities, n != m; both
-    m and n run over the present. Costs O(I M^2 D + I M D^2).
+    m and n are present modalities. Costs O(I M^2 D + I M D^2).
 
     Source: lu2016hierarchical, parallel co-attention.
 
