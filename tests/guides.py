@@ -29,7 +29,7 @@ def steps(path: Path) -> list[tuple[str, str]]:
 
 def file_name(block: str) -> str:
     """The file that a block is, by its first line; empty if it is a part of one."""
-    found = re.match(r"# (\w+\.toml)\n", block)
+    found = re.match(r"# (\w+\.(?:toml|py))\n", block)
     return found[1] if found else ""
 
 
