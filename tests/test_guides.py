@@ -72,7 +72,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of all guides, without what their commands leave."""
     guides.write_shop(tmp_path)
     for path in guides.guides():
-        for language, block in guides.steps(path):
+        for _, block in guides.steps(path):
             if guides.file_name(block):
                 (tmp_path / guides.file_name(block)).write_text(block, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
