@@ -81,7 +81,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_configurations_of_the_guides_are_sound(shop: Path) -> None:
     files = sorted(path.name for path in shop.glob("*.toml"))
-    assert files == ["mf.toml", "mine.toml", "shop.toml", "small.toml"]
+    assert files == ["mf.toml", "mine.toml", "shop.toml", "small.toml", "texts.toml"]
     for name in files:
         answer = flow.graphrec("check", name)
         assert answer.code == 0, answer.err
