@@ -62,8 +62,8 @@ class Study:
 
 
 SHORT = ("training.max_epochs=15", "training.patience=3")
-STANDARD = ("features.image.normalise=standard", "features.audio.normalise=standard")
-L2 = ("features.image.normalise=l2", "features.audio.normalise=l2")
+STANDARD = ("features.image.normalize=standard", "features.audio.normalize=standard")
+L2 = ("features.image.normalize=l2", "features.audio.normalize=l2")
 TIKTOK = "tiktok_image_audio"
 ML, ML_SHORT = "training.num_negatives=4", "training.max_epochs=40"
 LIGHTGCN, FUSED, TOLD = ("lightgcn",), ("early", "late"), ("graph", "early")

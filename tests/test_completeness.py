@@ -18,6 +18,8 @@ from graphrec.papers.cite import bibliography, citation
 from graphrec.papers.configs import paper_configs
 
 ROOT = Path(__file__).parents[1]
+SHARED = {"base", "config", "explanation"}
+"""Modules of ``graphrec.models`` that are no model."""
 
 
 def modules() -> list[ModuleType]:
@@ -41,13 +43,16 @@ def model(name: str) -> type[Model]:
 
 
 def test_a_model_has_an_oracle_test(name: str) -> None:
-    path = ROOT / f"tests/models/test_{name}.py"
-    assert path.exists()
+    models = ROOT / "tests/models"
+    path = next(
+        p for p in (models / f"test_{name}.py", models / name / "test_model.py") if p.exists()
+    )
     assert "def test_" in path.read_text(encoding="utf-8")
 
 
 def test_a_model_stands_in_the_file_of_its_name(name: str, model: type[Model]) -> None:
-    assert model.__module__ == f"graphrec.models.{name}"
+    file = f"graphrec.models.{name}"  # a long model may have a folder, and be its module `model`
+    assert model.__module__ in (file, f"{file}.model")
     assert model.__name__.lower() == name.replace("_", "")
 
 
@@ -76,9 +81,16 @@ def test_every_key_after_source_is_in_the_bibliography() -> None:
 
 
 def test_no_model_imports_another_one(name: str) -> None:
-    source = (ROOT / f"graphrec/models/{name}.py").read_text(encoding="utf-8")
-    imported = set(re.findall(r"from graphrec\.models\.(\w+) import", source))
-    assert imported <= {"base", f"{name}_config"}
+    paths = (ROOT / "graphrec/models").glob(f"{name}*/*.py")
+    paths = [*paths, *(ROOT / "graphrec/models").glob(f"{name}.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in paths)
+    assert text
+    imported = set(re.findall(r"from graphrec\.models\.(\w+)[\w.]* import", text))
+    assert imported <= {*SHARED, name}
+
+
+def test_a_model_says_what_family_it_is_of(model: type[Model]) -> None:
+    assert model.family != "other"
 
 
 def test_a_model_is_used_by_a_shipped_configuration(name: str) -> None:
@@ -90,9 +102,10 @@ def test_a_model_is_used_by_a_shipped_configuration(name: str) -> None:
 
 
 def test_every_file_of_models_is_in_the_table() -> None:
-    files = {path.stem for path in (ROOT / "graphrec/models").glob("*.py")}
-    configs = {f"{name}_config" for name in MODELS}  # a long model may have its own
-    assert files - {"__init__", "base"} - configs == set(MODELS)
+    models = ROOT / "graphrec/models"
+    found = {path.stem for path in models.glob("*.py")}
+    found |= {path.parent.name for path in models.glob("*/model.py")}
+    assert found - {"__init__", *SHARED} == set(MODELS)
 
 
 # Data sets.
@@ -160,5 +173,5 @@ def test_nothing_prints_or_pickles_in_the_library() -> None:
         assert not re.search(r"^\s*(import|from) pickle", source, re.M), path
         calls = re.findall(r"torch\.load\([^)]*\)?", source)  # tensors only, never a pickled object
         assert all("weights_only=True" in call for call in calls), path
-        if not path.name.startswith("cli") and path.name != "console.py":
+        if path.parent.name != "cli":
             assert not re.search(r"(?<![\w.])print\(", source), path

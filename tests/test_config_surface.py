@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from graphrec.config import run as config
-from graphrec.core.config import Json
+from graphrec import config
+from graphrec.core.config import Config, Json
 from graphrec.evaluation import PRESETS
 from graphrec.features import ENCODERS
 from graphrec.features.encode import CONTENTS
@@ -23,7 +23,7 @@ SURFACE = Path(__file__).with_suffix(".json")
 TABLES = {
     table.__name__: table
     for table in vars(config).values()
-    if isinstance(table, type) and issubclass(table, config.Config) and table is not config.Config
+    if isinstance(table, type) and issubclass(table, Config)
 }
 
 

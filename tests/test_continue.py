@@ -101,7 +101,7 @@ def test_stopped_while_it_goes_on_it_is_unfinished_and_can_be_resumed(
 ) -> None:
     trained(tmp_path / "run", "ngcf", "training.max_epochs=2")
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(1, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(1, True))
         with pytest.raises(Killed):
             trained(tmp_path / "run", "ngcf")
     with pytest.raises(DataError, match=r"config\.json has changed since the run.*--resume"):
@@ -150,7 +150,7 @@ def test_another_device_or_kernel_goes_on_and_that_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         with pytest.raises(Killed):
             trained(tmp_path / "run", "lightgcn")
     module = sys.modules["graphrec.experiment.prepared"]

@@ -1,6 +1,5 @@
 """An encoder trained with the recommender, from pictures on disk to the test part."""
 
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -10,13 +9,14 @@ import torch
 from graphrec import ConfigError, build_config, read_result, recommend, run
 from graphrec.core.config import Json
 from graphrec.data import planted_pictures
+from graphrec.experiment.fit import build
 from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare
 from graphrec.models import MODELS
 from graphrec.training import read_checkpoint
 from tests.features import tiny
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
-RUN = sys.modules[run.__module__]
 PLAIN: dict[str, Json] = {"temperature": 1.0, "normalize": False, "init_std": 0.1}
 """Inner products: compared is content that learns with content that does not, not defaults."""
 
@@ -58,7 +58,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
     }
 
 
-TUNED = ("features.looks.fine_tune=all", "features.looks.fine_tune_lr=0.5")
+TUNED = ("features.looks.fine_tune=all", "features.looks.fine_tune_lr_scale=0.5")
 
 
 def test_the_weights_move_and_valid_improves(table: dict[str, Json], tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_the_weights_move_and_valid_improves(table: dict[str, Json], tmp_path: P
     assert scores["tuned"] > 1.2 * scores["frozen"]
     weights = read_checkpoint(tmp_path / "tuned" / "checkpoint.safetensors").group("best")
     found = {name.rpartition("/")[0] for name in weights if name.startswith("content.rows.")}
-    prepared = RUN.prepare(build_config(table, TUNED), RunLog())
-    fresh = RUN.build(prepared.config.model, prepared).state_dict()
+    prepared = prepare(build_config(table, TUNED), RunLog())
+    fresh = build(prepared.config.model, prepared).state_dict()
     moved = {name for name in fresh if not torch.equal(fresh[name], weights[name])}
     assert (
         {name.rpartition("/")[0] for name in moved if name.startswith("content.rows.")}
@@ -83,15 +83,15 @@ def test_the_weights_move_and_valid_improves(table: dict[str, Json], tmp_path: P
 def test_fine_tune_lr_scales_the_learning_rate_of_the_encoder(
     table: dict[str, Json], overrides: tuple[str, ...], scale: float
 ) -> None:
-    prepared = RUN.prepare(build_config(table, overrides), RunLog())
-    model = RUN.build(prepared.config.model, prepared)
-    (rest, one), (encoder, own) = model.learning_rates()
-    assert (one, own) == (1.0, scale)
-    ids = {id(weight) for weight in encoder}
+    prepared = prepare(build_config(table, overrides), RunLog())
+    model = build(prepared.config.model, prepared)
+    rest, encoder = model.parameter_groups()
+    assert (rest.lr_scale, encoder.lr_scale) == (1.0, scale)
+    ids = {id(weight) for weight in encoder.parameters}
     trained = {name for name, weight in model.named_parameters() if id(weight) in ids}
     assert trained
     assert all(name.startswith("content.rows.") for name in trained)
-    assert not ids & {id(weight) for weight in rest}
+    assert not ids & {id(weight) for weight in rest.parameters}
 
 
 def test_a_network_over_spectrograms_learns_from_tones(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_stopped_and_resumed_run_equals_a_whole_one(
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, after=True)
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, after=True)
         )
         with pytest.raises(Killed):
             run(config, tmp_path / "stopped")
@@ -154,4 +154,4 @@ def test_a_stopped_and_resumed_run_equals_a_whole_one(
 def test_a_model_that_trains_no_encoder_refuses_one(table: dict[str, Json], monkeypatch) -> None:
     monkeypatch.setattr(MODELS["modality_attention_gcn"], "trains_encoders", False)
     with pytest.raises(ConfigError, match=r"\[features.looks\] fine_tune: model .* does not train"):
-        RUN.prepare(build_config(table, TUNED), RunLog())
+        prepare(build_config(table, TUNED), RunLog())

@@ -57,9 +57,7 @@ def test_resume_takes_the_new_place(
     module = sys.modules[run.__module__]
     with monkeypatch.context() as patch:
         if model == "mf":
-            patch.setattr(
-                "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, True)
-            )
+            patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         else:
             patch.setattr(module, "write_tables", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):

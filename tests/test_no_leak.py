@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,14 +13,13 @@ import torch
 from graphrec import Inputs, Interactions, Model, Result, build_config, fit, run, tune
 from graphrec.data import SealedTest
 from graphrec.evaluation import PRESETS
+from graphrec.experiment import fit as fit_module
 from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepare import prepare
 from graphrec.features.tabular.statistics import interaction_statistics
 from graphrec.models import MODELS
 from graphrec.tuning import search
 from tests import flow
-
-RUN = sys.modules[run.__module__]
 
 
 def train_on(folder: Path, model: str, test_seed: int, overrides: list[str]) -> Result:
@@ -93,13 +91,13 @@ def test_models_are_given_the_training_part_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Inputs] = []
-    real = RUN.Inputs
+    real = fit_module.Inputs
 
     def spy(**given: object) -> Inputs:
         seen.append(real(**given))
         return seen[-1]
 
-    monkeypatch.setattr(RUN, "Inputs", spy)
+    monkeypatch.setattr(fit_module, "Inputs", spy)
     train_on(tmp_path, "mf", 0, ['evaluation.baselines=["popular", "lightgcn"]'])
     assert len(seen) == 3
     trained = pl.read_csv(tmp_path / "train.csv")

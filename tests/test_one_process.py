@@ -107,7 +107,7 @@ def test_commands_in_one_second_get_folders_of_their_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = flow.write_config(flow.data(), "popular")
-    monkeypatch.setattr("graphrec.cli.main.datetime", Stopped)
+    monkeypatch.setattr("graphrec.cli.runs.datetime", Stopped)
     for _ in range(3):
         answer = flow.graphrec("run", given)
         assert answer.code == 0, answer.err

@@ -12,11 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from graphrec import ConfigError, TrainingError, read_result, run
+from graphrec import ConfigError, Result, TrainingError, read_result, run
+from graphrec.experiment import run as run_module
 from graphrec.training import Checkpoint, write_checkpoint
 from tests import flow
-
-RUN = sys.modules[run.__module__]
 
 # Each uses another source of random numbers: none but the order, dropout, and both with content
 # and with all that the flagship leaves out in training.
@@ -85,7 +84,7 @@ def test_stopped_at_any_checkpoint_and_resumed_equals_uninterrupted(
     config = flow.config_of(flow.data(), model, RNG_USERS[model])
     with monkeypatch.context() as patch:
         patch.setattr(
-            "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(number, after)
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(number, after)
         )
         with pytest.raises(Killed):
             run(config, tmp_path)
@@ -98,9 +97,7 @@ def test_stopped_twice_and_resumed_twice(tmp_path: Path, monkeypatch: pytest.Mon
     config = flow.config_of(flow.data(), "ngcf", RNG_USERS["ngcf"])
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, False)
-            )
+            patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, False))
             with pytest.raises(Killed):
                 run(config, tmp_path, resume=True)
     run(config, tmp_path, resume=True)
@@ -118,14 +115,14 @@ def test_patience_counts_on_across_the_stop(
     config = flow.config_of(flow.data(), "mf", overrides)
     with monkeypatch.context() as patch:
         stop = stop_at_checkpoint(result.epochs - 1, True)  # two of the three are counted
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop)
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop)
         with pytest.raises(Killed):
             run(config, tmp_path)
     run(config, tmp_path, resume=True)
     same(tmp_path, whole)
 
 
-@pytest.mark.parametrize("stage", ["fit_baselines", "write_tables", "write_result"])
+@pytest.mark.parametrize("stage", ["fit_baselines", "write_tables", "write"])
 def test_stopped_after_training(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +132,7 @@ def test_stopped_after_training(
     whole = flow.finished("mf", 'evaluation.baselines=["ngcf"]')
     config = flow.config_of(flow.data(), "mf", ['evaluation.baselines=["ngcf"]'])
     with monkeypatch.context() as patch:
-        patch.setattr(RUN, stage, kill)
+        patch.setattr(Result if stage == "write" else run_module, stage, kill)
         with pytest.raises(Killed):
             run(config, tmp_path)
     trained = (tmp_path / "checkpoint.safetensors").read_bytes()
@@ -158,7 +155,7 @@ def test_checkpoints_every_other_epoch_and_evaluations_every_third(
     assert judged == [3, 6, 8]
     config = flow.config_of(flow.data(), "ngcf", overrides)
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         with pytest.raises(Killed):
             run(config, tmp_path)
     run(config, tmp_path, resume=True)
@@ -173,7 +170,7 @@ def test_closed_form_models_are_solved_again(
 
     config = flow.config_of(flow.data(), "ease")
     with monkeypatch.context() as patch:
-        patch.setattr(RUN, "write_result", kill)
+        patch.setattr(Result, "write", kill)
         with pytest.raises(Killed):
             run(config, tmp_path)
     run(config, tmp_path, resume=True)
@@ -280,7 +277,7 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of mf that was stopped after its second checkpoint; its data are its own."""
     flow.write_data(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(2, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(2, True))
         with pytest.raises(Killed):
             run(flow.config_of(tmp_path, "mf"), tmp_path / "run")
     return tmp_path

@@ -20,9 +20,9 @@ NAMED = (
         "Rule()",
     ),
     NamedFault(
-        "fine_tune_lr is ignored",
+        "fine_tune_lr_scale is ignored",
         "graphrec/features/content/pretrained.py",
-        "lr_scale=config.fine_tune_lr",
+        "lr_scale=config.fine_tune_lr_scale",
         "lr_scale=1.0",
     ),
     NamedFault(

@@ -44,10 +44,10 @@ def matrices() -> list[Case]:
             {},
         ),
         Case({"rows.npz": numpy_archive({"a": matrix, "b": matrix})}, {"array": "a"}),
-        Case({"rows.npz": numpy_archive({"a": matrix})}, {"normalise": "l2"}),
+        Case({"rows.npz": numpy_archive({"a": matrix})}, {"normalize": "l2"}),
         Case({"rows.safetensors": safetensors.torch.save(tensors)}, {"array": "b"}),
         Case({"rows.safetensors": safetensors.torch.save(tensors), "ids.txt": ids}, {"array": "a"}),
-        Case({"rows.parquet": written(wide, "parquet")}, {"normalise": "standard"}),
+        Case({"rows.parquet": written(wide, "parquet")}, {"normalize": "standard"}),
         Case({"rows.parquet": written(lists, "parquet")}, {"nan": "missing"}),
     ]
 

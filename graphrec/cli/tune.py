@@ -14,6 +14,7 @@ from graphrec.cli.options import JsonFlag
 from graphrec.config import RunConfig, load_config
 from graphrec.core.errors import ConfigError
 from graphrec.core.names import folder_name
+from graphrec.core.run_folder import RunFolder
 from graphrec.report.tables import spread
 from graphrec.tuning import join, tune
 from graphrec.tuning.result import StudyResult, append_studies
@@ -93,7 +94,7 @@ def _folders(settings: Mapping[Path, RunConfig], out: Path | None) -> dict[Path,
     if out is not None and len(names) == 1:
         ((path, name),) = names.items()
         earlier = out / name
-        if (earlier / "config.json").exists() and not (out / "config.json").exists():
+        if RunFolder(earlier).config.exists() and not RunFolder(out).config.exists():
             raise ConfigError(
                 f"--out {out} is the study folder itself, but a study lies in {earlier}. Go on "
                 f"with that one with --out {earlier}, or choose another --out."

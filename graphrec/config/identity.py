@@ -8,11 +8,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 from graphrec.config.file import differing_keys, read_table
 from graphrec.config.run import RunConfig, validate
 from graphrec.core.config import Config, FilePattern, Json
 from graphrec.core.errors import ConfigError
+from graphrec.core.run_folder import RunFolder
 from graphrec.training.config import TrainingConfig
 
 LOCAL = "local:"
@@ -42,9 +44,20 @@ def experiment_settings(config: RunConfig, *, searched: bool = False) -> dict[st
     """
     settings = config.identity()
     if searched:
-        settings["search"] = {key: span.identity() for key, span in config.search.items()}
+        settings["search"] = {
+            _first_key(config, key): span.identity() for key, span in config.search.items()
+        }
         settings["tune"] = config.tune.identity()
     return settings
+
+
+def _first_key(config: RunConfig, key: str) -> str:
+    """Return the key of a searched setting with the first name of each setting on its way."""
+    names, value = [], cast(object, config)
+    for name in key.split("."):
+        names.append(value.former_names.get(name, name) if isinstance(value, Config) else name)
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return ".".join(names)
 
 
 def experiment_identity(config: RunConfig, *, searched: bool = False) -> str:
@@ -66,7 +79,7 @@ def stored_config(folder: Path) -> RunConfig:
     Raises:
         ConfigError: it cannot be read, or another version of graphrec wrote it.
     """
-    path = folder / "config.json"
+    path = RunFolder(folder).config
     try:
         return validate(read_table(path))
     except ConfigError as error:
@@ -93,7 +106,7 @@ def require_same(folder: Path, config: RunConfig, command: str, *, searched: boo
         ConfigError: the folder holds another study; the keys that differ are named.
     """
     _require_own(folder, command)
-    if (folder / "config.json").exists():
+    if RunFolder(folder).config.exists():
         different = differing_settings(stored_config(folder), config, searched=searched)
         _refuse(folder, "study", different)
 

@@ -43,6 +43,14 @@ TimeFormat = Annotated[str, AfterValidator(_with_year)]
 """Form of a date: %d is the day, %m the month, %Y the year, %H:%M:%S the time, %z the zone."""
 
 
+class NoEffectError(ValueError):
+    """A setting that others switch off was given."""
+
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(f"{setting} has no effect {reason}; remove it")
+        self.setting = setting
+
+
 class Config(BaseModel):
     """Base of every configuration table: frozen, and unknown keys are errors."""
 
@@ -59,6 +67,9 @@ class Config(BaseModel):
     former_defaults: ClassVar[Mapping[str, object]] = {}
     """The first default of each setting whose default has changed since. It stays what
     ``identity`` leaves out, so that experiments under the old and the new default differ."""
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """The first name of each setting that has been renamed; ``identity`` keeps it, so that a name
+    changes no experiment."""
 
     def identity(self) -> dict[str, Json]:
         """Return the settings that make the experiment, without those at their first default.
@@ -72,7 +83,7 @@ class Config(BaseModel):
                 continue
             kept = _without_places(value, dumped[name])
             if kept != {} or not isinstance(value, Config):
-                found[name] = kept
+                found[self.former_names.get(name, name)] = kept
         return found
 
     def inactive_settings(self) -> Iterable[tuple[str, str]]:
@@ -91,10 +102,10 @@ class Config(BaseModel):
         """Refuse a setting that would be ignored.
 
         Raises:
-            ValueError: there is one; it is named with the reason.
+            NoEffectError: there is one; it is named with the reason.
         """
         for name, reason in self.ignored_settings():
-            raise ValueError(f"{name} has no effect {reason}; remove it")
+            raise NoEffectError(name, reason)
 
     def _default(self, name: str) -> object:
         return type(self).model_fields[name].default

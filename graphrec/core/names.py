@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from graphrec.core.errors import ConfigError
 
@@ -81,6 +81,25 @@ def resolve(name: str, table: Mapping[str, T], kind: str, base: type | None = No
     if base is not None:
         _require_kind(found, base, name, kind)
     return found
+
+
+class Deferred(Mapping[str, T]):
+    """A table of references ``"package.module:name"``, each imported when it is first asked for."""
+
+    def __init__(self, references: Mapping[str, str]) -> None:
+        self.references = references
+
+    def __getitem__(self, name: str) -> T:
+        return cast(T, deferred(self.references[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.references)
+
+    def __len__(self) -> int:
+        return len(self.references)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.references
 
 
 def deferred(reference: str) -> object:

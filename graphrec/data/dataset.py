@@ -12,6 +12,7 @@ import polars as pl
 from graphrec.core.backends import import_dgl
 from graphrec.core.digest import digest
 from graphrec.data.interactions import PARTS, Interactions
+from graphrec.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import dgl
@@ -40,6 +41,7 @@ class Dataset:
             or None where the source prescribes no split.
         steps: what cleaning did, in order.
         folder: where the files lie.
+        vocabularies: of users and items, if they extend those of an earlier data set.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Dataset:
     parts: npt.NDArray[np.int8] | None = None
     steps: tuple[Step, ...] = ()
     folder: Path = Path()
+    vocabularies: tuple[Vocabulary, Vocabulary] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,6 +62,16 @@ class Dataset:
         ids = ("\n".join(self.user_ids.to_list()), "\n".join(self.item_ids.to_list()))
         arrays = (data.users, data.items, data.times, data.weights, self.parts)
         return digest(*ids, *arrays)
+
+    @property
+    def users(self) -> Vocabulary:
+        """The external ids of the users; data that come later extend it."""
+        return self.vocabularies[0] if self.vocabularies else Vocabulary(self.user_ids)
+
+    @property
+    def items(self) -> Vocabulary:
+        """The external ids of the items; data that come later extend it."""
+        return self.vocabularies[1] if self.vocabularies else Vocabulary(self.item_ids)
 
     @cached_property
     def item_names(self) -> pl.Series:

@@ -18,19 +18,25 @@ from graphrec.data.items import item_table
 from graphrec.data.readers import read_interactions
 from graphrec.data.roles import ITEM, PART, TIME, USER, WEIGHT, require_column
 from graphrec.data.split import require_disjoint
-from graphrec.data.vocabulary import encode, vocabulary
+from graphrec.data.vocabulary import Vocabulary
 
 PATH = re.compile(r"[/\\.]")
 """What stands in paths and in no name of a data set."""
 
 
-def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
+def load(
+    config: DataConfig | str, folder: Path | None = None, *, known: Dataset | None = None
+) -> Dataset:
     """Read, clean and number the interactions; a string names a data set of the catalog.
 
     The files of a catalog data set are looked for in ``folder``, or else in the usual places.
 
     Interactions are sorted by user and item and ids by value, so that the result (and its
     fingerprint) does not depend on the order of the rows.
+
+    Args:
+        known: a data set that these data extend: its users and items keep their internal ids, and
+            new ones are numbered after them. Who is not in the new rows stays without interactions.
 
     Raises:
         DataError: a file or its content is not what the configuration or the catalog says.
@@ -47,7 +53,7 @@ def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
     if config.name is None:
         path = config.path or config.train
         assert path is not None
-        return _load(config, path.name.partition(".")[0])
+        return _load(config, path.name.partition(".")[0], known)
     resolved = with_catalog_defaults(config.model_dump(exclude_unset=True))
     config = DataConfig.model_validate(resolved)
     assert config.name is not None
@@ -60,7 +66,7 @@ def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
         "item_title": config.item_title or files.item_title,
     }
     try:
-        dataset = _load(files.model_copy(update=adjustable), config.name)
+        dataset = _load(files.model_copy(update=adjustable), config.name, known)
     except DataError as error:
         if config.clean != entry.clean:
             raise
@@ -68,29 +74,36 @@ def load(config: DataConfig | str, folder: Path | None = None) -> Dataset:
             f"{error} Data set {config.name!r} is read by settings of the catalog: if its files "
             f"are another version, see {entry.page}, or `graphrec data info {config.name}`."
         ) from error
-    if config.clean == entry.clean:
+    if config.clean == entry.clean and known is None:
         _verify_counts(dataset, entry)
     return dataset
 
 
-def _load(config: DataConfig, name: str) -> Dataset:
+def _load(config: DataConfig, name: str, known: Dataset | None) -> Dataset:
     rows, filtered = filter_rows(_read(config), config.clean, name)
     pairs, reduced = to_pairs(rows, config.clean, name)
-    user_ids = vocabulary(pairs[USER], config.num_users, "user", name)
-    item_ids = vocabulary(pairs[ITEM], config.num_items, "item", name)
-    table, joined = item_table(config, rows, item_ids, name)
+    users, items = (
+        vocabulary.extended(pairs[column], kind, name)
+        if vocabulary is not None
+        else Vocabulary.of(pairs[column], declared, kind, name)
+        for column, declared, kind, vocabulary in (
+            (USER, config.num_users, "user", known.users if known else None),
+            (ITEM, config.num_items, "item", known.items if known else None),
+        )
+    )
+    table, joined = item_table(config, rows, items.ids, name)
 
     if config.item_title is not None:
         titled = pl.DataFrame() if table is None else table
         require_column(titled, config.item_title, "the item table", "data.item_title")
 
-    users, items = encode(pairs[USER], user_ids), encode(pairs[ITEM], item_ids)
-    order = np.lexsort((items, users))
+    rows_of_users, rows_of_items = users.numbers_of(pairs[USER]), items.numbers_of(pairs[ITEM])
+    order = np.lexsort((rows_of_items, rows_of_users))
     interactions = Interactions(
-        users=users,
-        items=items,
-        num_users=len(user_ids),
-        num_items=len(item_ids),
+        users=rows_of_users,
+        items=rows_of_items,
+        num_users=len(users),
+        num_items=len(items),
         times=pairs[TIME].to_numpy() if TIME in pairs.columns else None,
         weights=pairs[WEIGHT].to_numpy() if WEIGHT in pairs.columns else None,
     ).select(order)
@@ -99,8 +112,9 @@ def _load(config: DataConfig, name: str) -> Dataset:
     source = config.path or config.train
     assert source is not None
     dataset = Dataset(
-        *(name, interactions, user_ids, item_ids, table, config.item_title, parts, steps),
+        *(name, interactions, users.ids, items.ids, table, config.item_title, parts, steps),
         folder=source.parent,
+        vocabularies=None if known is None else (users, items),
     )
     if parts is not None:
         require_disjoint(dataset, parts)

@@ -1,6 +1,5 @@
 """A split into train, valid and a sealed test part."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -37,11 +36,9 @@ class SealedTest:
         """sha256 of the sealed pairs; reveals nothing of them."""
         return digest(self._interactions.users, self._interactions.items)
 
-    def open(self, reason: str, on_open: Callable[[str], None] | None = None) -> Interactions:
+    def open(self, reason: str) -> Interactions:
         """Return the test interactions and record why they were opened."""
         self.openings.append(reason)
-        if on_open is not None:
-            on_open(reason)
         return self._interactions
 
 
@@ -63,7 +60,7 @@ class WithheldTest(SealedTest):
         """That of the part which is withheld."""
         return self._fingerprint
 
-    def open(self, reason: str, on_open: Callable[[str], None] | None = None) -> Interactions:
+    def open(self, reason: str) -> Interactions:
         """Refuse."""
         raise PermissionError(f"The test part is withheld; it was asked for: {reason}")
 

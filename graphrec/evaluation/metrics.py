@@ -124,7 +124,11 @@ def hit(lists: Lists, k: int) -> Values:
 
 
 def accuracy(lists: Lists, k: int) -> Values:
-    """h(k) / recommended items; averaged over slots: sum of hits / sum of recommended items."""
+    """h(k) / recommended items; averaged over slots: sum of hits / sum of recommended items.
+
+    Where every user's list has k items it equals precision@k. Where candidates are few, lists are
+    shorter, and precision still divides by k.
+    """
     return lists.num_hits[:, k - 1] / np.maximum(lists.num_filled[:, k - 1], 1)
 
 

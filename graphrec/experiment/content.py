@@ -7,6 +7,7 @@ from graphrec.data import Dataset, Features, Interactions, Modality
 from graphrec.experiment.log import RunLog
 from graphrec.features import encode
 from graphrec.features.config import FeatureConfig, Side
+from graphrec.features.content.config import PretrainedConfig
 from graphrec.features.controls import controlled
 from graphrec.features.missing import remove_and_fill
 
@@ -27,9 +28,17 @@ def encode_items(
         for name, settings in config.features.items()
         if name not in known or known[name][0] != settings
     }
-    features = encode(dataset, fresh, train)
+    on_device = {name: _on_device(settings, config.run.device) for name, settings in fresh.items()}
+    features = encode(dataset, on_device, train)
     _log_features(log, "Features", features, "items")
     return {**known, **{name: (fresh[name], modality) for name, modality in features.items()}}
+
+
+def _on_device(settings: FeatureConfig, device: str) -> FeatureConfig:
+    """Return the settings of an encoder, at the run's device unless they name one."""
+    if isinstance(settings, PretrainedConfig) and settings.device == "auto":
+        return settings.model_copy(update={"device": device})
+    return settings
 
 
 def encode_users(config: RunConfig, dataset: Dataset, train: Interactions, log: RunLog) -> Features:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 import torch
 
+from graphrec.core.cache import cache_folder
 from graphrec.core.memory_limit import require_memory
 from graphrec.core.rng import stream_seed, torch_stream
 from graphrec.experiment.baselines import chosen_baselines
@@ -25,7 +25,7 @@ def build(config: ModelConfig, prepared: Prepared) -> Model:
         rng=torch_stream(prepared.config.run.seed, "init"),
         features=prepared.features if model_class.uses_modalities else None,
         backend=prepared.backend,
-        graphs=GRAPHS,
+        graphs=cache_folder("graphs"),
         user_features=prepared.user_features if model_class.uses_user_features else None,
     )
     require_memory(model_class.needs(config, inputs), prepared.config.run.memory_mb)
@@ -85,7 +85,3 @@ def fit_baselines(prepared: Prepared, log: RunLog) -> dict[str, Model]:
         fit_model(model, prepared, log, name=name)
         models[name] = model
     return models
-
-
-GRAPHS = Path("data/processed/graphs")
-"""Graphs of similar items, kept for other runs with the same features."""

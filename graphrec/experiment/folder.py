@@ -19,6 +19,7 @@ from graphrec.config.identity import (
 )
 from graphrec.config.run import validate
 from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.log import read_events
 from graphrec.experiment.result import Result, read_result
 
@@ -34,7 +35,7 @@ def finished_result(config: RunConfig, out: Path, resume: bool) -> Result | None
     Raises:
         ConfigError: the folder holds another run, or one that was not asked to be resumed.
     """
-    if not (out / "config.json").exists():
+    if not RunFolder(out).config.exists():
         return None
     if not resume and left_by_another(out, "run") is None:
         raise ConfigError(
@@ -54,7 +55,7 @@ def can_go_on(folder: Path, config: RunConfig) -> bool:
     if left_by_another(folder, "run") is not None:
         return False
     try:
-        model = read_table(folder / "config.json").get("model")
+        model = read_table(RunFolder(folder).config).get("model")
         if not isinstance(model, dict) or model.get("name") != config.model.name:
             return False  # before a model of somebody else is imported
         stored = stored_config(folder)
@@ -67,14 +68,14 @@ def can_go_on(folder: Path, config: RunConfig) -> bool:
 
 def started(folder: Path) -> tuple[str, float]:
     """When a run began: the second in a name that graphrec gave it, and when it was written."""
-    written = (folder / "config.json").stat().st_mtime
+    written = RunFolder(folder).config.stat().st_mtime
     named = re.match(r"\d{8}-\d{6}(?=-)", folder.name)
     return named[0] if named else datetime.fromtimestamp(written).strftime(STAMP), written
 
 
 def holds_result_of(config: RunConfig, out: Path) -> bool:
     """Whether a folder holds the result of these settings, limits of training included."""
-    if not (out / "result.json").exists():
+    if not RunFolder(out).result.exists():
         return False
     return not differing_settings(validate(read_result(out).config), config)
 

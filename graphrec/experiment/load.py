@@ -8,10 +8,11 @@ from graphrec.config.file import read_table
 from graphrec.config.identity import differing_settings, file_paths, gone, relocated, stored_config
 from graphrec.config.run import validate
 from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.fit import build
 from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepare import prepare
-from graphrec.experiment.prepared import CHECKPOINT, Prepared
+from graphrec.experiment.prepared import Prepared
 from graphrec.experiment.result import read_result
 from graphrec.models import Model
 from graphrec.training import read_checkpoint, restore_weights
@@ -60,8 +61,8 @@ def load_run(
     if model.closed_form:
         model.fit_exact()
     else:
-        checkpoint = read_checkpoint(run_dir / CHECKPOINT, prepared.identity)
-        restore_weights(model, checkpoint.group("best"), run_dir / CHECKPOINT)
+        checkpoint = read_checkpoint(RunFolder(run_dir).checkpoint, prepared.identity)
+        restore_weights(model, checkpoint.group("best"), RunFolder(run_dir).checkpoint)
     model.eval()
     return prepared, model
 
@@ -69,7 +70,7 @@ def load_run(
 def _config_of(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
     """The configuration of a run; overrides may say where it lies, and nothing else of it."""
     stored = stored_config(run_dir)
-    config = build_config(read_table(run_dir / "config.json"), overrides)
+    config = build_config(read_table(RunFolder(run_dir).config), overrides)
     different = differing_settings(stored, config)
     if different:
         raise ConfigError(

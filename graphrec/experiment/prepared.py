@@ -10,16 +10,13 @@ from graphrec.config import RunConfig
 from graphrec.config.identity import training_identity
 from graphrec.core.backends import Backend, choose_backend
 from graphrec.core.config import Json
+from graphrec.core.run_folder import RunFolder
 from graphrec.data import Dataset, Features, Interactions, Split
 from graphrec.evaluation import Protocol
 from graphrec.experiment.content import Encoded
 from graphrec.experiment.log import RunLog
 from graphrec.training import CheckpointPolicy
 from graphrec.training.distillation.teacher import Teacher
-
-CHECKPOINT = "checkpoint.safetensors"
-LAST = "last.safetensors"
-"""The state after the last epoch, from which a finished run goes on with more epochs."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +69,18 @@ class Prepared:
         What may change in between is noted beside them: limits of the training, and the machine,
         of which devices and kernels round differently.
         """
-        training = self.config.training
+        training, files = self.config.training, RunFolder(folder)
         return CheckpointPolicy(
-            folder / CHECKPOINT,
+            files.checkpoint,
             self.identity,
-            resume=resume and (folder / CHECKPOINT).exists(),
+            resume=resume and files.checkpoint.exists(),
             circumstances={
                 "training.max_epochs": training.max_epochs,
                 "training.patience": training.patience,
                 "run.device": str(self.device),
                 "run.backend": self.backend,
             },
-            last=folder / LAST if keep_last else None,
+            last=files.last if keep_last else None,
         )
 
     def open_test(self, reason: str, log: RunLog) -> Interactions:

@@ -1,19 +1,24 @@
 """The record of a run: what was run on what, under which rules, and what came out."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from graphrec.core.config import Json
 from graphrec.core.errors import DataError
-from graphrec.core.files import write_json
 from graphrec.core.names import nearest
-from graphrec.core.shapes import misfit, read_object
+from graphrec.core.records import Record
+from graphrec.core.run_folder import RunFolder
 
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
-"""Schema versions that can be read: before 2, ``config_hash`` was one of paths and machine too."""
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "config": ("run", "model"),
+    "fingerprints": ("dataset", "split", "features", "protocol"),
+    "protocol": ("name",),
+    "metrics": ("valid", "test"),
+    "environment.versions": ("graphrec", "torch"),
+    "environment.git": (),
+}
+"""Keys that every reader of a result relies on, by the table that holds them."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Record):
     """All of ``result.json``. Field names are a stable surface.
 
     Attributes:
@@ -83,6 +88,10 @@ class Result:
         better_baselines: those of them that are better than the model on the metric by which the
             protocol chooses, the best one first.
     """
+
+    content = "result of a run"
+    readable = (1, 2)
+    """Before 2, ``config_hash`` was one of paths and machine, too."""
 
     name: str
     model: str
@@ -114,7 +123,21 @@ class Result:
     users_left_out: dict[str, int] = field(default_factory=dict)
     environment: dict[str, Json] = field(default_factory=dict)
     continued: list[str] = field(default_factory=list)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 2
+
+    @classmethod
+    def lacks(cls, content: dict[str, Json]) -> str:
+        """Say which key is missing that every result has; empty if none is."""
+        for where, keys in {**NEEDED, "metrics.test": ()}.items():
+            table: Json = dict(content)
+            for name in where.split("."):
+                table = table.get(name) if isinstance(table, dict) else None
+            if not isinstance(table, dict):
+                return f"{where} is no table"
+            for key in keys:
+                if key not in table:
+                    return f"{where} has no {key!r}"
+        return "" if table else "it has no test metric"
 
 
 def require_measured(published: Iterable[str], measured: Collection[str]) -> None:
@@ -145,70 +168,19 @@ def compare(
     return verdicts
 
 
-def write_result(path: Path, result: Result) -> None:
-    """Write ``result.json``."""
-    write_json(path, cast(Json, asdict(result)))
-
-
 def read_result(run_dir: Path | str) -> Result:
     """Read the result of a finished run.
 
     Raises:
         DataError: the run is not finished, or was written by a newer graphrec.
     """
-    path, remedy = Path(run_dir) / "result.json", "Run again in another folder."
     try:
-        content = read_object(path, remedy)
+        return Result.read(RunFolder(run_dir).result, "Run again in another folder.")
     except FileNotFoundError as error:
         raise DataError(
             f"{run_dir} holds no result.json: it is no run folder, or the run is not finished "
             f"(finish it with graphrec run CONFIG --out {run_dir} --resume)."
         ) from error
-    if content.get("schema_version") is None:
-        raise DataError(f"{path} is malformed: it holds no result of a run. {remedy}")
-    if content["schema_version"] not in READABLE:
-        raise DataError(
-            f"{path} has schema version {content['schema_version']}, this graphrec reads "
-            f"{' and '.join(map(str, READABLE))}. Read it with the graphrec that wrote it."
-        )
-    wrong = misfit(content, Result) or _lacks(content)
-    if wrong:
-        raise DataError(f"{path} is malformed: {wrong}. {remedy}")
-    result = Result(**content)  # type: ignore[arg-type]
-    return replace(
-        result,
-        better_baselines=[
-            BetterBaseline(**baseline)  # type: ignore[arg-type]
-            for baseline in result.better_baselines
-        ],
-        verdicts=[Verdict(**verdict) for verdict in result.verdicts],  # type: ignore[arg-type]
-        examples=[Example(**example) for example in result.examples],  # type: ignore[arg-type]
-    )
-
-
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "config": ("run", "model"),
-    "fingerprints": ("dataset", "split", "features", "protocol"),
-    "protocol": ("name",),
-    "metrics": ("valid", "test"),
-    "environment.versions": ("graphrec", "torch"),
-    "environment.git": (),
-}
-"""Keys that every reader of a result relies on, by the table that holds them."""
-
-
-def _lacks(content: Mapping[str, Json]) -> str:
-    """Say which key is missing that every result has; empty if none is."""
-    for where, keys in {**NEEDED, "metrics.test": ()}.items():
-        table: Json = dict(content)
-        for name in where.split("."):
-            table = table.get(name) if isinstance(table, dict) else None
-        if not isinstance(table, dict):
-            return f"{where} is no table"
-        for key in keys:
-            if key not in table:
-                return f"{where} has no {key!r}"
-    return "" if table else "it has no test metric"
 
 
 def openings_of(results: Iterable[Iterable[Result]]) -> list[str]:

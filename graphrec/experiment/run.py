@@ -13,6 +13,7 @@ from graphrec.config.identity import experiment_identity
 from graphrec.core.claim import claimed
 from graphrec.core.config import Json
 from graphrec.core.files import write_json
+from graphrec.core.run_folder import RunFolder
 from graphrec.data import Interactions
 from graphrec.evaluation import Evaluation
 from graphrec.experiment.baselines import better_baselines
@@ -26,8 +27,8 @@ from graphrec.experiment.folder import (
 from graphrec.experiment.log import RunLog, openings_in
 from graphrec.experiment.measure import _evaluate, measure_test, measure_valid
 from graphrec.experiment.prepare import prepare
-from graphrec.experiment.prepared import CHECKPOINT, Prepared
-from graphrec.experiment.result import BetterBaseline, Result, read_result, write_result
+from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.result import BetterBaseline, Result, read_result
 from graphrec.experiment.tables import recommended, summarise, write_tables
 from graphrec.experiment.teacher import with_distillation, with_teacher
 from graphrec.models import Model
@@ -69,10 +70,10 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
     if holds_result_of(config, out):  # finished, and its data have moved
         result = read_result(out)
         require_same_data(out, result.fingerprints, prepared.fingerprints)
-        write_json(out / "config.json", config.model_dump(mode="json"))
+        write_json(RunFolder(out).config, config.model_dump(mode="json"))
         return result
-    earlier = out / "log.jsonl" if resume else None
-    if not (out / CHECKPOINT).exists():  # which knows its data itself
+    earlier = RunFolder(out).log if resume else None
+    if not RunFolder(out).checkpoint.exists():  # which knows its data itself
         require_same_data(out, fingerprints_in(earlier), prepared.fingerprints)
     prepared = with_teacher(prepared, log)
     prepared.split.test.openings += openings_in(earlier)
@@ -81,8 +82,8 @@ def _run(config: RunConfig, out: Path, resume: bool) -> Result:
     with log.stage("build"):
         model = build(config.model, prepared)
         learner = with_distillation(model, prepared)
-    write_json(out / "config.json", config.model_dump(mode="json"))
-    log.write_to(out / "log.jsonl")
+    write_json(RunFolder(out).config, config.model_dump(mode="json"))
+    log.write_to(RunFolder(out).log)
     with log.stage("fit"):
         fitted = fit_model(learner, prepared, log, policy)
     for change in fitted.continued:
@@ -116,7 +117,7 @@ def conclude(
         lists = recommended(model, prepared, test)
         write_tables(out, prepared, model, test, truth, lists)
     result = summarise(prepared, model, fitted, valid, test, truth, lists, beside, better, log)
-    write_result(out / "result.json", result)
+    result.write(RunFolder(out).result)
     return result
 
 

@@ -10,6 +10,7 @@ from graphrec.core.files import write_json
 from graphrec.core.names import quantity
 from graphrec.core.processes import run_processes
 from graphrec.core.progress import step
+from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.comparable import COMPARABLE, require_comparable
 from graphrec.experiment.folder import holds_result_of, require_same_data
 from graphrec.experiment.log import RunLog, openings_in
@@ -47,7 +48,7 @@ def train_replicates(
     missing = [pair for pair in everything if not is_finished(*pair)]
     if prepared is not None:
         for _, folder in everything:
-            if (folder / "result.json").exists():
+            if RunFolder(folder).result.exists():
                 require_same_data(folder, _task_of(read_result(folder)), prepared.fingerprints)
     if missing:
         _train(missing, workers, log, prepared)
@@ -84,7 +85,7 @@ def is_finished(config: RunConfig, folder: Path) -> bool:
 
 def _is_of(config: RunConfig, folder: Path) -> bool:
     """Whether the folder is one of this very run, finished or not."""
-    stored = folder / "config.json"
+    stored = RunFolder(folder).config
     return stored.exists() and not differing_settings(stored_config(folder), config)
 
 
@@ -93,7 +94,7 @@ def _train(
 ) -> None:
     """Fit all, then open test and measure all."""
     for config, folder in runs:
-        write_json(folder / "config.json", config.model_dump(mode="json"))
+        write_json(RunFolder(folder).config, config.model_dump(mode="json"))
     if workers > 1:
         _train_beside(runs, workers, log)
     own = prepared or prepare(runs[0][0], log)
@@ -140,7 +141,7 @@ def _make_room(config: RunConfig, folder: Path, log: RunLog) -> None:
 
     If these settings have been set aside before, their run comes back.
     """
-    if (folder / "config.json").exists() and not _is_of(config, folder):
+    if RunFolder(folder).config.exists() and not _is_of(config, folder):
         aside = _aside(folder, stored_config(folder))
         while aside.exists():
             aside = aside.with_name(f"{aside.name}-again")

@@ -1,6 +1,5 @@
 """What a finished run writes: tables with external ids, examples for people, the record."""
 
-import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,13 +13,14 @@ import torch
 from graphrec.config.identity import experiment_identity
 from graphrec.core.config import Json
 from graphrec.core.files import write_parquet
+from graphrec.core.run_folder import RunFolder
 from graphrec.data import Dataset, Interactions
 from graphrec.evaluation import Evaluation, Ranking, by_warmth, rank, warm_cold
 from graphrec.experiment.log import RunLog
 from graphrec.experiment.measurable import left_out
 from graphrec.experiment.result import BetterBaseline, Example, Result, compare
 from graphrec.models import Model
-from graphrec.models.modality_attention_gcn.explain import NUM_NEIGHBOURS, Attribution, attribute
+from graphrec.models.explanation import NUM_NEIGHBOURS, Attribution, attribute
 from graphrec.training import FitResult
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def write_tables(
     lists: Ranking,
 ) -> None:
     """Write ``per_user.parquet`` and, of ``lists``, ``recommendations.parquet``."""
-    write_parquet(out / "per_user.parquet", _per_user(prepared, test, truth))
+    write_parquet(RunFolder(out).per_user, _per_user(prepared, test, truth))
     reasons = attribute(model, prepared.split.train, lists)
     table = recommendation_table(prepared.dataset, lists, reasons)
-    write_parquet(out / "recommendations.parquet", table.drop("contributions", strict=False))
+    write_parquet(RunFolder(out).recommendations, table.drop("contributions", strict=False))
 
 
 def _per_user(prepared: "Prepared", test: Evaluation, truth: Interactions) -> pl.DataFrame:
@@ -232,8 +232,15 @@ def _epoch_seconds(fitted: FitResult) -> float:
 
 
 def _peak_bytes(device: torch.device) -> int:
-    """Largest memory so far: of the GPU where one is used, else of the process."""
+    """Return the largest memory so far, of the GPU where one is used, else of the process.
+
+    Windows does not count it: the result there is 0.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

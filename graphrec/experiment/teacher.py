@@ -9,6 +9,7 @@ import torch
 
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.core.rng import torch_stream
+from graphrec.core.run_folder import RunFolder
 from graphrec.evaluation import rank
 from graphrec.experiment.comparable import COMPARABLE
 from graphrec.experiment.load import load_run
@@ -58,7 +59,7 @@ def _load(folder: Path, prepared: "Prepared") -> Teacher:
             ranking = rank(model.scorer(), everyone, (train,), top, train.num_items, own.device)
             best = ranking.items
     return Teacher(
-        fingerprint=hashlib.sha256((folder / "result.json").read_bytes()).hexdigest(),
+        fingerprint=hashlib.sha256(RunFolder(folder).result.read_bytes()).hexdigest(),
         logits=_logits(model, embeddings, own.device),
         best=torch.from_numpy(best).to(prepared.device),
         embeddings=embeddings,

@@ -35,13 +35,13 @@ class Rule:
     Attributes:
         edges: weight S_ij of neighbour j of item i: 1, or the cosine, as in zhang2021lattice,
             but that negative ones count as 0, as a degree must not be negative.
-        normalise: symmetric, D^-1/2 S D^-1/2, or row, D^-1 S, with the row sums D of S.
+        normalize: symmetric, D^-1/2 S D^-1/2, or row, D^-1 S, with the row sums D of S.
         self_loops: count each item that has neighbours as one of its own, with S_ii = 1. The
             papers' k nearest items include the item itself: their k is ours plus one.
     """
 
     edges: Literal["binary", "cosine"] = "binary"
-    normalise: Literal["symmetric", "row"] = "symmetric"
+    normalize: Literal["symmetric", "row"] = "symmetric"
     self_loops: bool = True
 
 
@@ -135,9 +135,9 @@ def similarity_matrix(neighbours: Neighbours, rule: Rule) -> sp.csr_array:
         weights = np.append(weights, np.ones(len(loops)))
     degrees = np.bincount(targets, weights, minlength=num_items)
     scale = np.zeros(num_items)
-    np.power(degrees, -1.0 if rule.normalise == "row" else -0.5, out=scale, where=degrees > 0)
+    np.power(degrees, -1.0 if rule.normalize == "row" else -0.5, out=scale, where=degrees > 0)
     weights *= scale[targets]
-    if rule.normalise == "symmetric":
+    if rule.normalize == "symmetric":
         weights *= scale[sources]
     return sp.csr_array((weights, (targets, sources)), shape=(num_items, num_items))
 

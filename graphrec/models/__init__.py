@@ -1,30 +1,52 @@
-"""The explicit table of models: one file, one paper."""
+"""The explicit table of models: one file, one paper.
+
+``MODELS`` names where each class is defined; a module is imported when its model is first asked
+for.
+"""
 
 from graphrec.core.errors import ConfigError
-from graphrec.core.names import resolve
-from graphrec.models.base import Batch, EmbeddingModel, Inputs, Model, VectorModel
+from graphrec.core.names import Deferred, resolve
+from graphrec.models.base import (
+    Batch,
+    EmbeddingModel,
+    Inputs,
+    Model,
+    ParameterGroup,
+    SequenceBatch,
+    SequenceModel,
+    UserBatch,
+    UserModel,
+    VectorModel,
+)
 from graphrec.models.config import ModelConfig
-from graphrec.models.ease import EASE
-from graphrec.models.itemknn import ItemKNN
-from graphrec.models.joint_embedding import JointEmbedding
-from graphrec.models.lightgcn import LightGCN
-from graphrec.models.mf import MF
-from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
-from graphrec.models.ngcf import NGCF
-from graphrec.models.popular import Popular
 
-MODELS: dict[str, type[Model]] = {
-    "popular": Popular,
-    "itemknn": ItemKNN,
-    "ease": EASE,
-    "mf": MF,
-    "lightgcn": LightGCN,
-    "ngcf": NGCF,
-    "joint_embedding": JointEmbedding,
-    "modality_attention_gcn": ModalityAttentionGCN,
-}
+MODELS: Deferred[type[Model]] = Deferred(
+    {
+        "popular": "graphrec.models.popular:Popular",
+        "itemknn": "graphrec.models.itemknn:ItemKNN",
+        "ease": "graphrec.models.ease:EASE",
+        "mf": "graphrec.models.mf:MF",
+        "lightgcn": "graphrec.models.lightgcn:LightGCN",
+        "ngcf": "graphrec.models.ngcf:NGCF",
+        "joint_embedding": "graphrec.models.joint_embedding:JointEmbedding",
+        "modality_attention_gcn": "graphrec.models.modality_attention_gcn:ModalityAttentionGCN",
+    }
+)
 
-__all__ = ["MODELS", "Batch", "EmbeddingModel", "Inputs", "Model", "VectorModel", "model_of"]
+__all__ = [
+    "MODELS",
+    "Batch",
+    "EmbeddingModel",
+    "Inputs",
+    "Model",
+    "ParameterGroup",
+    "SequenceBatch",
+    "SequenceModel",
+    "UserBatch",
+    "UserModel",
+    "VectorModel",
+    "model_of",
+]
 
 
 def model_of(name: str) -> type[Model]:

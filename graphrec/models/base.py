@@ -8,19 +8,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError
 from graphrec.core.memory_limit import Need
 from graphrec.core.precision import single
 from graphrec.core.ranges import SearchRange
 from graphrec.data import Features, Interactions
 from graphrec.models.config import EmbeddingConfig, ModelConfig
 from graphrec.nn import losses
+
+Family: TypeAlias = Literal[
+    "reference", "neighbourhood", "linear", "factorisation", "graph", "multimodal", "other"
+]
+"""What a model is: the heading under which tables list it."""
+
+BatchKind: TypeAlias = Literal["pairs", "users", "sequences"]
+"""What a model trains on: pairs with negatives, whole rows of users, or their items in order."""
 
 
 class Batch(NamedTuple):
@@ -38,6 +47,39 @@ class Batch(NamedTuple):
     def nodes(self, num_users: int) -> Tensor:
         """Graph nodes of user, positive and negatives, ``[B, 2 + n]``; items follow the users."""
         return torch.cat([self.users.unsqueeze(1), self.items + num_users], dim=1)
+
+
+class UserBatch(NamedTuple):
+    """Users with their whole training rows. ``users``: ``[B]`` int64; ``rows``: ``[B, I]`` float32.
+
+    A row holds 1 for each training item of the user and 0 elsewhere.
+    """
+
+    users: Tensor
+    rows: Tensor
+
+
+class SequenceBatch(NamedTuple):
+    """Users with their training items in order of time, the latest last.
+
+    ``users``: ``[B]``; ``items``: ``[B, L]`` int64, filled up with -1 at the front.
+    """
+
+    users: Tensor
+    items: Tensor
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters that the optimiser treats alike.
+
+    Attributes:
+        lr_scale: their learning rate as a multiple of ``training.lr``.
+        weight_decay: weight of half their squared norm in the loss, as Adam of torch adds it.
+    """
+
+    parameters: list[nn.Parameter]
+    lr_scale: float = 1.0
+    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +104,12 @@ class Model(nn.Module, ABC):
     """A recommender, made from its own ``Config`` and ``Inputs``."""
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
+    family: ClassVar[Family] = "other"
+    """What the model is, for tables of models."""
     reference: ClassVar[str] = ""
     """Key of the paper in references.bib."""
+    batches: ClassVar[BatchKind] = "pairs"
+    """What ``loss`` is given: a ``Batch``, a ``UserBatch`` or a ``SequenceBatch``."""
     uses_modalities: ClassVar[bool] = False
     """Reads item features."""
     trains_encoders: ClassVar[bool] = False
@@ -101,26 +147,87 @@ class Model(nn.Module, ABC):
         return self.scorer()(users)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted scalar terms whose sum is minimised, by name."""
+        """Return the weighted scalar terms whose sum is minimised, by name."""
         raise TypeError(f"{type(self).__name__} is solved in closed form and has no loss")
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss: training calls the module, so that a distributed wrapper can wrap it."""
+        return self.loss(batch)
 
     def fit_exact(self) -> None:
         """Solve a closed-form model; trained models have nothing to do here."""
 
-    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """All parameters in groups, each with its multiple of ``training.lr``."""
-        return [(list(self.parameters()), 1.0)]
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Return all trained parameters, each in one group of the optimiser."""
+        return [ParameterGroup(list(self.parameters()))]
 
     def begin_epoch(self, rng: torch.Generator) -> None:
         """Prepare for an epoch, for example by drawing an augmented graph."""
 
+    def after_step(self) -> None:
+        """Follow a step of the optimiser, for example with a moving average of the weights."""
+
     def deployable(self) -> "Model":
-        """The model that is kept after training, without what serves training only."""
+        """Return the model that is kept after training, without what serves training only."""
         return self
+
+    def grow(self, num_users: int, num_items: int) -> None:
+        """Make room for users and items that were appended to the vocabularies.
+
+        What the model knows of the first ``self.num_users`` users and ``self.num_items`` items
+        stays as it is. By default a model cannot grow.
+
+        Raises:
+            ConfigError: the model cannot grow, or would shrink.
+        """
+        self.require_growth(num_users, num_items)
+        raise ConfigError(
+            f"{type(self).__name__} cannot take up new users and items: it has no grow() of its "
+            f"own. Train it anew on all the data."
+        )
+
+    def require_growth(self, num_users: int, num_items: int) -> None:
+        """Refuse fewer users or items than the model knows.
+
+        Raises:
+            ConfigError: there are fewer.
+        """
+        known = {"users": self.num_users, "items": self.num_items}
+        for kind, count in {"users": num_users, "items": num_items}.items():
+            if count < known[kind]:
+                raise ConfigError(
+                    f"{type(self).__name__} knows {known[kind]} {kind} and cannot shrink to "
+                    f"{count}: ids are only ever appended. Extend the vocabulary that it was "
+                    f"trained with."
+                )
+
+
+class UserModel(Model):
+    """Trains on whole rows of users, as autoencoders do."""
+
+    batches = "users"
+
+    @abstractmethod
+    def loss(self, batch: UserBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """Return the weighted scalar terms whose sum is minimised, by name."""
+
+
+class SequenceModel(Model):
+    """Trains on the items of each user in order of time."""
+
+    batches = "sequences"
+
+    @abstractmethod
+    def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """Return the weighted scalar terms whose sum is minimised, by name."""
+
+
+Vectors: TypeAlias = tuple[Tensor, Tensor]
+"""Users ``[U, D]`` and items ``[I, D]``."""
 
 
 class VectorModel(Model):
-    """Ranks by the inner product of user and item vectors; how these learn is its own affair."""
+    """Ranks by the inner product of user and item vectors; subclasses decide how they learn."""
 
     @abstractmethod
     def embed(self) -> tuple[Tensor, Tensor]:
@@ -146,8 +253,6 @@ class EmbeddingModel(VectorModel):
 
     Config: ClassVar[type[ModelConfig]] = EmbeddingConfig
     config: EmbeddingConfig
-    on_vectors: Callable[[Tensor, Tensor, Batch], dict[str, Tensor]] | None = None
-    """More terms of a step, on its ``vectors()``."""
     search = {
         "training.lr": SearchRange(low=1e-4, high=1e-2, log=True),
         "model.reg": SearchRange(low=1e-6, high=1.0, log=True),
@@ -165,15 +270,19 @@ class EmbeddingModel(VectorModel):
         """The rows whose squared norm is the ``reg`` term."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The chosen ranking loss and ``reg * l2``."""
-        return self.ranking_terms(*self.vectors(), batch)
+        """Return the chosen ranking loss and ``reg * l2``."""
+        return self.loss_and_vectors(batch)[0]
+
+    def loss_and_vectors(self, batch: Batch) -> tuple[dict[str, Tensor], Vectors]:
+        """Return the loss and the ``vectors()`` behind it, for terms that others add on them."""
+        users, items = self.vectors()
+        return self.ranking_terms(users, items, batch), (users, items)
 
     def ranking_terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The terms of vectors ``[U, D]`` and ``[I, D]``, whose inner products are the scores."""
+        """Return the terms of vectors ``[U, D]`` and ``[I, D]``, whose products are the scores."""
         scores = pair_scores(users, items, batch.users, batch.items)
-        own = self.ranking(scores[:, 0], scores[:, 1:], self.pair_weights(batch))
-        more = {} if self.on_vectors is None else self.on_vectors(users, items, batch)
-        return {self.config.loss: own} | self.penalty(batch) | more
+        ranking = self.ranking(scores[:, 0], scores[:, 1:], self.pair_weights(batch))
+        return {self.config.loss: ranking} | self.penalty(batch)
 
     def ranking(self, pos: Tensor, neg: Tensor, weights: Tensor | None = None) -> Tensor:
         """The chosen ranking loss of scores ``[B]`` and ``[B, n]``, a scalar."""

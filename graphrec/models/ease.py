@@ -49,6 +49,7 @@ class EASE(Model):
     device: the peak of memory is little more than 4 n^2 bytes with n = min(U, I).
     """
 
+    family = "linear"
     reference = "steck2019ease"
     Config = EASEConfig
     search = {"model.reg": SearchRange(low=10.0, high=2000.0, log=True)}

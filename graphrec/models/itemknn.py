@@ -1,7 +1,8 @@
 """Item-based nearest neighbours on shrunk cosine similarity."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,9 @@ BYTES_PER_NEIGHBOUR = 24
 class ItemKNNConfig(ModelConfig):
     """Settings of ItemKNN."""
 
-    neighbours: PositiveInt = 400
+    former_names: ClassVar[Mapping[str, str]] = {"knn_k": "neighbours"}
+
+    knn_k: PositiveInt = 400
     """Similar items kept per item."""
     shrink: NonNegativeFloat = 100.0
     """Pulls similarities with little evidence to zero; 0 collapses on sparse data."""
@@ -52,10 +55,11 @@ class ItemKNN(Model):
     the second paper multiplies by co / (co + shrink). No item is similar to itself.
     """
 
+    family = "neighbourhood"
     reference = "sarwar2001itemknn"
     Config = ItemKNNConfig
     search = {
-        "model.neighbours": SearchRange(low=10, high=1000, log=True),
+        "model.knn_k": SearchRange(low=10, high=1000, log=True),
         "model.shrink": SearchRange(low=0.0, high=500.0),
     }
     closed_form = True
@@ -73,11 +77,11 @@ class ItemKNN(Model):
         assert isinstance(config, ItemKNNConfig)
         work = int(_work(inputs.train.matrix).sum())
         entries = min(work, ENTRIES_PER_BLOCK + inputs.train.num_items)
-        kept = min(work, config.neighbours * inputs.train.num_items)
+        kept = min(work, config.knn_k * inputs.train.num_items)
         yield Need(
-            f"itemknn with {config.neighbours} neighbours of {inputs.train.num_items:,} items",
+            f"itemknn with {config.knn_k} neighbours of {inputs.train.num_items:,} items",
             BYTES_PER_ENTRY * entries + BYTES_PER_NEIGHBOUR * kept,
-            "Lower model.neighbours, or keep fewer items with data.clean.",
+            "Lower model.knn_k, or keep fewer items with data.clean.",
         )
 
     def fit_exact(self) -> None:
@@ -104,7 +108,7 @@ class ItemKNN(Model):
         order = np.lexsort((items, -values, rows))
         rows, items, values = rows[order], items[order], values[order]
         first = np.searchsorted(rows, np.arange(common.shape[0]))
-        kept = np.arange(len(rows)) - first[rows] < self.config.neighbours
+        kept = np.arange(len(rows)) - first[rows] < self.config.knn_k
         entries = (values[kept].astype(np.float32), (rows[kept], items[kept]))
         return sp.csr_array(entries, shape=common.shape)
 

@@ -86,6 +86,7 @@ class JointEmbedding(VectorModel):
     part, the temperature is a setting and not learned.
     """
 
+    family = "multimodal"
     reference = "radford2021clip"
     Config = JointEmbeddingConfig
     search = {

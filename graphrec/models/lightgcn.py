@@ -30,6 +30,7 @@ class LightGCN(EmbeddingModel):
     alpha_k = 1 / (L + 1).
     """
 
+    family = "graph"
     reference = "he2020lightgcn"
     Config = LightGCNConfig
     search = {**EmbeddingModel.search, "model.num_layers": SearchRange(low=1, high=4)}

@@ -29,6 +29,7 @@ class MF(EmbeddingModel):
     is not in the paper.
     """
 
+    family = "factorisation"
     reference = "rendle2009bpr"
     Config = MFConfig
     pair_keys: Tensor

@@ -40,6 +40,7 @@ class NGCF(EmbeddingModel):
     both.
     """
 
+    family = "graph"
     reference = "wang2019ngcf"
     Config = NGCFConfig
     search = {

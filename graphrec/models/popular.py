@@ -17,6 +17,7 @@ class Popular(Model):
     Deviations: none; equal counts are ordered as all equal scores are, by the lower item id.
     """
 
+    family = "reference"
     closed_form = True
     counts: Tensor
 

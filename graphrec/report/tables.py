@@ -13,6 +13,7 @@ import polars as pl
 
 from graphrec.config import build_config
 from graphrec.config.identity import experiment_identity, file_paths
+from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.core.escaping import csv_cell, latex, markdown
 from graphrec.core.files import write_bytes
@@ -238,10 +239,19 @@ def identity_columns(config: str, runs: Sequence[Mapping[str, str]]) -> dict[str
     return found
 
 
-def _record(result: Result) -> dict[str, str]:
-    versions, git = result.environment["versions"], result.environment["git"]
+def version_columns(environment: Mapping[str, Json]) -> dict[str, str]:
+    """Return the versions of graphrec and torch, and the commit, with a + if it was changed."""
+    versions, git = environment["versions"], environment["git"]
     assert isinstance(versions, dict)
     assert isinstance(git, dict)
+    return {
+        "graphrec": str(versions["graphrec"]),
+        "torch": str(versions["torch"]),
+        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+    }
+
+
+def _record(result: Result) -> dict[str, str]:
     published = {verdict.metric: verdict for verdict in result.verdicts}
     judged = " ".join(f"{name}:{verdict.verdict}" for name, verdict in published.items())
     expected = " ".join(f"{name}:{verdict.published:g}" for name, verdict in published.items())
@@ -260,7 +270,5 @@ def _record(result: Result) -> dict[str, str]:
         "fit_seconds": f"{result.seconds['fit']:.1f}",
         "device": result.device,
         "backend": result.backend,
-        "graphrec": str(versions["graphrec"]),
-        "torch": str(versions["torch"]),
-        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+        **version_columns(result.environment),
     }

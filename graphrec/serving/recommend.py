@@ -10,11 +10,13 @@ import polars as pl
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.core.files import read_parquet
 from graphrec.core.names import nearest
+from graphrec.core.run_folder import RunFolder
 from graphrec.data import load
 from graphrec.experiment.load import _config_of, load_run
 from graphrec.experiment.result import read_result
 from graphrec.experiment.tables import rank_users, recommendation_table
-from graphrec.models.modality_attention_gcn.explain import attribute, require_attribution
+from graphrec.models import MODELS, Model
+from graphrec.models.explanation import Explainable, attribute
 
 
 def recommend(
@@ -35,7 +37,7 @@ def recommend(
         One row per recommendation: user, item, rank, score, and title where items have one. With
         ``explain`` also attention_m and change_m of each modality m, and the lists because (up to
         three items of the user), contributions and because_titles; see
-        ``graphrec.models.modality_attention_gcn.explain``.
+        ``graphrec.models.explanation``.
 
     Raises:
         DataError: an unknown user (the nearest id is offered), or as in ``load_run``.
@@ -52,7 +54,7 @@ def recommend(
             f"from 1 to {num_items}."
         )
     if explain:
-        require_attribution(model)
+        _require_explainable(model)
     known = {user: index for index, user in enumerate(prepared.dataset.user_ids)}
     _refuse_unknown(users, known, Path(run_dir))
     chosen = np.array([known[user] for user in users], dtype=np.int64)
@@ -96,7 +98,7 @@ def _require_known(run_dir: Path, users: Sequence[str], overrides: Sequence[str]
     left to be recommended: then the data decide.
     """
     with suppress(DataError):  # a table that is damaged or gone spares no work
-        listed = read_parquet(run_dir / "recommendations.parquet", ["user"], "")["user"]
+        listed = read_parquet(RunFolder(run_dir).recommendations, ["user"], "")["user"]
         listed_ids = set(listed.unique())
         users = [user for user in users if user not in listed_ids]
     if not users:
@@ -110,3 +112,17 @@ def _refuse_unknown(users: Sequence[str], known: Collection[str], run_dir: Path)
     for user in users:
         if user not in known:
             raise DataError(f"Unknown user {user!r} in {run_dir}.{nearest(user, known)}")
+
+
+def _require_explainable(model: Model) -> None:
+    """Refuse a model that cannot be explained.
+
+    Raises:
+        ConfigError: it has no method ``explain``.
+    """
+    if not isinstance(model, Explainable):
+        able = ", ".join(name for name, other in MODELS.items() if hasattr(other, "explain"))
+        raise ConfigError(
+            f"Recommendations of {type(model).__name__} cannot be explained: only those of "
+            f"{able} can. Leave explain out."
+        )

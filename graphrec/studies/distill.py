@@ -3,29 +3,27 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from graphrec.core.claim import claimed
 from graphrec.config import RunConfig
+from graphrec.core.claim import claimed
 from graphrec.core.config import Json
-from graphrec.training.distillation.config import DistillConfig
-from graphrec.training.distillation.teacher import has_embeddings
-from graphrec.core.errors import ConfigError
-from graphrec.evaluation import METRICS, parse_metric
-from graphrec.core.files import write_json
-from graphrec.models import Model
-from graphrec.experiment.load import load_run
 from graphrec.core.environment import environment
+from graphrec.core.errors import ConfigError
+from graphrec.core.records import Record
+from graphrec.evaluation import METRICS, parse_metric
+from graphrec.experiment.load import load_run
 from graphrec.experiment.result import Result, read_result
 from graphrec.experiment.run import run
+from graphrec.models import Model
+from graphrec.training.distillation.config import DistillConfig
+from graphrec.training.distillation.teacher import has_embeddings
 
-SCHEMA_VERSION = 1
 BLOCK = 256
 """Users that are scored at once."""
 ROUNDS = 15
@@ -64,7 +62,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Record):
     """All of ``distill.json``. Field names are a stable surface.
 
     Attributes:
@@ -82,7 +80,7 @@ class Comparison:
     k: int
     threads: int
     environment: dict[str, Json]
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
 
 
 def distill(config: RunConfig, out: Path | str) -> Comparison:
@@ -127,7 +125,7 @@ def _distill(config: RunConfig, out: Path, teacher: Path) -> Comparison:
         threads=torch.get_num_threads(),
         environment=environment(),
     )
-    write_json(out / "distill.json", cast(Json, asdict(comparison)))
+    comparison.write(out / "distill.json")
     return comparison
 
 

@@ -5,15 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from graphrec.core.claim import claimed
 from graphrec.config import RunConfig, TuneConfig
 from graphrec.config.file import read_table
-from graphrec.config.run import validate
-from graphrec.core.errors import ConfigError, DataError, TrainingError
-from graphrec.evaluation import METRICS, parse_metric
-from graphrec.evaluation.metrics import expand
-from graphrec.evaluation.significance import compare, holm
-from graphrec.core.files import write_json
 from graphrec.config.identity import (
     differing_settings,
     experiment_identity,
@@ -21,20 +14,28 @@ from graphrec.config.identity import (
     require_same,
     stored_config,
 )
-from graphrec.studies.fusion_cells import Axes, Cell, Plan, plan_of
-from graphrec.studies.fusion_record import AxisMean, CellResult, GridResult, write_grid
-from graphrec.experiment.series import train_replicates
-from graphrec.studies.study import per_user
-from graphrec.experiment.prepared import Prepared
+from graphrec.config.run import validate
+from graphrec.core.claim import claimed
+from graphrec.core.environment import environment
+from graphrec.core.errors import ConfigError, DataError, TrainingError
+from graphrec.core.files import write_json
 from graphrec.core.processes import stoppable
 from graphrec.core.progress import track
-from graphrec.core.environment import environment
-from graphrec.experiment.result import Result, openings_of
+from graphrec.core.run_folder import RunFolder
+from graphrec.evaluation import METRICS, parse_metric
+from graphrec.evaluation.metrics import expand
+from graphrec.evaluation.significance import compare, holm
 from graphrec.experiment.fit import build
-from graphrec.experiment.prepare import prepare
 from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare
+from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.result import Result, openings_of
+from graphrec.experiment.series import train_replicates
+from graphrec.studies.fusion_cells import Axes, Cell, Plan, plan_of
+from graphrec.studies.fusion_record import AxisMean, CellResult, GridResult, write_grid
+from graphrec.studies.study import per_user
 from graphrec.tuning.objective import objectives_of
-from graphrec.tuning.result import StudyResult, read_study, spread
+from graphrec.tuning.result import StudyResult, mean_and_deviation, read_study
 from graphrec.tuning.search import require_valid, start
 from graphrec.tuning.work import withhold_test
 
@@ -69,8 +70,8 @@ def run_grid(
         metric = _metric_of(prepared)
         _require_modalities(prepared)
         plan = _buildable(plan, prepared)
-        write_json(out / "config.json", config.model_dump(mode="json"))
-        log.write_to(out / "log.jsonl")
+        write_json(RunFolder(out).config, config.model_dump(mode="json"))
+        log.write_to(RunFolder(out).log)
         studies: dict[str, StudyResult] = {}
         if tuned:
             studies, plan = _tune_all(plan, out, workers, whole.fingerprints, log)
@@ -78,7 +79,9 @@ def run_grid(
             cell.name: _winner(out / cell.name, config) if tuned else _as_it_stands(cell.config)
             for cell in plan.cells
         }
-        finals = train_replicates(settings, config.tune.final_seeds, out / "final", workers, log, whole)
+        finals = train_replicates(
+            settings, config.tune.final_seeds, out / "final", workers, log, whole
+        )
     some = finals[plan.reference]
     cells = _measured(plan, studies, finals, out, metric)
     result = GridResult(
@@ -179,7 +182,7 @@ def _tune_all(
 
 def _tuned(cell: Cell, folder: Path, workers: int, fingerprints: Mapping[str, str]) -> StudyResult:
     """The study of a cell; one that is finished is only read."""
-    finished = (folder / "study.json").exists()
+    finished = RunFolder(folder).study.exists()
     if finished and not differing_settings(stored_config(folder), cell.config, searched=True):
         study, tune = read_study(folder), cell.config.tune
         budget = {"trials": tune.trials, "seconds": tune.seconds}
@@ -246,8 +249,8 @@ def _measured(
                 fit_seconds=statistics.fmean(each.seconds["fit"] for each in results),
                 parameters=results[0].num_parameters,
                 best_params=study.best_params if study else {},
-                valid=spread(results, "valid"),
-                test=spread(results, "test"),
+                valid=mean_and_deviation(results, "valid"),
+                test=mean_and_deviation(results, "test"),
                 difference=differences.get(cell.name),
                 p_holm=adjusted.get(cell.name),
                 config_hash=experiment_identity(cell.config, searched=study is not None),

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
 
+from pydantic import ValidationError
+
 from graphrec.config import RunConfig
 from graphrec.config.run import validate
 from graphrec.config.space import applying, space_of
-from graphrec.core.config import Json
+from graphrec.core.config import Json, NoEffectError
 from graphrec.core.errors import ConfigError
 from graphrec.core.names import resolve
 from graphrec.core.ranges import SearchRange
@@ -26,8 +28,6 @@ NOWHERE = "graph"
 
 FUSION_HOW = ("attention", "concat", "gate", "sum")
 LATE_HOW = ("mean", "learned")
-
-HAS_NO_EFFECT = re.compile(r"\b(\w+) has no effect")
 
 
 @dataclass(frozen=True)
@@ -172,14 +172,25 @@ def _cell(base: RunConfig, backbone: str, where: str, how: str, *, tuned: bool) 
             config = validate(table)
             return Cell(name, settings, _searched(config, base, search, tuned), left_out)
         except ConfigError as error:
-            found = HAS_NO_EFFECT.search(str(error))
-            idle = found[1] if found else ""
-            key = f"model.{idle}"
-            if idle in settings or not (idle in model or key in search):
+            ignored = _without_effect(error)
+            key = f"model.{ignored}"
+            if ignored in settings or not (ignored in model or key in search):
                 raise
-            model.pop(idle, None)
+            model.pop(ignored, None)
             search.pop(key, None)
             left_out.append(key)
+
+
+def _without_effect(error: BaseException | None) -> str:
+    """Return the setting that a configuration was refused for, as without effect; else nothing."""
+    while error is not None:
+        if isinstance(error, ValidationError):
+            for problem in error.errors():
+                cause = problem.get("ctx", {}).get("error")
+                if isinstance(cause, NoEffectError):
+                    return cause.setting
+        error = error.__cause__
+    return ""
 
 
 def _of_other_cells(base: RunConfig, settings: Mapping[str, str]) -> list[str]:
@@ -187,7 +198,7 @@ def _of_other_cells(base: RunConfig, settings: Mapping[str, str]) -> list[str]:
     fields = type(base.model).model_fields
     others = {name for name in VARIED if name not in settings}
     if settings.get("late") != "weighted":
-        others.add("view_shares")
+        others.add("view_weights")
     return [
         name
         for name in fields

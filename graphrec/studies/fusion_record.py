@@ -5,21 +5,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
-
+from typing import TYPE_CHECKING
 
 from graphrec.core.config import Json
-from graphrec.report.svg import as_svg
-from graphrec.evaluation.significance import Comparison
-from graphrec.core.files import write_bytes, write_json
+from graphrec.core.files import write_bytes
 from graphrec.core.names import quantity
+from graphrec.core.records import Record
+from graphrec.evaluation.significance import Comparison
 from graphrec.report.html import html_table, inlined, paragraphs, write_page
-from graphrec.report.tables import RUN_KEY, append_records, identity_columns, spread, to_csv
+from graphrec.report.svg import as_svg
+from graphrec.report.tables import (
+    RUN_KEY,
+    append_records,
+    identity_columns,
+    spread,
+    to_csv,
+    version_columns,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCHEMA_VERSION = 1
 SHOWN = ("recall@20", "ndcg@20")
 ROW_INCHES = 0.26
 
@@ -74,7 +80,7 @@ class AxisMean:
 
 
 @dataclass(frozen=True)
-class GridResult:
+class GridResult(Record):
     """All of ``fusion.json``. Field names are a stable surface.
 
     Attributes:
@@ -99,14 +105,14 @@ class GridResult:
     fingerprints: dict[str, str]
     environment: dict[str, Json]
     test_openings: list[str] = field(default_factory=list)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
 
 
 def write_grid(out: Path, result: GridResult) -> None:
     """Write the record, the table, the plot and the page."""
     lines = _lines(result)
     svg = as_svg(_drawn(result))
-    write_json(out / "fusion.json", cast(Json, asdict(result)))
+    result.write(out / "fusion.json")
     header = list(lines[0])
     table = to_csv(header, [[line[name] for name in header] for line in lines])
     write_bytes(out / "fusion.csv", f"{table}\n".encode())
@@ -156,9 +162,6 @@ def compared(cell: CellResult) -> list[str]:
 
 def _lines(result: GridResult) -> list[dict[str, str]]:
     """One record per cell; one that was skipped has the reason, and the reference's identity."""
-    versions, git = result.environment["versions"], result.environment["git"]
-    assert isinstance(versions, dict)
-    assert isinstance(git, dict)
     metrics = dict.fromkeys((result.metric, *SHOWN))
     shared = {
         "dataset": result.dataset,
@@ -167,9 +170,7 @@ def _lines(result: GridResult) -> list[dict[str, str]]:
         "budget_trials": str(result.budget["trials"]),
         "budget_seconds": str(result.budget["seconds"] or ""),
         "seeds": " ".join(map(str, result.seeds)),
-        "graphrec": str(versions["graphrec"]),
-        "torch": str(versions["torch"]),
-        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+        **version_columns(result.environment),
     }
     found = {cell.name: _line(result, cell, list(metrics)) for cell in result.cells}
     empty = dict.fromkeys(next(iter(found.values())), "") | _identity(found[result.reference])

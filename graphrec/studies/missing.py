@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import get_args
 
 from graphrec.config import RunConfig
-from graphrec.core.config import Json
-from graphrec.features.missing.config import MissingConfig
 from graphrec.config.run import validate
+from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError
+from graphrec.core.names import nearest
+from graphrec.features.missing.config import MissingConfig
 from graphrec.features.tabular.neighbours import NeighbourConfig
-from graphrec.studies.record import VariantsResult, write_result
 from graphrec.studies.pages import draw_curves, write_report
+from graphrec.studies.record import VariantsResult, write_result
 from graphrec.studies.study import Plan, carry_out, require_modalities
 from graphrec.studies.variants import Variant, base_of, sharing_folders, variant
-from graphrec.core.names import nearest
 
 COMPLETE = "complete"
 ONE_BY_ONE = "modality"

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from graphrec.config import RunConfig
-from graphrec.studies.record import VariantsResult, Row, Verdict, write_result
 from graphrec.studies.pages import draw_differences, write_report
+from graphrec.studies.record import Row, VariantsResult, Verdict, write_result
 from graphrec.studies.study import Plan, carry_out, require_modalities
 from graphrec.studies.variants import FULL, ID_ONLY, modality_variants
 from graphrec.studies.warmth import GROUPS, groups_of
@@ -15,12 +15,16 @@ JUDGES = {"without": "without it", "shuffled": "with its content shuffled among 
 """The full model must win against both: it may gain by a modality as it would by parameters."""
 
 
-def study(config: RunConfig, out: Path, seeds: int, workers: int, metric: str | None) -> VariantsResult:
+def study(
+    config: RunConfig, out: Path, seeds: int, workers: int, metric: str | None
+) -> VariantsResult:
     """Train all variants and judge every modality; see ``graphrec.studies.study_modalities``."""
     require_modalities(config, "modality")
     variants = modality_variants(config)
     compared_with = {each.label: FULL for each in variants[1:]}
-    result = carry_out(Plan("modality", config, variants, compared_with, metric), out, seeds, workers)
+    result = carry_out(
+        Plan("modality", config, variants, compared_with, metric), out, seeds, workers
+    )
     groups = groups_of(result, out)
     parts = {name: groups[name].rows if name in groups else [] for name in GROUPS if groups}
     verdicts = [

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graphrec.core.config import Json
-from graphrec.report.svg import as_svg
 from graphrec.core.files import write_bytes
-from graphrec.studies.record import VariantsResult, Row, cells, reasons, tables
 from graphrec.core.names import quantity
 from graphrec.report.html import html_table, inlined, paragraphs, write_page
+from graphrec.report.svg import as_svg
+from graphrec.studies.record import Row, VariantsResult, cells, reasons, tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

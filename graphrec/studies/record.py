@@ -2,18 +2,23 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 import polars as pl
 
 from graphrec.core.config import Json
+from graphrec.core.files import write_bytes
+from graphrec.core.records import Record
 from graphrec.evaluation.significance import Comparison
-from graphrec.core.files import write_bytes, write_json
-from graphrec.report.tables import RUN_KEY, append_records, identity_columns, spread, table_csv
-
-SCHEMA_VERSION = 1
+from graphrec.report.tables import (
+    RUN_KEY,
+    append_records,
+    identity_columns,
+    spread,
+    table_csv,
+    version_columns,
+)
 
 ALPHA = 0.05
 """Of adjusted p-values; intervals are of 95%."""
@@ -92,7 +97,7 @@ class ItemGroup:
 
 
 @dataclass(frozen=True)
-class VariantsResult:
+class VariantsResult(Record):
     """All of ``<study>.json``. Field names are a stable surface.
 
     Attributes:
@@ -105,6 +110,9 @@ class VariantsResult:
         groups: where test items are cold, the same for ``warm`` and ``cold`` ones (modality only);
             verdicts are then of these.
     """
+
+    content = "study of variants"
+    readable = (2,)
 
     study: str
     name: str
@@ -119,7 +127,7 @@ class VariantsResult:
     verdicts: list[Verdict] = field(default_factory=list)
     test_openings: list[str] = field(default_factory=list)
     groups: dict[str, ItemGroup] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 2
 
 
 def row_of(
@@ -142,7 +150,7 @@ def row_of(
 
 def write_result(out: Path, result: VariantsResult) -> None:
     """Write ``<study>.json`` and ``<study>.csv``."""
-    write_json(out / f"{result.study}.json", cast(Json, asdict(result)))
+    result.write(out / f"{result.study}.json")
     parts = {"all": result.rows} | {name: each.rows for name, each in result.groups.items()}
     table = pl.DataFrame(
         [
@@ -181,7 +189,9 @@ def cells(result: VariantsResult) -> tuple[list[str], list[list[str]]]:
     """Header and text of the table of variants; reasons are told by ``reasons``."""
     compared_with = {row.against for row in result.rows if row.against}
     one = len(compared_with) == 1
-    against = [f"difference to {next(iter(compared_with))}"] if one else ["compared with", "difference"]
+    against = (
+        [f"difference to {next(iter(compared_with))}"] if one else ["compared with", "difference"]
+    )
     header = ["variant", result.metric, *against, "95% interval", "adjusted p"]
     rows = [_shown(row) for row in result.rows]
     return header, [each[:2] + each[3:] if one else each for each in rows]
@@ -222,9 +232,6 @@ def append_rows(path: Path, result: VariantsResult) -> int:
 
 
 def _line(result: VariantsResult, row: Row) -> dict[str, str]:
-    versions, git = result.environment["versions"], result.environment["git"]
-    assert isinstance(versions, dict)
-    assert isinstance(git, dict)
     figures = {
         name: f"{value:.6g}" if isinstance(value, float) else value or ""
         for name, value in _figures(row).items()
@@ -240,7 +247,5 @@ def _line(result: VariantsResult, row: Row) -> dict[str, str]:
         **figures,
         "skipped": row.skipped,
         **identity_columns(row.config_hash, row.fingerprints),
-        "graphrec": str(versions["graphrec"]),
-        "torch": str(versions["torch"]),
-        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+        **version_columns(result.environment),
     }

@@ -7,28 +7,29 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from graphrec.experiment.checks import require_no_teacher
-from graphrec.core.claim import claimed
 from graphrec.config import RunConfig
+from graphrec.config.identity import experiment_identity, require_same
+from graphrec.core.claim import claimed
+from graphrec.core.environment import environment
 from graphrec.core.errors import ConfigError, DataError
+from graphrec.core.files import read_parquet, write_json
+from graphrec.core.names import nearest
+from graphrec.core.processes import stoppable
+from graphrec.core.progress import track
+from graphrec.core.run_folder import RunFolder
 from graphrec.evaluation import METRICS, protocol_of
 from graphrec.evaluation.metrics import expand
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
-from graphrec.core.files import read_parquet, write_json
-from graphrec.config.identity import experiment_identity, require_same
-from graphrec.studies.record import VariantsResult, Row, row_of
-from graphrec.experiment.series import folder_of, is_finished, seeded, train_replicates
-from graphrec.studies.variants import Variant, folders
-from graphrec.models import MODELS, model_of
-from graphrec.core.names import nearest
-from graphrec.experiment.prepared import Prepared
-from graphrec.core.processes import stoppable
-from graphrec.core.progress import track
-from graphrec.core.environment import environment
-from graphrec.experiment.result import Result, openings_of
+from graphrec.experiment.checks import require_no_teacher
 from graphrec.experiment.fit import build
-from graphrec.experiment.prepare import prepare, with_settings
 from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare, with_settings
+from graphrec.experiment.prepared import Prepared
+from graphrec.experiment.result import Result, openings_of
+from graphrec.experiment.series import folder_of, is_finished, seeded, train_replicates
+from graphrec.models import MODELS, model_of
+from graphrec.studies.record import Row, VariantsResult, row_of
+from graphrec.studies.variants import Variant, folders
 
 RERUN = "Remove the folder {}; the same command trains it again."
 
@@ -118,8 +119,8 @@ def carry_out(plan: Plan, out: Path, seeds: int, workers: int) -> VariantsResult
         metric = metric_of(first, plan.metric, protocol.valid_metric)
         prepared = prepare(first, log)
         variants = _buildable(plan.variants, prepared, seeds, out, log)
-        write_json(out / "config.json", plan.config.model_dump(mode="json"))
-        log.write_to(out / "log.jsonl")
+        write_json(RunFolder(out).config, plan.config.model_dump(mode="json"))
+        log.write_to(RunFolder(out).log)
         results = train_replicates(folders(variants), seeds, out, workers, log, prepared)
     rows, users = _rows(plan.compared_with, variants, results, metric, out)
     rows = _identified(rows, plan.variants, variants, results)
@@ -181,7 +182,7 @@ def _rows(
     metric: str,
     out: Path,
 ) -> tuple[list[Row], int]:
-    """Compare each variant with its compared_with, each pair of run folders once; also count the users."""
+    """Compare each variant with another one, each pair of run folders once; count the users."""
     folder = {each.label: each.folder for each in variants if each.settings is not None}
     users, values = per_user(results, metric, out)
     pairs: dict[tuple[str, str], Comparison] = {}
@@ -239,7 +240,7 @@ def per_user(
     for name, runs in results.items():
         rows = []
         for each in runs:
-            path = out / f"{name}-seed{each.seed}" / "per_user.parquet"
+            path = RunFolder(out / f"{name}-seed{each.seed}").per_user
             table = read_parquet(path, ["user", metric], RERUN.format(path.parent))
             first = table["user"] if first is None else first
             if not table["user"].equals(first):

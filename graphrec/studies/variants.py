@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from graphrec.config import RunConfig, TuneConfig
-from graphrec.core.config import Json
-from graphrec.features.missing.config import MissingConfig
-from graphrec.features.controls import Control
 from graphrec.config.run import validate
+from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError
+from graphrec.features.controls import Control
+from graphrec.features.missing.config import MissingConfig
 from graphrec.features.tabular.neighbours import NeighbourConfig
 
 FULL = "full"

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 
 from graphrec.core.errors import DataError
+from graphrec.core.run_folder import RunFolder
 from graphrec.evaluation.significance import Comparison, Values, compare, holm
-from graphrec.studies.record import ItemGroup, VariantsResult, Row, row_of
+from graphrec.studies.record import ItemGroup, Row, VariantsResult, row_of
 
 GROUPS = ("warm", "cold")
 """Test items with interactions in train, and those without."""
@@ -57,7 +58,7 @@ def _values(result: VariantsResult, row: Row, group: str, out: Path) -> Values |
     column = f"{result.metric} {group}"
     values = []
     for seed in result.seeds:
-        table = pl.read_parquet(out / f"{row.folder}-seed{seed}" / "per_user.parquet", glob=False)
+        table = pl.read_parquet(RunFolder(out / f"{row.folder}-seed{seed}").per_user, glob=False)
         if column not in table.columns:
             return None
         values.append(table[column].drop_nulls().to_numpy())

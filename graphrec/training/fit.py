@@ -13,7 +13,7 @@ from graphrec.core.errors import ConfigError, TrainingError
 from graphrec.core.progress import EPOCHS, step
 from graphrec.core.rng import stream_seed, torch_stream
 from graphrec.data import Interactions
-from graphrec.models import Batch, Model
+from graphrec.models import Model
 from graphrec.training.config import TrainingConfig
 from graphrec.training.memory import keep_freed_memory
 from graphrec.training.resume import (
@@ -25,7 +25,7 @@ from graphrec.training.resume import (
     restore,
     save_state,
 )
-from graphrec.training.sampling import SAMPLING, NegativeSampler
+from graphrec.training.sampling import Batching
 
 Validate = Callable[[Model], Mapping[str, float]]
 
@@ -78,7 +78,10 @@ def fit(
     _require_precision(config, device)
     keep_freed_memory()
     model.to(device)
-    groups = [{"params": weights, "scale": scale} for weights, scale in model.learning_rates()]
+    groups = [
+        {"params": group.parameters, "scale": group.lr_scale, "weight_decay": group.weight_decay}
+        for group in model.parameter_groups()
+    ]
     optimizer = torch.optim.Adam(groups, lr=config.lr, fused=True)
     best = best_weights(model)
     result = FitResult()
@@ -86,13 +89,13 @@ def fit(
         result, best = restore(checkpoint, model, optimizer, config)
     if result.stopped:
         return _finish(model, best, result)
-    sampler = NegativeSampler(train, config.negatives, device)
+    batching = Batching(model.batches, train, config, device)
     epochs_done = len(result.history)
     with step(EPOCHS, config.max_epochs, epochs_done) as progress:
         for epoch in range(epochs_done + 1, config.max_epochs + 1):
             if is_exhausted(result, config):
                 break
-            record = _train_epoch(model, train, sampler, optimizer, config, seed, device, epoch)
+            record = _train_epoch(model, batching, optimizer, config, seed, device, epoch)
             if validate is None:
                 result.best_epoch, best = epoch, best_weights(model)
             elif epoch % config.eval_every == 0 or epoch == config.max_epochs:
@@ -140,15 +143,14 @@ def _finish(model: Model, best: Mapping[str, Tensor], result: FitResult) -> FitR
 
 def _train_epoch(
     model: Model,
-    train: Interactions,
-    sampler: NegativeSampler,
+    batching: Batching,
     optimizer: torch.optim.Optimizer,
     config: TrainingConfig,
     seed: int,
     device: torch.device,
     epoch: int,
 ) -> dict[str, float]:
-    """As many positives as there are training pairs; returns the record of the epoch."""
+    """Train for one pass over the training part, and return the record of the epoch."""
     started = time.perf_counter()
     rate = learning_rate(config, epoch)
     for group in optimizer.param_groups:
@@ -168,18 +170,17 @@ def _train_epoch(
         torch.manual_seed(stream_seed(seed, "layers", epoch))
         model.begin_epoch(torch_stream(seed, "augmentation", epoch, device))
         order = torch_stream(seed, "order", epoch)
-        pairs = SAMPLING[config.sampling](train, config.batch_size, order, device)
-        for users, pos in pairs:
-            batch = Batch(users, pos, sampler.sample(users, config.num_negatives, negatives))
+        for batch in batching.draw(order, negatives):
             optimizer.zero_grad(set_to_none=True)
             with mixed:
-                terms = model.loss(batch)
+                terms = model(batch)
                 total = torch.stack(list(terms.values())).sum()
             batches += 1
             if not torch.isfinite(total):
                 _explain_non_finite(terms, epoch, batches)
             total.backward()
             optimizer.step()
+            model.after_step()
             for name, term in terms.items():
                 value = term.detach()
                 sums[name] = sums[name] + value if name in sums else value

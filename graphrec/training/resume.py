@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphrec.core.config import Json
 from graphrec.core.errors import TrainingError
-from graphrec.core.shapes import misfit
+from graphrec.core.records import misfit
 from graphrec.models import Model
 from graphrec.training.checkpoint import (
     Checkpoint,

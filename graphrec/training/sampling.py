@@ -1,13 +1,18 @@
-"""Training pairs and their exact negatives, drawn without a loop over users or items."""
+"""Batches of a model: pairs with exact negatives, rows of users, or their items in order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from graphrec.core.errors import DataError
 from graphrec.data import Interactions
+from graphrec.models import Batch, SequenceBatch, UserBatch
+from graphrec.models.base import BatchKind
+from graphrec.training.config import TrainingConfig
 
 
 class NegativeSampler:
@@ -88,3 +93,75 @@ def user_batches(
 
 SAMPLING = {"pairs": shuffled_batches, "users": user_batches}
 """How the positives of an epoch are drawn, by ``training.sampling``."""
+
+Batches: TypeAlias = Iterator[Batch | UserBatch | SequenceBatch]
+
+
+class Batching:
+    """Draws the batches of each epoch for models of one kind.
+
+    Args:
+        kind: what the model declares as ``Model.batches``.
+
+    Raises:
+        DataError: negatives do not exist, or items are wanted in an order that the data lack.
+    """
+
+    def __init__(
+        self, kind: BatchKind, train: Interactions, config: TrainingConfig, device: torch.device
+    ) -> None:
+        self.train, self.config, self.device = train, config, device
+        ways: dict[BatchKind, Callable[[torch.Generator, torch.Generator], Batches]] = {
+            "pairs": self._pairs,
+            "users": self._users,
+            "sequences": self._sequences,
+        }
+        self.draw = ways[kind]
+        if kind == "pairs":
+            self.sampler = NegativeSampler(train, config.negatives, device)
+        if kind == "sequences":
+            self.sequences = sequences_of(train)
+
+    def _pairs(self, order: torch.Generator, negatives: torch.Generator) -> Iterator[Batch]:
+        config = self.config
+        pairs = SAMPLING[config.sampling](self.train, config.batch_size, order, self.device)
+        for users, pos in pairs:
+            yield Batch(users, pos, self.sampler.sample(users, config.num_negatives, negatives))
+
+    def _users(self, order: torch.Generator, _: torch.Generator) -> Iterator[UserBatch]:
+        for users in self._shuffled_users(order):
+            rows = self.train.matrix[users.numpy()].toarray().astype(np.float32)
+            yield UserBatch(users.to(self.device), torch.from_numpy(rows).to(self.device))
+
+    def _sequences(self, order: torch.Generator, _: torch.Generator) -> Iterator[SequenceBatch]:
+        for users in self._shuffled_users(order):
+            lists = [self.sequences[user] for user in users.tolist()]
+            items = torch.full((len(lists), max(map(len, lists))), -1, dtype=torch.int64)
+            for row, sequence in zip(items, lists, strict=True):
+                row[len(row) - len(sequence) :] = sequence
+            yield SequenceBatch(users.to(self.device), items.to(self.device))
+
+    def _shuffled_users(self, order: torch.Generator) -> tuple[Tensor, ...]:
+        """Split the users with training items into batches, in random order."""
+        users = torch.from_numpy(np.flatnonzero(self.train.user_degrees))
+        users = users[torch.randperm(len(users), generator=order)]
+        return users.split(self.config.batch_size)
+
+
+def sequences_of(train: Interactions) -> list[Tensor]:
+    """Return the items of every user in order of time, the latest last.
+
+    Items of equal times are in the order of their ids.
+
+    Raises:
+        DataError: the data have no times.
+    """
+    if train.times is None:
+        raise DataError(
+            "A model that trains on sequences needs the time of every interaction, and these data "
+            "have none. Name the column with data.time, or choose another model."
+        )
+    order = np.lexsort((train.items, train.times, train.users))
+    items = torch.from_numpy(train.items[order].astype(np.int64))
+    counts = np.bincount(train.users, minlength=train.num_users)
+    return list(items.split(counts.tolist()))

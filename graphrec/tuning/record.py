@@ -14,7 +14,7 @@ from graphrec.core.errors import DataError
 from graphrec.core.files import write_bytes, write_parquet
 from graphrec.experiment.result import Result, openings_of
 from graphrec.report.tables import table_csv
-from graphrec.tuning.result import StudyResult, spread
+from graphrec.tuning.result import StudyResult, mean_and_deviation
 from graphrec.tuning.trials import counted, is_lost, seconds_of, without_surplus
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -121,8 +121,15 @@ def summarise(
         fingerprints=dict(fingerprints),
         environment=environment,
         seeds=[result.seed for result in some],
-        valid={name: spread(results, "valid") for name, results in finals.items() if results},
-        test={name: spread(results, "test") for name, results in finals.items() if results},
+        valid=_by_name(finals, "valid"),
+        test=_by_name(finals, "test"),
         test_openings=openings_of(finals.values()),
         config_hash=experiment_identity(config, searched=True),
     )
+
+
+def _by_name(
+    finals: Mapping[str, Sequence[Result]], part: str
+) -> dict[str, dict[str, list[float]]]:
+    """Return mean and deviation of every metric on a part, for each finally trained setting."""
+    return {name: mean_and_deviation(results, part) for name, results in finals.items() if results}

@@ -3,22 +3,19 @@
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from graphrec.core.config import Json
 from graphrec.core.errors import DataError
-from graphrec.core.files import write_json
-from graphrec.core.shapes import misfit, read_object
+from graphrec.core.records import Record
+from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.result import Result
-from graphrec.report.tables import RUN_KEY, append_records, identity_columns
-
-SCHEMA_VERSION = 1
+from graphrec.report.tables import RUN_KEY, append_records, identity_columns, version_columns
 
 
 @dataclass(frozen=True)
-class StudyResult:
+class StudyResult(Record):
     """All of ``study.json``. Field names are a stable surface.
 
     Attributes:
@@ -36,6 +33,8 @@ class StudyResult:
             training with ``seeds`` fresh seeds; empty if there was none.
         test_openings: every reason for which the test part was opened.
     """
+
+    content = "study"
 
     name: str
     model: str
@@ -59,10 +58,15 @@ class StudyResult:
     test: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     test_openings: list[str] = field(default_factory=list)
     config_hash: str = ""
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
+
+    @classmethod
+    def lacks(cls, table: dict[str, Json]) -> str:
+        """Say that there is no objective; empty if there is one."""
+        return "" if table["objectives"] else "it has no objective"
 
 
-def spread(results: Sequence[Result], part: str) -> dict[str, list[float]]:
+def mean_and_deviation(results: Sequence[Result], part: str) -> dict[str, list[float]]:
     """Mean and standard deviation of every metric over the seeds."""
     found = {}
     for name in results[0].metrics[part]:
@@ -90,9 +94,6 @@ def append_studies(path: Path, results: Sequence[StudyResult]) -> int:
 
 def _line(result: StudyResult) -> dict[str, str]:
     name, way = next(iter(result.objectives.items()))
-    versions, git = result.environment["versions"], result.environment["git"]
-    assert isinstance(versions, dict)
-    assert isinstance(git, dict)
     measured = {"valid": result.valid, "test": result.test}
     figures = {
         f"{part} {which} {metric}": " ".join(f"{value:.6f}" for value in found[which][metric])
@@ -121,15 +122,8 @@ def _line(result: StudyResult) -> dict[str, str]:
         "seeds": " ".join(map(str, result.seeds)),
         **figures,
         **identity_columns(result.config_hash, [result.fingerprints]),
-        "graphrec": str(versions["graphrec"]),
-        "torch": str(versions["torch"]),
-        "commit": str(git.get("commit", ""))[:12] + ("+" if git.get("dirty") else ""),
+        **version_columns(result.environment),
     }
-
-
-def write_study(path: Path, result: StudyResult) -> None:
-    """Write ``study.json``."""
-    write_json(path, cast(Json, asdict(result)))
 
 
 def read_study(folder: Path) -> StudyResult:
@@ -138,14 +132,7 @@ def read_study(folder: Path) -> StudyResult:
     Raises:
         DataError: there is none, or another graphrec wrote it.
     """
-    path = folder / "study.json"
     try:
-        content = read_object(path, "Tune again in another folder.")
+        return StudyResult.read(RunFolder(folder).study, "Tune again in another folder.")
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no finished study: there is no study.json.") from error
-    wrong = misfit(content, StudyResult)
-    if content.get("schema_version") != SCHEMA_VERSION:
-        wrong = f"its schema version is not {SCHEMA_VERSION}"
-    if wrong or not content["objectives"]:
-        raise DataError(f"{path} cannot be read as a study: {wrong or 'it has no objective'}.")
-    return StudyResult(**content)  # type: ignore[arg-type]

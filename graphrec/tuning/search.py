@@ -19,6 +19,7 @@ from graphrec.core.names import quantity
 from graphrec.core.processes import stoppable
 from graphrec.core.progress import step, track
 from graphrec.core.rng import numpy_stream
+from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.checks import require_no_teacher
 from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepare import prepare
@@ -27,7 +28,7 @@ from graphrec.experiment.series import train_replicates
 from graphrec.tuning.objective import Objective, shown
 from graphrec.tuning.record import best_of, front_of, summarise, write_trials
 from graphrec.tuning.report import write_report
-from graphrec.tuning.result import StudyResult, read_study, write_study
+from graphrec.tuning.result import StudyResult, read_study
 from graphrec.tuning.study import connect, enqueue, is_ready, name_of, storage_errors, study_of
 from graphrec.tuning.trials import counted
 from graphrec.tuning.work import Told, quiet, withhold_test, work, work_with
@@ -52,8 +53,8 @@ def start(
         study = study_of(storage, config, objective.names, fingerprints)
         with storage_errors(storage):
             _fill_queue(study, config, space, objective)
-        write_json(out / "config.json", config.model_dump(mode="json"))
-        log.write_to(out / "log.jsonl")
+        write_json(RunFolder(out).config, config.model_dump(mode="json"))
+        log.write_to(RunFolder(out).log)
         _announce(study, config, log)
         with step("Trials", config.tune.trials) as bar:
             told = _progress(study, bar.to)
@@ -66,7 +67,7 @@ def start(
             settings = _write_winners(out, study, space, log)
         finals = train_replicates(settings, config.tune.final_seeds, out / "final", workers, log)
         result = summarise(study, config, fingerprints, finals, started_in)
-        write_study(out / "study.json", result)
+        result.write(RunFolder(out).study)
         write_report(out, study, result)
     return result
 
@@ -115,7 +116,7 @@ def require_valid(prepared: Prepared) -> None:
 
 def _under_its_name(config: RunConfig, out: Path) -> RunConfig:
     """The configuration with the label of the study in a folder, which names it in its storage."""
-    if not (out / "config.json").exists():
+    if not RunFolder(out).config.exists():
         return config
     label = name_of(stored_config(out))
     return config.model_copy(update={"run": config.run.model_copy(update={"name": label})})

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from graphrec.config import TuneConfig
 from graphrec.core.errors import DataError
 from graphrec.core.processes import POLL_SECONDS, run_processes
+from graphrec.core.run_folder import RunFolder
 from graphrec.experiment.prepared import Prepared
 from graphrec.tuning.objective import Objective
 from graphrec.tuning.study import HERE, give_back, reclaim, storage_errors, try_again
@@ -116,7 +117,7 @@ def work_with(count: int, out: Path, storage: str, study: optuna.Study, told: To
             reclaim(study)
             told(counted(study))
 
-    words = ["graphrec", "tune", str(out / "config.json"), "--join", "--storage", storage]
+    words = ["graphrec", "tune", str(RunFolder(out).config), "--join", "--storage", storage]
     logs = [out / f"worker-{index}.log" for index in range(count)]
     try:
         failed = run_processes({log: words for log in logs}, count, look)

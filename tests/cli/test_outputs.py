@@ -14,7 +14,6 @@ from graphrec import DataError, read_result
 from graphrec.cli.tune import _folders
 from graphrec.config import build_config
 from graphrec.core.errors import ConfigError
-from graphrec.experiment.result import write_result
 from tests import flow
 
 
@@ -308,5 +307,5 @@ def test_a_result_that_is_nested_too_deep_is_one_sentence(tmp_path: Path) -> Non
 
 def test_a_result_of_a_run_before_deviations_still_loads(tmp_path: Path) -> None:
     result = replace(read_result(flow.finished("mf")), verdicts=[], examples=[])
-    write_result(tmp_path / "result.json", result)
+    result.write(tmp_path / "result.json")
     assert read_result(tmp_path) == result

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from graphrec import read_result
 from graphrec.cli.layout import layout
 from graphrec.core.escaping import csv_cell, latex, markdown, one_line, visible
-from graphrec.experiment.result import write_result
 from graphrec.report.html import html_table, paragraphs, write_page
 from graphrec.report.svg import as_svg
 from graphrec.report.tables import append_records, table_csv, to_csv, to_latex, to_markdown
@@ -161,7 +160,7 @@ def test_a_page_holds_names_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NASTY)
 def test_report_prints_a_run_of_any_name(name: str, style: str, tmp_path: Path) -> None:
     result = replace(read_result(flow.finished("popular")), name=name)
-    write_result(tmp_path / "run/result.json", result)
+    result.write(tmp_path / "run/result.json")
     answer = flow.graphrec(
         "report", tmp_path / "run", "--metrics", "recall@5", "--format", style,
         "--append", tmp_path / "r.csv",

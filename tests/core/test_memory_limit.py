@@ -69,7 +69,7 @@ def test_ease_that_does_not_fit_is_refused_before_work(
     table["evaluation"] |= {"memory_mb": 1}  # type: ignore[operator]
     overrides = [] if key == "model.name" else ["evaluation.baselines=['ease']"]
     settings = build_config(table, overrides)
-    monkeypatch.setattr("graphrec.evaluation.ranking.ranking_need", lambda *_: Need("", 0, ""))
+    monkeypatch.setattr("graphrec.experiment.checks.ranking_need", lambda *_: Need("", 0, ""))
     with pytest.raises(ConfigError, match=r"ease solves a dense matrix.*Use itemknn") as caught:
         run(settings, tmp_path / "run")
     assert "run.memory_mb" in str(caught.value)
@@ -95,7 +95,7 @@ def test_needs_grow_with_the_work() -> None:
     assert 4 * 50_000**2 < small.num_bytes < large.num_bytes
     train = random_interactions(200, 100, share=0.5, seed=0)
     knn = Inputs(train, torch.Generator())
-    few, many = (need_of("itemknn", knn, neighbours=count) for count in (1, 100))
+    few, many = (need_of("itemknn", knn, knn_k=count) for count in (1, 100))
     assert few.num_bytes < many.num_bytes
 
 

@@ -6,7 +6,7 @@ import pytest
 from graphrec.core.errors import ConfigError, DataError
 from graphrec.data import Dataset, load
 from graphrec.data.config import DataConfig
-from graphrec.data.vocabulary import vocabulary
+from graphrec.data.vocabulary import Vocabulary
 
 ROWS = ["10,b,3,red", "2,a,2,blue", "10,a,1,red", "2,c,5,", "2,c,4,green"]
 
@@ -34,7 +34,7 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_leading_zeros_keep_ids_apart() -> None:
-    assert vocabulary(pl.Series(["7", "007", "10"]), None, "user", "x").to_list() == [
+    assert Vocabulary.of(pl.Series(["7", "007", "10"]), None, "user", "x").ids.to_list() == [
         "007",
         "10",
         "7",

@@ -6,7 +6,7 @@ import pytest
 from graphrec.core.errors import ConfigError
 from graphrec.data import Interactions
 from graphrec.evaluation import PRESETS, EvaluationConfig, Protocol, protocol_of
-from graphrec.evaluation import protocol as module
+from graphrec.evaluation import conventions as module
 
 
 def part() -> Interactions:

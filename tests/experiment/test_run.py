@@ -12,10 +12,10 @@ from safetensors import safe_open
 from graphrec import ConfigError, Result, build_config, load_config, read_result, recommend, run
 from graphrec.core.errors import DataError
 from graphrec.experiment.log import RunLog
-from graphrec.experiment.prepared import CHECKPOINT, LAST
 from graphrec.training import Checkpoint, read_checkpoint, write_checkpoint
 from tests import flow
 
+CHECKPOINT, LAST = "checkpoint.safetensors", "last.safetensors"
 FILES = {
     "config.json",
     "result.json",

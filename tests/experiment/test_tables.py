@@ -1,6 +1,5 @@
 """Tables and examples of a finished run."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,14 @@ import pytest
 
 from graphrec import build_config, read_result, run
 from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare
 from tests import flow
-
-RUN = sys.modules[run.__module__]
 
 
 def histories(folder: Path) -> dict[str, list[str]]:
     """Titles of the training items of each user, latest first, from the file itself."""
     config = build_config(flow.table_of(flow.data()))
-    prepared = RUN.prepare(config, RunLog())
+    prepared = prepare(config, RunLog())
     train, ids = prepared.split.train, prepared.dataset
     times = pl.read_csv(folder / "pairs.csv")
     trained = pl.DataFrame(

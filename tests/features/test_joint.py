@@ -21,7 +21,7 @@ def test_cosines_across_the_two_modalities_are_those_of_the_model(tmp_path: Path
     texts = ["red ball", "blue car", "a b c"]
     paths = [tiny.picture(tmp_path / f"{number}.png", seed=number) for number in range(3)]
     ids = pl.Series(["0", "1", "2"])
-    common = {"encoder": f"local:{folder}", "store": tmp_path / "store", "normalise": "l2"}
+    common = {"encoder": f"local:{folder}", "store": tmp_path / "store", "normalize": "l2"}
     text = TextEncoder(TextConfig(text="t", **common)).encode(pl.DataFrame({"t": texts}), ids)
     image = ImageEncoder(ImageConfig(images=f"{tmp_path}/{{item}}.png", **common)).encode(None, ids)
 

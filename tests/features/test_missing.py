@@ -1,7 +1,6 @@
 """Missing modalities from the configuration to the test part."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from graphrec import ConfigError, build_config, read_result, recommend, run
 from graphrec.config.identity import experiment_identity
+from graphrec.experiment.fit import build
 from graphrec.experiment.log import RunLog
 from graphrec.experiment.prepare import prepare
 from graphrec.features.missing import STRATEGIES
@@ -19,7 +19,6 @@ from graphrec.training import read_checkpoint
 from tests import flow
 from tests.test_resume import Killed, same, stop_at_checkpoint
 
-RUN = sys.modules[run.__module__]
 MODEL = "modality_attention_gcn"
 TITLES = (
     "features.title.encoder=bow",
@@ -109,7 +108,7 @@ def test_a_stopped_run_with_a_token_equals_a_whole_one(
     config = flow.config_of(flow.data(), MODEL, settings("token"))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(number, after=True)
+            "graphrec.training.resume.write_checkpoint", stop_at_checkpoint(number, after=True)
         )
         with pytest.raises(Killed):
             run(config, tmp_path)
@@ -118,7 +117,7 @@ def test_a_stopped_run_with_a_token_equals_a_whole_one(
     run(config, tmp_path, resume=True)
     same(tmp_path, whole)
     best = read_checkpoint(whole / "checkpoint.safetensors").group("best")
-    start = RUN.build(config.model, prepare(config, RunLog())).state_dict()
+    start = build(config.model, prepare(config, RunLog())).state_dict()
     for name in ("content.rows.0.token", "content.rows.1.token"):
         assert not np.array_equal(best[name].numpy(), start[name].numpy())
 

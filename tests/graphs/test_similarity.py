@@ -58,7 +58,7 @@ def dense_operator(neighbours: Neighbours, rule: Rule) -> npt.NDArray[np.float64
     degrees = weights.sum(axis=1)
     for i, j in np.argwhere(weights):
         both = degrees[i] * degrees[j]
-        if rule.normalise == "row":
+        if rule.normalize == "row":
             weights[i, j] /= degrees[i]
         else:
             weights[i, j] = weights[i, j] / both**0.5 if both else 0
@@ -172,9 +172,9 @@ def test_rows_that_cannot_be_compared_are_refused() -> None:
 # Operators.
 
 RULES = [
-    Rule(edges=edges, normalise=normalise, self_loops=loops)
+    Rule(edges=edges, normalize=normalize, self_loops=loops)
     for edges in ("binary", "cosine")
-    for normalise in ("symmetric", "row")
+    for normalize in ("symmetric", "row")
     for loops in (False, True)
 ]
 
@@ -189,7 +189,7 @@ def test_the_operator_equals_the_dense_formula(rule: Rule) -> None:
     if rule.edges == "binary" or rule.self_loops:
         others = np.delete(result, [3, 8], axis=0)
         assert others.any(axis=1).all()
-        if rule.normalise == "row":
+        if rule.normalize == "row":
             np.testing.assert_allclose(others.sum(axis=1), 1, atol=1e-6)
 
 
@@ -210,7 +210,7 @@ def test_a_negative_cosine_weighs_nothing() -> None:
     """Counted as it is, it would turn messages round and could make a degree 0 or negative."""
     items = np.array([[1, 2], [2, 0], [0, 1]], dtype=np.int32)
     cosines = np.array([[0.75, -0.25], [-0.5, -0.75], [0.5, 0.25]], dtype=np.float32)
-    rule = Rule(edges="cosine", normalise="row", self_loops=False)
+    rule = Rule(edges="cosine", normalize="row", self_loops=False)
     graph = similarity_graph({"text": Neighbours(items, cosines)}, rule=rule)
     expected = [[0, 1, 0], [0, 0, 0], [2 / 3, 1 / 3, 0]]
     np.testing.assert_allclose(operator_of(graph), expected, rtol=1e-6)

@@ -12,7 +12,7 @@ from tests.models.cases import interactions_of, random_interactions
 
 
 def solved(train: Interactions, neighbours: int, shrink: float) -> ItemKNN:
-    config = ItemKNNConfig(name="itemknn", neighbours=neighbours, shrink=shrink)
+    config = ItemKNNConfig(name="itemknn", knn_k=neighbours, shrink=shrink)
     model = ItemKNN(config, Inputs(train, torch.Generator()))
     model.fit_exact()
     return model

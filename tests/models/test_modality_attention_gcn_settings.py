@@ -42,7 +42,7 @@ def world() -> World:
     ("settings", "message"),
     [
         ({"knn_k": 5}, "knn_k has no effect while item_layers = 0"),
-        ({"knn_shares": {"a": 1}}, "knn_shares has no effect"),
+        ({"knn_weights": {"a": 1}}, "knn_weights has no effect"),
         ({"item_layers": 1, "backbone": "ngcf"}, "item_layers is for backbone = 'lightgcn'"),
         ({"backbone": "none", "num_layers": 3}, "num_layers has no effect on backbone = 'none'"),
         ({"backbone": "none", "edge_drop": 0.1}, "edge_drop has no effect on backbone = 'none'"),
@@ -189,7 +189,7 @@ def test_the_published_freedom_without_its_features(world: World) -> None:
     settings = (
         ("item_layers", 1),
         ("knn_k", 3),
-        ("knn_shares", shares),
+        ("knn_weights", shares),
         ("edge_drop", 0.8),
         ("edge_drop_kind", "degree"),
     )
@@ -213,7 +213,7 @@ def settings(**given) -> ModalityAttentionGCNConfig:
 
 def test_with_all_modalities_settings_stay_as_they_are() -> None:
     own = settings(
-        item_layers=1, knn_shares={"a": 1, "l": 2}, align="mmd", align_weight=0.3, feature_drop=0.1
+        item_layers=1, knn_weights={"a": 1, "l": 2}, align="mmd", align_weight=0.3, feature_drop=0.1
     )
     assert own.restricted_to(["a", "b"], ["l"]) == own
 
@@ -221,19 +221,19 @@ def test_with_all_modalities_settings_stay_as_they_are() -> None:
 def test_shares_of_modalities_that_are_gone_are_dropped() -> None:
     own = settings(
         item_layers=1,
-        knn_shares={"a": 1, "b": 2, "l": 3},
+        knn_weights={"a": 1, "b": 2, "l": 3},
         modality_loss=0.1,
-        modality_shares={"a": 1, "b": 2},
+        modality_weights={"a": 1, "b": 2},
     )
     left = own.restricted_to(["b"], ["l"])
-    assert (left.knn_shares, left.modality_shares) == ({"b": 2, "l": 3}, {"b": 2})
-    assert own.restricted_to([], ["l"]) == settings(item_layers=1, knn_shares={"l": 3})
+    assert (left.knn_weights, left.modality_weights) == ({"b": 2, "l": 3}, {"b": 2})
+    assert own.restricted_to([], ["l"]) == settings(item_layers=1, knn_weights={"l": 3})
 
 
 def test_a_graph_of_modalities_without_a_share_is_dropped() -> None:
-    own = settings(item_layers=1, knn_k=7, knn_shares={"a": 0, "b": 1})
+    own = settings(item_layers=1, knn_k=7, knn_weights={"a": 0, "b": 1})
     assert own.restricted_to(["a"], []) == settings()
-    assert own.restricted_to(["b"], []) == settings(item_layers=1, knn_k=7, knn_shares={"b": 1})
+    assert own.restricted_to(["b"], []) == settings(item_layers=1, knn_k=7, knn_weights={"b": 1})
 
 
 def test_terms_that_need_two_modalities_are_dropped_with_one() -> None:
@@ -258,9 +258,9 @@ def test_without_features_nothing_is_left_that_reads_them() -> None:
 
 def test_a_place_of_fusion_goes_with_what_belongs_to_it() -> None:
     shares = {"a": 1, "b": 2, "id": 3}
-    own = settings(where="late", late="weighted", view_shares=shares)
+    own = settings(where="late", late="weighted", view_weights=shares)
     assert own.restricted_to(["a"], []) == settings(
-        where="late", late="weighted", view_shares={"a": 1, "id": 3}
+        where="late", late="weighted", view_weights={"a": 1, "id": 3}
     )
     assert own.restricted_to([], []) == settings()
     without_ids = settings(where="sample", use_id=False)
@@ -268,11 +268,11 @@ def test_a_place_of_fusion_goes_with_what_belongs_to_it() -> None:
 
 
 def test_without_similar_items_a_place_that_needs_them_goes_too() -> None:
-    own = settings(**GRAPH, modality_loss=0.1, feature_noise=0.1, knn_shares={"a": 1, "l": 2})
+    own = settings(**GRAPH, modality_loss=0.1, feature_noise=0.1, knn_weights={"a": 1, "l": 2})
     assert own.restricted_to(["a"], []) == settings(
-        **GRAPH, modality_loss=0.1, feature_noise=0.1, knn_shares={"a": 1}
+        **GRAPH, modality_loss=0.1, feature_noise=0.1, knn_weights={"a": 1}
     )
-    assert own.restricted_to([], ["l"]) == settings(**GRAPH, knn_shares={"l": 2})
+    assert own.restricted_to([], ["l"]) == settings(**GRAPH, knn_weights={"l": 2})
     assert own.restricted_to([], []) == settings()
 
 

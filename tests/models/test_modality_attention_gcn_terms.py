@@ -63,11 +63,14 @@ def world() -> World:
         ({"align_temperature": 0.3, "align": "mmd"}, "align_temperature has no effect on align ="),
         ({"balance": "gradnorm"}, "balance has no effect while modality_loss = 0"),
         ({"balance_alpha": 1.0}, "balance_alpha has no effect while modality_loss = 0"),
-        ({"modality_shares": {"text": 1}}, "modality_shares has no effect while modality_loss = 0"),
+        (
+            {"modality_weights": {"text": 1}},
+            "modality_weights has no effect while modality_loss = 0",
+        ),
         ({"modality_loss": 1, "balance_alpha": 1.0}, "balance_alpha has no effect on balance = 'f"),
         (
-            {"modality_loss": 1, "balance": "uncertainty", "modality_shares": {"text": 1}},
-            "modality_shares has no effect on balance = 'uncertainty'",
+            {"modality_loss": 1, "balance": "uncertainty", "modality_weights": {"text": 1}},
+            "modality_weights has no effect on balance = 'uncertainty'",
         ),
         ({"align": "mmd", "align_weight": 0}, "align_weight"),
         ({"align": "infonce", "align_temperature": 0}, "align_temperature"),
@@ -114,8 +117,8 @@ def test_lists_of_neighbours_are_nothing_to_align(world: World) -> None:
 
 
 def test_shares_of_unknown_modalities_are_refused(world: World) -> None:
-    with pytest.raises(ConfigError, match="modality_shares has no share for 'audio'"):
-        built(world, modality_loss=1.0, modality_shares={"text": 1.0, "image": 1.0})
+    with pytest.raises(ConfigError, match="modality_weights has no share for 'audio'"):
+        built(world, modality_loss=1.0, modality_weights={"text": 1.0, "image": 1.0})
 
 
 @pytest.mark.parametrize("align", ["infonce", "mmd"])

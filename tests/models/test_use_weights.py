@@ -55,7 +55,7 @@ def test_ease_equals_the_explicit_inverse_of_weighted_histories(shape: tuple[int
 @pytest.mark.parametrize("neighbours", [2, 400])
 def test_itemknn_equals_the_double_loop_over_weights(neighbours: int) -> None:
     train = weighted(15, 12, seed=3)
-    config = ItemKNNConfig(name="itemknn", neighbours=neighbours, shrink=1.5, use_weights=True)
+    config = ItemKNNConfig(name="itemknn", knn_k=neighbours, shrink=1.5, use_weights=True)
     model = ItemKNN(config, Inputs(train, torch.Generator()))
     model.fit_exact()
     x = dense(train)

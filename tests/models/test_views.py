@@ -120,7 +120,7 @@ def test_scores_of_views_are_averaged(world: World, where: str, backbone: str) -
 @pytest.mark.parametrize("kind", ["weighted", "learned", "user"])
 @pytest.mark.parametrize("cosine", [False, True])
 def test_scores_of_views_are_weighed(world: World, kind: str, cosine: bool) -> None:
-    more: dict[str, Json] = {"view_shares": dict(SHARES)} if kind == "weighted" else {}
+    more: dict[str, Json] = {"view_weights": dict(SHARES)} if kind == "weighted" else {}
     model = built(world, where="late", late=kind, normalize=cosine, **more).eval()
     state = shaken(model)
     views = literal_views(world, state, "late", "lightgcn")
@@ -221,11 +221,11 @@ def test_weights_of_views_learn(world: World, late: str) -> None:
         ({"late": "learned"}, "late has no effect on where = 'early'"),
         ({"where": "late", "fusion": "sum"}, "fusion has no effect on where = 'late'"),
         ({"where": "sample", "late": "user"}, "has nothing to learn from on where = 'sample'"),
-        ({"where": "late", "late": "weighted"}, "view_shares belong together"),
-        ({"where": "late", "view_shares": {"id": 1}}, "view_shares belong together"),
+        ({"where": "late", "late": "weighted"}, "view_weights belong together"),
+        ({"where": "late", "view_weights": {"id": 1}}, "view_weights belong together"),
         (
-            {"where": "late", "late": "weighted", "view_shares": {"id": 0}},
-            "all of view_shares are 0",
+            {"where": "late", "late": "weighted", "view_weights": {"id": 0}},
+            "all of view_weights are 0",
         ),
         ({"where": "model", "modality_loss": 0.1}, "modality_loss is for where = 'early'"),
         ({"where": "nowhere"}, "where"),
@@ -243,12 +243,12 @@ def test_settings_that_do_not_fit_are_refused(settings, message) -> None:
         (["text"], {"where": "late", "use_id": False}, "model.where needs 2 or more modalities"),
         (
             ["text"],
-            {"where": "late", "late": "weighted", "view_shares": {"txet": 1, "id": 1}},
+            {"where": "late", "late": "weighted", "view_weights": {"txet": 1, "id": 1}},
             r"no share for 'text'",
         ),
         (
             ["text"],
-            {"where": "late", "late": "weighted", "view_shares": {"text": 1, "id": 1, "ide": 1}},
+            {"where": "late", "late": "weighted", "view_weights": {"text": 1, "id": 1, "ide": 1}},
             r"unknown 'ide'. Did you mean 'id'\?",
         ),
     ],

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from graphrec import ConfigError, distill, read_result
-from graphrec.studies.distill import BLOCK, ROUNDS, lost_percent, milliseconds
 from graphrec.experiment.load import load_run
+from graphrec.studies.distill import BLOCK, ROUNDS, lost_percent, milliseconds
 from tests import flow
 from tests.training.distillation.small import student_of, teacher_run
 

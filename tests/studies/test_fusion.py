@@ -16,16 +16,16 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, DataError, RunConfig, build_config, load_config, read_result
+from graphrec.config.identity import experiment_identity
 from graphrec.data import SealedTest
 from graphrec.evaluation.significance import compare, holm
-from graphrec.config.identity import experiment_identity
 from graphrec.experiment import worker as fit_module
+from graphrec.report.tables import FINGERPRINTS, RUN_KEY
 from graphrec.studies import fusion as grid_module
 from graphrec.studies.fusion import run_grid
 from graphrec.studies.fusion_cells import Axes, Cell, plan_of
 from graphrec.studies.fusion_record import CellResult, GridResult, append_grid, write_grid
 from graphrec.studies.fusion_record import table_of as shown_table
-from graphrec.report.tables import FINGERPRINTS, RUN_KEY
 from graphrec.tuning import objective as objective_module
 from graphrec.tuning import search as search_module
 from graphrec.tuning.result import read_study
@@ -125,7 +125,7 @@ def test_a_combination_that_is_refused_is_skipped_with_the_reason() -> None:
     }  # fmt: skip
     assert reasons["early-learned"] == "'learned' fuses scores, not vectors"
     assert reasons["late-attention"] == "'attention' fuses vectors, not scores"
-    assert "view_shares belong together" in reasons["late-weighted"]
+    assert "view_weights belong together" in reasons["late-weighted"]
     assert "nothing to learn from" in reasons["sample-learned"]
 
 
@@ -157,18 +157,18 @@ def test_where_nothing_is_fused_there_is_one_cell() -> None:
 
 def test_the_reference_can_combine_scores() -> None:
     config = config_of(
-        "model.where=late", "model.late=weighted", "model.view_shares={text=1.0, title=2.0}"
+        "model.where=late", "model.late=weighted", "model.view_weights={text=1.0, title=2.0}"
     )
     axes = Axes(("lightgcn",), ("early", "late"), ("sum", "weighted", "mean"))
     plan = plan_of(config, axes, tuned=False)
-    others = ["model.late", "model.view_shares"]
+    others = ["model.late", "model.view_weights"]
     assert plan.reference == "lightgcn-late-weighted"
     assert {cell.name: sorted(cell.left_out) for cell in plan.cells} == {
         "lightgcn-early-sum": others,
         "lightgcn-early-weighted": others,
         "lightgcn-early-mean": others,
         "lightgcn-late-weighted": [],
-        "lightgcn-late-mean": ["model.view_shares"],
+        "lightgcn-late-mean": ["model.view_weights"],
     }
     assert list(plan.skipped) == ["lightgcn-late-sum"]
     assert all(cell.in_grid for cell in plan.cells)
@@ -337,7 +337,7 @@ def test_a_grid_grows_by_what_is_new_only(tmp_path: Path, monkeypatch: pytest.Mo
         trained.append(folder.name)
         return real(folder, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("graphrec.experiment.worker.fit_in", spy)
+    monkeypatch.setattr("graphrec.experiment.series.fit_in", spy)
     axes = replace(AXES, backbones=("lightgcn",), how=("attention", "mean"))
     result = again(tmp_path / "grid", axes=axes)
     old, new = name_of("lightgcn", "attention"), name_of("lightgcn", "mean")

@@ -14,15 +14,15 @@ import polars as pl
 import pytest
 
 from graphrec import ConfigError, DataError, build_config, load_config, read_result
-from graphrec.evaluation.significance import compare, holm
 from graphrec.config.identity import experiment_identity
+from graphrec.evaluation.significance import compare, holm
+from graphrec.report.tables import FINGERPRINTS, group
 from graphrec.studies import study_modalities
 from graphrec.studies.modality import JUDGES, judged, judged_on
-from graphrec.studies.record import VariantsResult, Row, append_rows
+from graphrec.studies.record import Row, VariantsResult, append_rows
 from graphrec.studies.study import metric_of
 from graphrec.studies.variants import FULL, ID_ONLY
 from graphrec.studies.warmth import groups_of
-from graphrec.report.tables import FINGERPRINTS, group
 from tests import flow
 from tests.studies import worlds
 
@@ -83,7 +83,9 @@ def whole_gain_is_cold(out: Path, with_columns: bool = True) -> VariantsResult:
         pl.DataFrame({"user": [str(n) for n in range(40)]} | values).write_parquet(path)
         against = None if label == "full" else "full"
         attributes = {"modality": "image" if change in JUDGES else None, "change": change}
-        rows.append(Row(label, attributes, folder, [0.5], 0.5, 0.0, against, -0.1, -0.2, -0.1, 0.001))
+        rows.append(
+            Row(label, attributes, folder, [0.5], 0.5, 0.0, against, -0.1, -0.2, -0.1, 0.001)
+        )
     return VariantsResult("modality", "toy", "m", "d", "ndcg@20", [1], 40, rows, {}, {})
 
 

@@ -42,11 +42,11 @@ def test_what_belongs_to_the_experiment_alone_is_left_out() -> None:
 def test_settings_of_modalities_that_are_gone_are_left_out() -> None:
     config = worlds.config_of("image", "junk", "lists", item_layers=1, knn_k=3)
     table = worlds.table_of(
-        "image", "junk", item_layers=1, knn_shares={"image": 1, "junk": 2}, align="mmd"
+        "image", "junk", item_layers=1, knn_weights={"image": 1, "junk": 2}, align="mmd"
     ) | {"missing": {"rate": 0.2, "modalities": ["image"]}, "controls": {"junk": "noise"}}
     found = {each.label: each.settings for each in modality_variants(build_config(table))}
     without = found["without image"]
-    assert dict(without.model.knn_shares) == {"junk": 2}
+    assert dict(without.model.knn_weights) == {"junk": 2}
     assert without.model.align == "none"
     assert not without.missing.active
     assert without.controls == {"junk": "noise"}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphrec import ConfigError, Inputs, Interactions, Model, TrainingError
 from graphrec.core.rng import torch_stream
-from graphrec.models import MODELS, Batch
+from graphrec.models import MODELS, Batch, ParameterGroup
 from graphrec.models.config import ModelConfig
 from graphrec.training import CheckpointPolicy, FitResult, fit, read_checkpoint
 from graphrec.training.config import TrainingConfig
@@ -104,8 +104,8 @@ def test_the_optimiser_uses_the_rate_of_the_epoch() -> None:
 class SlowDescent(Descent):
     """Learns at a quarter of the rate."""
 
-    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        return [([self.w], 0.25)]
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup([self.w], lr_scale=0.25)]
 
 
 def test_a_group_of_weights_has_its_multiple_of_the_rate() -> None:

@@ -240,7 +240,7 @@ def test_closed_form_models_are_tuned_too(tmp_path: Path) -> None:
     table = flow.table_of(flow.data(), "itemknn") | {"tune": {"trials": 3, "final_seeds": 1}}
     result = tune(build_config(table, ["tune.sampler=random"]), tmp_path)
     assert result.trials["complete"] == 3
-    assert set(result.best_params) == {"model.neighbours", "model.shrink"}
+    assert set(result.best_params) == {"model.knn_k", "model.shrink"}
 
 
 def test_a_study_starts_from_the_best_of_earlier_ones(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class CnnLstmConfig(MelConfig):
     """Mean of the states of the LSTM over time, or the last one."""
     fine_tune: FineTune = "all"
     """all, last:N, or none for random features: which layers are trained with the recommender."""
-    fine_tune_lr: PositiveFloat = 1.0
+    fine_tune_lr_scale: PositiveFloat = 1.0
     """Learning rate of the network as a multiple of training.lr."""
 
     @model_validator(mode="after")

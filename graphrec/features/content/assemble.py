@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +90,16 @@ def assemble(
     return _matrix((num_items, width), finish, rest), present, counts
 
 
+def _reserve(file: BinaryIO, num_bytes: int) -> None:
+    """Take the room of a whole file at once; where the system cannot, by writing zeros."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, num_bytes)
+        return
+    zeros = bytes(2**20)  # macOS and Windows
+    for start in range(0, num_bytes, len(zeros)):
+        file.write(zeros[: num_bytes - start])
+
+
 def _matrix(shape: tuple[int, int], finish: Finish, blocks: Iterator[Block]) -> Matrix:
     """Fill a matrix in memory, or in a file where it is too large."""
     if shape[0] * shape[1] * 4 <= finish.largest:
@@ -101,7 +112,7 @@ def _matrix(shape: tuple[int, int], finish: Finish, blocks: Iterator[Block]) -> 
     try:
         finish.folder.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:  # a full disk must be an error here, not a crash later
-            os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * 4 + HEADER_BYTES)
+            _reserve(file, shape[0] * shape[1] * 4 + HEADER_BYTES)
         np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
         for positions, rows in blocks:
             # Mapped anew for each block, so that what was written does not stay in memory.

@@ -1,5 +1,6 @@
 """Settings of every pretrained encoder."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
@@ -26,11 +27,17 @@ class PretrainedConfig(FeatureConfig):
         {"store", "strict", "device", "memory_mb", "allow_download"}
     )
 
+    former_names: ClassVar[Mapping[str, str]] = {
+        "normalize": "normalise",
+        "fine_tune_lr_scale": "fine_tune_lr",
+    }
+
     encoder: str
     """hf:HUB_ID, local:FOLDER, package:INSTALLED_PACKAGE, or torchvision:MODEL for images and
     videos."""
     store: AbsolutePath | None = None
-    """Folder of encoded rows, shared by all runs; by default data/processed/features."""
+    """Folder of encoded rows, shared by all runs; by default data/processed/features, or features
+    below the folder that the environment variable GRAPHREC_CACHE names."""
     strict: bool = False
     """Content that is missing or cannot be read, or a damaged store, is an error."""
     batch_size: PositiveInt = 32
@@ -43,7 +50,7 @@ class PretrainedConfig(FeatureConfig):
     """Precision of the stored rows."""
     pca: PositiveInt | None = None
     """Keep so many principal components of the rows; nothing is stored anew for it."""
-    normalise: Literal["none", "l2"] = "none"
+    normalize: Literal["none", "l2"] = "none"
     """Leave the rows, or scale each to length 1 (after pca)."""
     memory_mb: PositiveInt = 2048
     """A larger matrix lies in the store and is mapped into memory."""
@@ -52,7 +59,7 @@ class PretrainedConfig(FeatureConfig):
     items of a batch reaches the encoder."""
     fine_tune_items: PositiveInt = 256
     """Items of a batch that reach the encoder; more are left at their last rows."""
-    fine_tune_lr: PositiveFloat = 0.1
+    fine_tune_lr_scale: PositiveFloat = 0.1
     """Learning rate of the encoder as a multiple of training.lr."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, more time."""
@@ -72,7 +79,7 @@ class PretrainedConfig(FeatureConfig):
             if self.pca is not None:
                 raise ValueError("pca cannot follow an encoder that is trained: remove one of them")
             return self
-        for name in ("fine_tune_items", "fine_tune_lr", "gradient_checkpointing"):
+        for name in ("fine_tune_items", "fine_tune_lr_scale", "gradient_checkpointing"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is for fine_tune = 'last:N' or 'all'")
         return self

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from graphrec.core.cache import cache_folder
 from graphrec.core.config import Json
 from graphrec.core.digest import digest
 from graphrec.core.errors import DataError
@@ -29,8 +29,6 @@ from graphrec.features.content.sources import Content
 from graphrec.features.content.store import Matrix, RowStore, Store
 
 logger = logging.getLogger(__name__)
-
-STORE = Path("data/processed/features")
 
 LISTED = 10
 """Ids named in an error or a log line; the report has all of them."""
@@ -128,12 +126,12 @@ class ContentEncoder(ABC):
 
     def after_store(self) -> dict[str, str]:
         """What is done to rows after the store, for the record beside them."""
-        return {"pca": str(self._shared.pca), "normalise": self._shared.normalise}
+        return {"pca": str(self._shared.pca), "normalize": self._shared.normalize}
 
     def row_store(self) -> RowStore:
         """Open the stored rows."""
         config = self._shared
-        return Store(config.store or STORE).open(
+        return Store(config.store or cache_folder("features")).open(
             self.kind, self.identity(), config.storage, self.licence(), strict=config.strict
         )
 
@@ -161,7 +159,7 @@ class ContentEncoder(ABC):
         key = digest(*named, json.dumps(after))[:12]
         finish = Finish(
             pca=config.pca,
-            unit=config.normalise == "l2",
+            unit=config.normalize == "l2",
             largest=config.memory_mb * 2**20,
             folder=row_store.folder,
             name=f"items-{key}",
@@ -208,9 +206,9 @@ class ContentEncoder(ABC):
             layers=config.fine_tune,
             max_items=config.fine_tune_items,
             batch_size=config.batch_size,
-            lr_scale=config.fine_tune_lr,
+            lr_scale=config.fine_tune_lr_scale,
             checkpointing=config.gradient_checkpointing,
-            unit=config.normalise == "l2",
+            unit=config.normalize == "l2",
         )
         return TrainableRows(values, contents, self.network(), settings)
 

@@ -1,6 +1,7 @@
 """Precomputed features: one row per item in a .npy, .npz, .safetensors or .parquet file."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -33,6 +34,8 @@ class FileConfig(FeatureConfig):
 
     encoder: str = "file"
     """A name of ``ENCODERS`` or ``"package.module:Class"``."""
+    former_names: ClassVar[Mapping[str, str]] = {"normalize": "normalise"}
+
     path: AbsolutePath
     """A matrix (.npy, .npz, .safetensors), or a table (.parquet) with the column ``id`` and one
     numeric column per feature or one column of lists."""
@@ -46,7 +49,7 @@ class FileConfig(FeatureConfig):
     """zero_rows: rows of zeros stand for missing items."""
     nan: Literal["error", "missing"] = "error"
     """Rows with NaN or infinity: refuse the file, or take them as missing items."""
-    normalise: Literal["none", "l2", "standard"] = "none"
+    normalize: Literal["none", "l2", "standard"] = "none"
     """Leave the rows, scale each row to length 1, or each column to mean 0 and deviation 1."""
 
     @model_validator(mode="after")
@@ -92,10 +95,10 @@ class FileEncoder:
         self._settle_zero_rows(values, present)
         self._settle_nan(values, present, rows, item_ids)
         values[~present] = 0.0
-        if config.normalise == "l2":
+        if config.normalize == "l2":
             lengths = np.linalg.norm(values, axis=1, keepdims=True)
             np.divide(values, lengths, out=values, where=lengths > 0)
-        elif config.normalise == "standard" and present.any():
+        elif config.normalize == "standard" and present.any():
             values[present] = standardise(values[present])
         return Modality(values, present)
 

@@ -28,7 +28,11 @@ class VideoConfig(ImageNetworkConfig):
     def _attention_learns(cls, table: object) -> object:
         if not isinstance(table, Mapping) or table.get("frame_pooling") != "attention":
             return table
-        return table if "fine_tune" in table else {"fine_tune_lr": 1.0, **table, "fine_tune": "all"}
+        return (
+            table
+            if "fine_tune" in table
+            else {"fine_tune_lr_scale": 1.0, **table, "fine_tune": "all"}
+        )
 
     @model_validator(mode="after")
     def _attention_alone_learns(self) -> Self:

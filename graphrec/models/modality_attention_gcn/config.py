@@ -35,7 +35,7 @@ class GraphConfig(ModelConfig):
     """Similar items of each item in each modality."""
     knn_edges: Literal["binary", "cosine"] = "binary"
     """Similar items weigh the same, or by their cosine."""
-    knn_shares: Mapping[str, NonNegativeFloat] | None = None
+    knn_weights: Mapping[str, NonNegativeFloat] | None = None
     """Share of each modality in the graph of similar items, by name; by default all equal."""
 
     def require_fitting_backbone(self) -> None:
@@ -62,16 +62,16 @@ class GraphConfig(ModelConfig):
         if not self.edge_drop:
             yield "edge_drop_kind", "while edge_drop = 0"
         if not self.item_layers:
-            for name in ("knn_k", "knn_edges", "knn_shares"):
+            for name in ("knn_k", "knn_edges", "knn_weights"):
                 yield name, "while item_layers = 0"
 
     def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """Without the shares of other modalities, and without a graph of none."""
         left = super().restricted_to(matrices, lists)
         shares = dict.fromkeys((*matrices, *lists), 1.0)
-        if self.knn_shares is not None:
-            shares = {name: self.knn_shares[name] for name in self.knn_shares if name in shares}
-            left = left.model_copy(update={"knn_shares": shares})
+        if self.knn_weights is not None:
+            shares = {name: self.knn_weights[name] for name in self.knn_weights if name in shares}
+            left = left.model_copy(update={"knn_weights": shares})
         return left if any(shares.values()) else left.at_defaults(["item_layers"])
 
 
@@ -87,7 +87,7 @@ class AlignmentConfig(ModelConfig):
     """Cosines are divided by it in infonce."""
     modality_loss: NonNegativeFloat = 0.0
     """Weight of one ranking loss per modality, by users' vectors and its tokens alone."""
-    modality_shares: Mapping[str, NonNegativeFloat] | None = None
+    modality_weights: Mapping[str, NonNegativeFloat] | None = None
     """Weight of each modality within modality_loss, by name; by default all 1."""
     balance: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
     """Weights within modality_loss stay, or are learned by uncertainty or by gradient norms."""
@@ -112,10 +112,10 @@ class AlignmentConfig(ModelConfig):
         if self.align != "infonce":
             yield "align_temperature", f"on align = {self.align!r}"
         if not self.modality_loss:
-            for name in ("modality_shares", "balance", "balance_alpha"):
+            for name in ("modality_weights", "balance", "balance_alpha"):
                 yield name, "while modality_loss = 0"
         if self.balance != "fixed":
-            yield "modality_shares", f"on balance = {self.balance!r}"
+            yield "modality_weights", f"on balance = {self.balance!r}"
         if self.balance != "gradnorm":
             yield "balance_alpha", f"on balance = {self.balance!r}"
 
@@ -157,9 +157,9 @@ class FusionConfig(AlignmentConfig):
     """How the modalities of an item become one vector, where = early or middle; see ``graphrec
     list fusions``."""
     late: Literal["mean", "weighted", "learned", "user", "vote"] = "mean"
-    """How scores become one: their mean, by given weights (view_shares), by learned ones, by those
+    """How scores become one: their mean, by given weights (view_weights), by learned ones, by those
     of each user (attention), or by the ranks that they give."""
-    view_shares: Mapping[str, NonNegativeFloat] | None = None
+    view_weights: Mapping[str, NonNegativeFloat] | None = None
     """Weight of the score of each modality, by name, and of the free embeddings (id)."""
     use_id: bool = True
     """Add a free embedding per item to its fused modalities."""
@@ -200,10 +200,10 @@ class FusionConfig(AlignmentConfig):
                 f"late = {self.late!r} has nothing to learn from on where = 'sample', which trains "
                 f"each modality alone; use where = 'late' or 'model'"
             )
-        if (self.late == "weighted") != (self.view_shares is not None):
-            raise ValueError("late = 'weighted' and view_shares belong together; give both")
-        if self.view_shares is not None and not any(self.view_shares.values()):
-            raise ValueError("all of view_shares are 0; give one of them more")
+        if (self.late == "weighted") != (self.view_weights is not None):
+            raise ValueError("late = 'weighted' and view_weights belong together; give both")
+        if self.view_weights is not None and not any(self.view_weights.values()):
+            raise ValueError("all of view_weights are 0; give one of them more")
 
     def inactive_fusion_settings(self) -> Iterator[tuple[str, str]]:
         """Each setting that others switch off, and how."""
@@ -258,11 +258,11 @@ class FusionConfig(AlignmentConfig):
         if not (matrices or self.use_id):
             raise ConfigError("model.use_id = false leaves nothing to learn from without features.")
         left = super().restricted_to(matrices, lists)
-        for key in ("modality_shares", "view_shares"):
+        for key in ("modality_weights", "view_weights"):
             shares = shares_of(getattr(left, key), {*matrices, "id"})
             left = left.model_copy(update={key: shares})
         gone = [key for key, needed in left.needed_modalities() if needed > len(matrices)]
-        return left.at_defaults([*gone, "late", "view_shares"] if "where" in gone else gone)
+        return left.at_defaults([*gone, "late", "view_weights"] if "where" in gone else gone)
 
 
 class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
@@ -277,6 +277,11 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         "temperature": 1.0,
         "normalize": False,
         "init_std": 0.1,
+    }
+    former_names: ClassVar[Mapping[str, str]] = {
+        "knn_weights": "knn_shares",
+        "modality_weights": "modality_shares",
+        "view_weights": "view_shares",
     }
 
     loss: Literal["bpr", "softmax", "bce"] = "softmax"

@@ -197,7 +197,7 @@ def warn_if_mean_dominates(
                 f"Features {name}: the mean of the rows is {share:.0%} of their squared length, "
                 f"and {times:.0f} times as long as a free embedding. The items without a row "
                 f"({(~modality.present).sum():,}) are hard to tell apart beside it. Set "
-                f"features.{name}.normalise to 'l2' or 'standard', or missing.strategy = 'mean'."
+                f"features.{name}.normalize to 'l2' or 'standard', or missing.strategy = 'mean'."
             )
 
 

@@ -15,25 +15,25 @@ with ``where = "middle"``, x_u is not linear, and ``(d x_u / d h_j) h_j`` stands
 a small change of h_j would do, which adds up to nothing. No messages, or votes: no contributions.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from graphrec.core.errors import ConfigError
 from graphrec.core.progress import step
 from graphrec.data import Interactions
 from graphrec.data.interactions import FloatArray, IntArray
 from graphrec.evaluation import Ranking
-from graphrec.models.base import Model
-from graphrec.models.modality_attention_gcn.model import ModalityAttentionGCN
-
-NUM_NEIGHBOURS = 3
-"""The user's items that are named for each recommendation."""
+from graphrec.models.base import EmbeddingModel
+from graphrec.models.explanation import NUM_NEIGHBOURS, Attribution
+from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.content import ItemContent
+from graphrec.models.modality_attention_gcn.views import LateFusion
 
 BLOCK_USERS = 256
 """Users whose vectors of recommended items are in memory at once."""
@@ -51,71 +51,63 @@ Contributions = Callable[[IntArray, IntArray], tuple[IntArray, FloatArray]]
 more, and their parts ``[B, K, n]``."""
 
 
-@dataclass(frozen=True, eq=False)
-class Attribution:
-    """What stands behind the lists of a ``Ranking`` of n users; where no item is, it means nothing.
+class ExplainedModel(EmbeddingModel):
+    """The part of the flagship that explains; the model itself says how vectors are made."""
 
-    Attributes:
-        attention: ``{modality: [n, K]}``; lists of neighbours have none.
-        change: ``{modality: [n, K]}``.
-        neighbours: items of the user ``[n, K, 3]``, largest positive contribution first, -1 where
-            there are no more; None where nothing can be said.
-        contributions: ``[n, K, 3]``, 0 where there are no more.
-    """
+    config: ModalityAttentionGCNConfig
+    names: tuple[str, ...]
+    modalities: tuple[str, ...]
+    users: nn.Parameter
+    content: ItemContent
+    late: LateFusion | None
 
-    attention: dict[str, FloatArray]
-    change: dict[str, FloatArray]
-    neighbours: IntArray | None
-    contributions: FloatArray | None
+    @abstractmethod
+    def attention(self) -> Tensor:
+        """Return the weight of each modality for each item, ``[I, M]``."""
 
+    @abstractmethod
+    def item_starts(self) -> tuple[Tensor, Tensor]:
+        """Return where items start in each view, ``[I, V, D]``, and which views they have."""
 
-def attribute(
-    model: Model, train: Interactions, ranking: Ranking, *, few: bool = False
-) -> Attribution | None:
-    """Explain recommendations of a model in evaluation mode; None if it is not the flagship.
+    @abstractmethod
+    def propagate_to_users(self, starts: Tensor) -> Tensor:
+        """Propagate the start vectors of items to the users, ``[U, V, D]``."""
 
-    With ``few``, contributions that need a gradient for each pair are computed too.
-    """
-    if not isinstance(model, ModalityAttentionGCN):
-        return None
-    with torch.no_grad():
-        attention = dict(zip(model.names, _attention(model, ranking), strict=True))
-        change = _changes(model, ranking)
-        if passes_linearly(model):
-            neighbours, parts = _largest(linear_contributions(model, train), train, ranking)
-        elif few and model.config.backbone != "none" and model.ranks_by_products:
-            neighbours, parts = _largest(gradient_contributions(model, train), train, ranking)
-        else:
-            neighbours, parts = None, None
-    return Attribution(attention, change, neighbours, parts)
+    @abstractmethod
+    def without(self, *names: str) -> AbstractContextManager[None]:
+        """Score as if no item had these modalities."""
 
+    def explain(self, train: Interactions, ranking: Ranking, *, few: bool = False) -> Attribution:
+        """Explain recommendations; the model is in evaluation mode.
 
-def require_attribution(model: Model) -> None:
-    """Refuse a model that cannot be explained.
-
-    Raises:
-        ConfigError: it is not the flagship.
-    """
-    if not isinstance(model, ModalityAttentionGCN):
-        raise ConfigError(
-            f"Recommendations of {type(model).__name__} cannot be explained: only those of "
-            f"modality_attention_gcn can. Leave explain out."
-        )
+        Args:
+            few: compute contributions that need a gradient for each pair, too.
+        """
+        with torch.no_grad():
+            attention = dict(zip(self.names, _attention(self, ranking), strict=True))
+            change = _changes(self, ranking)
+            if passes_linearly(self):
+                neighbours, parts = _largest(linear_contributions(self, train), train, ranking)
+            elif few and self.config.backbone != "none" and self.ranks_by_products:
+                neighbours, parts = _largest(gradient_contributions(self, train), train, ranking)
+            else:
+                neighbours, parts = None, None
+        return Attribution(attention, change, neighbours, parts)
 
 
-def passes_linearly(model: ModalityAttentionGCN) -> bool:
+def passes_linearly(model: ExplainedModel) -> bool:
     """Whether users are linear in what items start at, and scores in users."""
     config = model.config
     return config.backbone == "lightgcn" and config.where != "middle" and model.ranks_by_products
 
 
-def _pairs(model: ModalityAttentionGCN, ranking: Ranking) -> tuple[Tensor, Tensor]:
+def _pairs(model: ExplainedModel, ranking: Ranking) -> tuple[Tensor, Tensor]:
     device = model.users.device
     users = torch.from_numpy(ranking.users).long().to(device)
     return users, torch.from_numpy(ranking.items).long().clamp(min=0).to(device)
 
 
-def _attention(model: ModalityAttentionGCN, ranking: Ranking) -> list[FloatArray]:
+def _attention(model: ExplainedModel, ranking: Ranking) -> list[FloatArray]:
     if not model.names:
         return []
     users, items = _pairs(model, ranking)
@@ -129,7 +121,7 @@ def _attention(model: ModalityAttentionGCN, ranking: Ranking) -> list[FloatArray
     return [_array(each) for each in (weights / total).unbind(2)]
 
 
-def _changes(model: ModalityAttentionGCN, ranking: Ranking) -> dict[str, FloatArray]:
+def _changes(model: ExplainedModel, ranking: Ranking) -> dict[str, FloatArray]:
     whole = _scores(model, ranking)
     changes = {}
     for name in model.modalities:
@@ -138,7 +130,7 @@ def _changes(model: ModalityAttentionGCN, ranking: Ranking) -> dict[str, FloatAr
     return changes
 
 
-def _scores(model: ModalityAttentionGCN, ranking: Ranking) -> Tensor:
+def _scores(model: ExplainedModel, ranking: Ranking) -> Tensor:
     """Scores of these pairs, ``[n, K]``, without those of all others unless there are votes."""
     users, items = _pairs(model, ranking)
     if not model.ranks_by_products:
@@ -152,7 +144,7 @@ def _scores(model: ModalityAttentionGCN, ranking: Ranking) -> Tensor:
     )
 
 
-def linear_contributions(model: ModalityAttentionGCN, train: Interactions) -> Contributions:
+def linear_contributions(model: ExplainedModel, train: Interactions) -> Contributions:
     """Exact contributions, where ``passes_linearly``."""
     starts, _ = model.item_starts()
     factors, targets = _factors(model, model.propagate_to_users(starts))
@@ -205,7 +197,7 @@ def _heard(items_by: sp.csr_array, own: IntArray, passed: Walks) -> Walks:
     return total.astype(np.float64).reshape(own.shape)
 
 
-def gradient_contributions(model: ModalityAttentionGCN, train: Interactions) -> Contributions:
+def gradient_contributions(model: ExplainedModel, train: Interactions) -> Contributions:
     """Gradient times input on any backbone, one backward pass for each pair."""
     with torch.enable_grad():
         starts = model.item_starts()[0].detach().requires_grad_()
@@ -231,7 +223,7 @@ def gradient_contributions(model: ModalityAttentionGCN, train: Interactions) -> 
     return of_block
 
 
-def _factors(model: ModalityAttentionGCN, heard: Tensor) -> tuple[Tensor, Tensor]:
+def _factors(model: ExplainedModel, heard: Tensor) -> tuple[Tensor, Tensor]:
     """The factors c ``[U, V]`` between the vectors of users that score and x_u, and all y_i."""
     users, items = model.vectors()
     ratio = (users.view_as(heard) * heard).sum(dim=2)

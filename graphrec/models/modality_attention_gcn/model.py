@@ -15,7 +15,7 @@ from graphrec.core.names import nearest, resolve
 from graphrec.core.ranges import SearchRange
 from graphrec.data import Interactions, Modality
 from graphrec.graphs import EdgeDrop, bipartite_graph, layer_mean
-from graphrec.models.base import Batch, EmbeddingModel, Inputs, embedding_table, rows
+from graphrec.models.base import Batch, Inputs, ParameterGroup, Vectors, embedding_table, rows
 from graphrec.models.config import ModelConfig
 from graphrec.models.modality_attention_gcn.config import (
     SCORED,
@@ -28,6 +28,7 @@ from graphrec.models.modality_attention_gcn.content import (
     require_no_learning,
     warn_if_mean_dominates,
 )
+from graphrec.models.modality_attention_gcn.explain import ExplainedModel
 from graphrec.models.modality_attention_gcn.layers import learned_layers
 from graphrec.models.modality_attention_gcn.similar import SimilarItems, graph_needs
 from graphrec.models.modality_attention_gcn.terms import AlignmentTerms, Step
@@ -38,7 +39,7 @@ from graphrec.nn.masking import without_missing
 from graphrec.nn.projection import ProjectedSum
 
 
-class ModalityAttentionGCN(EmbeddingModel):
+class ModalityAttentionGCN(ExplainedModel):
     """Item node i starts at h_i = e_i + fuse({W_m f_im + b_m : m present}), then messages pass.
 
     Modality m of item i is projected to D; the fusion sees a mask and never a row that stands for
@@ -88,6 +89,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     Deviations: those of its parts, in their docstrings; zhou2023freedom has Xavier tables, no L2.
     """
 
+    family = "multimodal"
     reference = "graphrec"
     Config = ModalityAttentionGCNConfig
     training_defaults: ClassVar[Mapping[str, Json]] = {
@@ -97,7 +99,7 @@ class ModalityAttentionGCN(EmbeddingModel):
         "patience": 5,
     }
     search = {
-        **EmbeddingModel.search,
+        **ExplainedModel.search,
         "model.num_layers": SearchRange(
             low=1, high=4, when={"model.backbone": ("lightgcn", "ngcf", "gat")}
         ),
@@ -105,7 +107,6 @@ class ModalityAttentionGCN(EmbeddingModel):
             low=1e-3, high=1.0, log=True, when={"model.align": ("infonce", "mmd", "adversarial")}
         ),
     }
-    config: ModalityAttentionGCNConfig
     uses_modalities = True
     uses_user_features = True
     scores_cold_items = True
@@ -168,7 +169,7 @@ class ModalityAttentionGCN(EmbeddingModel):
     def _build_fusion(self, rng: torch.Generator) -> None:
         config = self.config
         self.late = (
-            LateFusion(config.late, self.view_names, config.view_shares, self.users.shape[1])
+            LateFusion(config.late, self.view_names, config.view_weights, self.users.shape[1])
             if config.where in SCORED
             else None
         )
@@ -343,36 +344,50 @@ class ModalityAttentionGCN(EmbeddingModel):
         self.content.draw(rng)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The ranking loss; it reaches encoders that are trained through the batch's items."""
+        """Return the ranking loss; it reaches trained encoders through the items of the batch."""
+        return self._terms_and_vectors(batch)[0]
+
+    def loss_and_vectors(self, batch: Batch) -> tuple[dict[str, Tensor], Vectors]:
+        """Return the loss and the ``vectors()`` behind it, computed anew where it needs none."""
+        terms, vectors = self._terms_and_vectors(batch)
+        return terms, vectors or self.vectors()
+
+    def _terms_and_vectors(self, batch: Batch) -> tuple[dict[str, Tensor], Vectors | None]:
         if not self.config.has_terms:
             with self.content.live(batch.items):
                 return self._ranked(batch)
         with self.content.kept(batch.items) as tokens:
-            return self._ranked(batch) | self.terms(self._step(batch, tokens))
+            terms, vectors = self._ranked(batch)
+            return terms | self.terms(self._step(batch, tokens)), vectors
 
-    def _ranked(self, batch: Batch) -> dict[str, Tensor]:
-        """The ranking loss: of the combined scores, of each view alone, or of both."""
+    def _ranked(self, batch: Batch) -> tuple[dict[str, Tensor], Vectors | None]:
+        """Return the ranking loss of the combined scores, of each view alone, or of both."""
         if not self.config.trains_views:
-            return super().loss(batch)
+            return super().loss_and_vectors(batch)
         views = self._views()
-        own, pairs = view_losses(views, batch.users, batch.items, self.ranking)
+        losses, pairs = view_losses(views, batch.users, batch.items, self.ranking)
         if self.config.where == "model":
-            terms = self.ranking_terms(*self._combined(views), batch)
+            users, items = self._combined(views)
+            terms = self.ranking_terms(users, items, batch)
             names = (f"{self.config.loss}_{name}" for name in self.view_names)
-            return terms | dict(zip(names, own, strict=True))
-        pooled = (own * pairs).sum() / pairs.sum().clamp(min=1)
-        return {self.config.loss: pooled} | self.penalty(batch)
+            return terms | dict(zip(names, losses, strict=True)), (users, items)
+        pooled = (losses * pairs).sum() / pairs.sum().clamp(min=1)
+        return {self.config.loss: pooled} | self.penalty(batch), None
 
     def _step(self, batch: Batch, tokens: Tensor) -> Step:
         ids = self.items if self.config.use_id else None
         users = rows(self._user_nodes(), batch.users)
         return Step(batch.items, tokens, self.content.present, ids, self.has_id, users, self.users)
 
-    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Encoders that are trained have their own multiple of the learning rate."""
-        scaled = [(list(each.parameters()), each.lr_scale) for each in self.content.encoders]
-        theirs = {weight for weights, _ in scaled for weight in weights}
-        return [([weight for weight in self.parameters() if weight not in theirs], 1.0), *scaled]
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Return the parameters; each trained encoder has its own multiple of the learning rate."""
+        encoders = [
+            ParameterGroup(list(encoder.parameters()), encoder.lr_scale)
+            for encoder in self.content.encoders
+        ]
+        theirs = {weight for group in encoders for weight in group.parameters}
+        others = [weight for weight in self.parameters() if weight not in theirs]
+        return [ParameterGroup(others), *encoders]
 
     def penalised(self, batch: Batch) -> list[Chosen]:
         """Free embeddings of the batch; projections and fusion are not penalised."""

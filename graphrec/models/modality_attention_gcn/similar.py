@@ -67,7 +67,7 @@ class SimilarItems(nn.Module):
         self.neighbours = {
             name: neighbours_of(each, settings.knn_k, folder) for name, each in features.items()
         }
-        self.graph = self._mixed(settings.knn_shares)
+        self.graph = self._mixed(settings.knn_weights)
 
     def _mixed(self, shares: Mapping[str, float] | None) -> DirectedGraph:
         shown = {name: x for name, x in self.neighbours.items() if name not in self._hidden}
@@ -90,7 +90,7 @@ class SimilarItems(nn.Module):
             yield
             return
         self._hidden = hidden | set(names)
-        given = self.settings.knn_shares or dict.fromkeys(self.neighbours, 1.0)
+        given = self.settings.knn_weights or dict.fromkeys(self.neighbours, 1.0)
         shares = {name: share for name, share in given.items() if name not in self._hidden}
         try:
             self.graph = self._mixed(shares).to(whole.values) if any(shares.values()) else None

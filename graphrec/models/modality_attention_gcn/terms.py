@@ -80,7 +80,7 @@ class AlignmentTerms(nn.Module):
             return Uncertainty(len(self.names))
         if self.config.balance == "gradnorm":
             return GradNorm(len(self.names), self.config.balance_alpha)
-        return Fixed(self.names, self.config.modality_shares)
+        return Fixed(self.names, self.config.modality_weights)
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """Weighted terms by name."""

@@ -63,9 +63,9 @@ class LateFusion(nn.Module):
 
     def _given(self, shares: Mapping[str, float]) -> Tensor:
         for name in sorted(shares.keys() ^ set(self.names)):
-            problem = f"model.view_shares has no share for {name!r}."
+            problem = f"model.view_weights has no share for {name!r}."
             if name not in self.names:
-                problem = f"model.view_shares has an unknown {name!r}.{nearest(name, self.names)}"
+                problem = f"model.view_weights has an unknown {name!r}.{nearest(name, self.names)}"
             raise ConfigError(f"{problem} Give one to each of: {', '.join(self.names)}.")
         return torch.tensor([shares[name] for name in self.names])
 

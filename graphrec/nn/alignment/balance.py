@@ -81,13 +81,13 @@ class Fixed(Balance):
         super().__init__()
         given = dict.fromkeys(names, 1.0) if shares is None else shares
         for name in sorted(given.keys() ^ set(names)):
-            problem = f"model.modality_shares has no share for {name!r}."
+            problem = f"model.modality_weights has no share for {name!r}."
             if name not in names:
-                problem = f"model.modality_shares has an unknown {name!r}.{nearest(name, names)}"
+                problem = f"model.modality_weights has an unknown {name!r}.{nearest(name, names)}"
             raise ConfigError(f"{problem} Give one to each modality: {', '.join(names)}.")
         if not any(given.values()):
             raise ConfigError(
-                "All of model.modality_shares are 0. Give one of them more, or set "
+                "All of model.modality_weights are 0. Give one of them more, or set "
                 "model.modality_loss = 0."
             )
         values = torch.tensor([given[name] for name in names])

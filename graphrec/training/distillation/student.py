@@ -8,15 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from graphrec.models import Batch, EmbeddingModel, Model
-from graphrec.models.base import pair_scores, rows
+from graphrec.models.base import ParameterGroup, pair_scores, rows
 from graphrec.training.distillation.config import DistillConfig
 from graphrec.training.distillation.losses import embedding_loss, score_loss
 from graphrec.training.distillation.teacher import Teacher
 
 if TYPE_CHECKING:
     pass
-
-TERMS = {"distill_scores", "distill_embeddings"}
 
 
 class DistilledStudent(Model):
@@ -41,7 +39,8 @@ class DistilledStudent(Model):
     def __init__(
         self, student: EmbeddingModel, teacher: Teacher, config: DistillConfig, rng: torch.Generator
     ) -> None:
-        nn.Module.__init__(self)
+        nn.Module.__init__(self)  # it is made of a model, not of settings and inputs
+        self.num_users, self.num_items = student.num_users, student.num_items
         self.student, self.teacher, self.config = student, teacher, config
         self.map: nn.Parameter | None = None
         self.rng = rng
@@ -64,28 +63,24 @@ class DistilledStudent(Model):
         """The student."""
         return self.student
 
-    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The student's groups, and the map."""
-        own = [] if self.map is None else [([self.map], 1.0)]
-        return [*self.student.learning_rates(), *own]
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Return the groups of the student, and the map."""
+        own = [] if self.map is None else [ParameterGroup([self.map])]
+        return [*self.student.parameter_groups(), *own]
 
     def begin_epoch(self, rng: torch.Generator) -> None:
         """What the student does; candidates are drawn from what is left of the stream."""
         self.student.begin_epoch(rng)
         self.rng = rng
 
+    def after_step(self) -> None:
+        """Do what the student does."""
+        self.student.after_step()
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The student's terms, with ``distill_scores`` and ``distill_embeddings``."""
-        self.student.on_vectors = self._terms
-        try:
-            terms = self.student.loss(batch)
-        finally:
-            self.student.on_vectors = None
-        if terms.keys() & TERMS:
-            return terms
-        return terms | self._terms(
-            *self.student.vectors(), batch
-        )  # a loss without final embeddings
+        """Return the terms of the student, and ``distill_scores`` and ``distill_embeddings``."""
+        terms, (users, items) = self.student.loss_and_vectors(batch)
+        return terms | self._terms(users, items, batch)
 
     def _terms(self, users: Tensor, items: Tensor, batch: Batch) -> dict[str, Tensor]:
         config, terms = self.config, dict[str, Tensor]()

@@ -124,7 +124,7 @@ def test_float16_is_recorded_in_the_manifest(tmp_path):
 
 
 def test_l2_scales_rows_to_length_1_and_leaves_zero_rows(tmp_path):
-    found = encode(tmp_path, "ab", normalise="l2")
+    found = encode(tmp_path, "ab", normalize="l2")
     np.testing.assert_allclose(found.values, [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
@@ -143,14 +143,14 @@ def test_a_matrix_too_large_for_memory_lies_in_the_store(tmp_path):
 
 
 def test_beside_the_rows_stands_what_each_item_had(tmp_path):
-    found = encode(tmp_path, "abce", normalise="l2")
+    found = encode(tmp_path, "abce", normalize="l2")
     (path,) = Path(found.report.folder).glob("items-*.parquet")
     table = pl.read_parquet(path)
     assert table["item"].to_list() == list("abce")
     assert table["key"][0] == hashlib.sha256(b"a").hexdigest()
     assert table["reason"].to_list() == [None, None, "the encoder gave NaN or infinity", ROWS["e"]]
     notes = pl.read_parquet_metadata(path)
-    assert (notes["pca"], notes["normalise"]) == ("None", "l2")
+    assert (notes["pca"], notes["normalize"]) == ("None", "l2")
     encode(tmp_path, "abce", pca=1)
     assert len(list(Path(found.report.folder).glob("items-*.parquet"))) == 2
 

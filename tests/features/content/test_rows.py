@@ -212,10 +212,10 @@ def test_layers_are_the_numbered_modules_with_parts(names, found):
 # --- through an encoder's own loading code ---
 
 
-@pytest.mark.parametrize("normalise", ["none", "l2"])
+@pytest.mark.parametrize("normalize", ["none", "l2"])
 @pytest.mark.parametrize("save", [tiny.save_bert, tiny.save_gpt, tiny.save_clip])
 def test_live_texts_equal_their_stored_rows(
-    tmp_path: Path, save: Callable[[Path], Path], normalise: str
+    tmp_path: Path, save: Callable[[Path], Path], normalize: str
 ) -> None:
     table = pl.DataFrame({"text": ["red ball", None, "a b c d " * 8, "blue"]})
     config = TextConfig(
@@ -223,7 +223,7 @@ def test_live_texts_equal_their_stored_rows(
         text=("text",),
         store=tmp_path,
         fine_tune="all",
-        normalise=normalise,
+        normalize=normalize,
     )
     found = TextEncoder(config).encode(table, pl.Series(list("abcd")))
     rows = found.rows()
@@ -255,7 +255,7 @@ def test_every_call_gives_a_module_with_weights_of_its_own(tmp_path):
         ({"fine_tune": "some"}, "fine_tune"),
         ({"fine_tune": "last:0"}, "fine_tune"),
         ({"fine_tune": "all", "pca": 3}, "pca cannot follow an encoder that is trained"),
-        ({"fine_tune_lr": 1.0}, r"fine_tune_lr is for fine_tune = 'last:N' or 'all'"),
+        ({"fine_tune_lr_scale": 1.0}, r"fine_tune_lr_scale is for fine_tune = 'last:N' or 'all'"),
         ({"gradient_checkpointing": True}, "gradient_checkpointing is for fine_tune"),
     ],
 )  # fmt: skip

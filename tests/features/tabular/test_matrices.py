@@ -152,14 +152,14 @@ def test_a_mask_of_another_length_or_type_is_refused(npy, mask):
 
 
 def test_l2_scales_rows_and_leaves_zero_rows(npy):
-    result = encode(npy([[3, 4], [0, 0]]), ["0", "1"], normalise="l2")
+    result = encode(npy([[3, 4], [0, 0]]), ["0", "1"], normalize="l2")
     np.testing.assert_allclose(result.values, [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
 def test_standard_scales_columns_over_present_rows_only(npy):
     mask = npy([True, True, False], "mask.npy")
     path = npy([[1, 7], [3, 7], [100, 100]])
-    result = encode(path, ["0", "1", "2"], normalise="standard", mask=mask)
+    result = encode(path, ["0", "1", "2"], normalize="standard", mask=mask)
     assert result.values.tolist() == [[-1, 0], [1, 0], [0, 0]]
 
 
@@ -282,7 +282,7 @@ def test_real_tiktok_rows_cover_every_item():
         pytest.skip("GRAPHREC_DATA names no folder with data sets")
     path = Path(folder) / "tiktok" / "tiktok.npz"
     item_ids = [str(item) for item in range(6710)]
-    result = encode(path, item_ids, array="audio", normalise="l2")
+    result = encode(path, item_ids, array="audio", normalize="l2")
     assert result.values.shape == (6710, 128)
     lengths = np.linalg.norm(result.values, axis=1)
     np.testing.assert_allclose(lengths[lengths > 0], 1, rtol=1e-5)

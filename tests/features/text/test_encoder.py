@@ -126,7 +126,7 @@ def test_another_setting_encodes_anew(tmp_path, bert, setting):
     assert encode(tmp_path, TEXTS, bert, **setting).report.encoded == 3
 
 
-@pytest.mark.parametrize("setting", [{"normalise": "l2"}, {"pca": 2}, {"batch_size": 1}])
+@pytest.mark.parametrize("setting", [{"normalize": "l2"}, {"pca": 2}, {"batch_size": 1}])
 def test_what_is_applied_to_stored_rows_encodes_nothing(tmp_path, bert, setting):
     encode(tmp_path, TEXTS, bert)
     assert encode(tmp_path, TEXTS, bert, **setting).report.encoded == 0
@@ -300,7 +300,7 @@ def test_real_minilm_weights_tell_topics_apart(tmp_path):
     except ConfigError as error:
         pytest.skip(str(error))
     texts = ["A garden lamp for the terrace.", "Outdoor lighting", "Stock market news"]
-    found = encode(tmp_path, texts, encoder, normalise="l2")
+    found = encode(tmp_path, texts, encoder, normalize="l2")
     assert found.values.shape == (3, 384)
     close, far, _ = (found.values @ found.values.T)[np.triu_indices(3, 1)]
     assert close > 0.4

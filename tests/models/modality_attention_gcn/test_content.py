@@ -56,7 +56,7 @@ def test_a_long_mean_is_told_where_items_lack_it(caplog: pytest.LogCaptureFixtur
     text = told(rows(5.0, SOME), 0.1, caplog)
     assert "Features image: the mean of the rows is 9" in text
     assert "The items without a row (1)" in text
-    assert "features.image.normalise to 'l2' or 'standard'" in text
+    assert "features.image.normalize to 'l2' or 'standard'" in text
 
 
 @pytest.mark.parametrize(

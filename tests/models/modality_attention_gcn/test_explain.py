@@ -15,11 +15,10 @@ from graphrec.data.catalog.planted_media import FACTORS, MEDIA
 from graphrec.data.neighbours import GivenNeighbours, Neighbours
 from graphrec.evaluation import Ranking, rank
 from graphrec.models import Inputs
+from graphrec.models.explanation import Attribution, attribute
 from graphrec.models.modality_attention_gcn import explain as attribution
 from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
 from graphrec.models.modality_attention_gcn.explain import (
-    Attribution,
-    attribute,
     blocks_of,
     gradient_contributions,
     items_of,
@@ -127,7 +126,7 @@ def test_lists_of_neighbours_have_a_change_and_no_attention(world: World) -> Non
 
 def test_without_any_neighbours_nothing_similar_is_added(world: World) -> None:
     lists = Features({"looks": given_neighbours(world)}, 12)
-    model = built(world, lists, item_layers=1, knn_k=3, knn_shares={"looks": 2.0}).eval()
+    model = built(world, lists, item_layers=1, knn_k=3, knn_weights={"looks": 2.0}).eval()
     plain = built(world, Features({}, 12)).eval()
     plain.load_state_dict(model.state_dict())
     with model.without("looks"):
@@ -153,7 +152,7 @@ def test_an_unknown_modality_cannot_be_hidden(world: World) -> None:
 
 
 def test_a_modality_that_weighs_nothing_changes_nothing(world: World) -> None:
-    shares: Settings = {"view_shares": {"audio": 1, "image": 0, "text": 1, "id": 1}}
+    shares: Settings = {"view_weights": {"audio": 1, "image": 0, "text": 1, "id": 1}}
     model = built(world, where="late", late="weighted", **shares).eval()
     shaken(model)
     left_with_nothing = ~model.has_id.numpy()[:, 0] & ~model.content.present.numpy()[:, ::2].any(1)

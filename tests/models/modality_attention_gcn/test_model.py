@@ -68,7 +68,7 @@ def test_similar_items_are_added_to_the_final_item(
     world: World, item_layers: int, backbone: str
 ) -> None:
     shares = {"audio": 1.0, "image": 2.0, "text": 0.5}
-    settings = (("item_layers", item_layers), ("knn_k", 3), ("knn_shares", shares))
+    settings = (("item_layers", item_layers), ("knn_k", 3), ("knn_weights", shares))
     model = Case(NAME, (*settings, ("backbone", backbone))).ready(world)
     assert isinstance(model, EmbeddingModel)
     state = shaken(model)

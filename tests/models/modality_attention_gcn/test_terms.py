@@ -90,7 +90,7 @@ def test_the_codes_are_sparse_per_token() -> None:
 def test_each_modality_has_its_loss_with_its_weight(normalize: bool) -> None:
     given = step()
     shares = {"audio": 0.5, "image": 2.0, "text": 1.0}
-    found = made(normalize, modality_loss=0.3, modality_shares=shares)(given)
+    found = made(normalize, modality_loss=0.3, modality_weights=shares)(given)
     users, tokens = given.users.numpy(), given.tokens.numpy()
     if normalize:
         users = users / np.linalg.norm(users, axis=1, keepdims=True)

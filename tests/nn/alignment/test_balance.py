@@ -83,10 +83,10 @@ def test_fixed_weights_are_those_that_were_given() -> None:
     [
         (
             {"image": 1.0},
-            r"modality_shares has no share for 'text'\. Give one to each.*image, text",
+            r"modality_weights has no share for 'text'\. Give one to each.*image, text",
         ),
         ({"image": 1, "text": 1, "txet": 1}, r"unknown 'txet'\. Did you mean 'text'"),
-        ({"image": 0, "text": 0}, r"All of model\.modality_shares are 0"),
+        ({"image": 0, "text": 0}, r"All of model\.modality_weights are 0"),
     ],
 )
 def test_weights_of_other_modalities_or_of_none_are_refused(shares, message: str) -> None:

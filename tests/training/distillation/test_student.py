@@ -168,7 +168,7 @@ def test_the_terms_reach_the_student_and_the_map_and_not_the_teacher() -> None:
     learner, student = learner_of(prepared_with(teacher_run(), *BOTH)[0])
     terms = learner.loss(BATCH)
     (terms["distill_scores"] + terms["distill_embeddings"]).backward()
-    learned = {id(weight) for group, _ in learner.learning_rates() for weight in group}
+    learned = {id(weight) for group in learner.parameter_groups() for weight in group.parameters}
     assert learned == {id(weight) for weight in (*student.parameters(), learner.map)}
     assert all(weight.grad is not None and weight.grad.any() for weight in learner.parameters())
     assert not any(table.requires_grad for table in learner.teacher.embeddings or ())
@@ -272,7 +272,7 @@ def test_a_student_that_was_stopped_and_resumed_equals_one_that_was_not(
     config = student_of(teacher_run(), *BOTH, *STUDENTS[model], model=model)
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(3, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(3, True))
         with pytest.raises(Killed):
             run(config, tmp_path / "stopped")
     assert "model.map" in weights_in(tmp_path / "stopped")
@@ -285,7 +285,7 @@ def test_a_student_does_not_go_on_with_another_teacher(
 ) -> None:
     config = student_of(teacher)
     with monkeypatch.context() as patch:
-        patch.setattr("graphrec.training.checkpoint.write_checkpoint", stop_at_checkpoint(1, True))
+        patch.setattr("graphrec.training.resume.write_checkpoint", stop_at_checkpoint(1, True))
         with pytest.raises(Killed):
             run(config, tmp_path / "student")
     record = json.loads((teacher / "result.json").read_text())
