@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-import numpy as np
-import polars as pl
+from docs import shop
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -29,7 +28,7 @@ def steps(path: Path) -> list[tuple[str, str]]:
 
 def file_name(block: str) -> str:
     """The file that a block is, by its first line; empty if it is a part of one."""
-    found = re.match(r"# (\w+\.toml)\n", block)
+    found = re.match(r"# (\w+\.(?:toml|py))\n", block)
     return found[1] if found else ""
 
 
@@ -40,24 +39,6 @@ def commands(block: str) -> list[str]:
 
 
 def write_shop(folder: Path) -> None:
-    """The data that the example of README.md talks about."""
-    rng = np.random.default_rng(0)
-    pairs = [(user, item) for user in range(40) for item in rng.choice(30, 8, replace=False)]
-    users, items = zip(*pairs, strict=True)
-    pl.DataFrame(
-        {
-            "customer": [f"c{user}" for user in users],
-            "product": [f"p{item}" for item in items],
-            "when": range(len(pairs)),
-        }
-    ).write_csv(folder / "ratings.csv")
-    rows = range(30)
-    pl.DataFrame(
-        {
-            "product": [f"p{item}" for item in rows],
-            "title": [f"{'red' if item % 2 else 'blue'} thing {item % 5}" for item in rows],
-            "brand": [f"brand {item % 3}" for item in rows],
-            "price": [1.5 + item for item in rows],
-        }
-    ).write_csv(folder / "products.csv")
+    """The data that the example of README.md talks about, as ``docs/shop.py`` writes them."""
+    shop.write_shop(folder)
     (folder / "paper_configs").symlink_to(ROOT / "paper_configs")

@@ -1,5 +1,6 @@
 """Every command of every guide, as written and in order, from the files of README.md."""
 
+import json
 import os
 import re
 import shlex
@@ -37,7 +38,7 @@ def follow(path: Path) -> list[str]:
     ran = []
     for language, block in guides.steps(path):
         name = guides.file_name(block)
-        if language == "toml" and name:
+        if name:
             Path(name).write_text(block, encoding="utf-8")
         elif language == "python":
             exec(block, {})
@@ -71,8 +72,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of all guides, without what their commands leave."""
     guides.write_shop(tmp_path)
     for path in guides.guides():
-        for language, block in guides.steps(path):
-            if language == "toml" and guides.file_name(block):
+        for _, block in guides.steps(path):
+            if guides.file_name(block):
                 (tmp_path / guides.file_name(block)).write_text(block, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -80,7 +81,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_configurations_of_the_guides_are_sound(shop: Path) -> None:
     files = sorted(path.name for path in shop.glob("*.toml"))
-    assert files == ["mf.toml", "shop.toml", "small.toml"]
+    assert files == ["mf.toml", "mine.toml", "shop.toml", "small.toml", "texts.toml"]
     for name in files:
         answer = flow.graphrec("check", name)
         assert answer.code == 0, answer.err
@@ -101,6 +102,13 @@ def test_the_fusions_of_the_guides_have_something_to_fuse(shop: Path) -> None:
     assert len(config.features) >= 2
     plan = plan_of(config, Axes(how=("attention", "concat")), tuned=False)
     assert len(plan.cells) >= 4
+
+
+def test_the_examples_of_contributing_run(shop: Path) -> None:
+    """A model and an encoder that are typed in as they stand there."""
+    assert len(follow(guides.ROOT / "CONTRIBUTING.md")) == 2
+    runs = [json.loads(path.read_text()) for path in shop.glob("runs/*/result.json")]
+    assert {run["model"] for run in runs} == {"mymodel:MyModel", "modality_attention_gcn"}
 
 
 def test_a_command_in_a_sentence_has_a_configuration_that_is_accepted() -> None:
