@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +11,7 @@ from safetensors import safe_open
 from graphrec import ConfigError, Result, build_config, load_config, read_result, recommend, run
 from graphrec.core.errors import DataError
 from graphrec.experiment.log import RunLog
+from graphrec.experiment.prepare import prepare, with_settings
 from graphrec.training import Checkpoint, read_checkpoint, write_checkpoint
 from tests import flow
 
@@ -286,7 +286,7 @@ def test_what_fails_after_training_is_found_before_it(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("training started")
 
-    monkeypatch.setattr(sys.modules[run.__module__], "fit_model", never)
+    monkeypatch.setattr("graphrec.experiment.run.fit_model", never)
     with pytest.raises(ConfigError, match=message):
         run(flow.config_of(flow.data(), "mf", [override]), tmp_path / "run")
 
@@ -294,9 +294,8 @@ def test_what_fails_after_training_is_found_before_it(
 def test_a_published_metric_that_is_not_measured_is_found_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        sys.modules[run.__module__], "fit_model", lambda *_: pytest.fail("training started")
-    )
+    started = "training started"
+    monkeypatch.setattr("graphrec.experiment.run.fit_model", lambda *_: pytest.fail(started))
     table = flow.table_of(flow.data(), "mf")
     table |= {"paper": {"key": "graphrec", "table": "1"}, "published": {"recall@4": 0.1}}
     with pytest.raises((ConfigError, DataError), match="recall@4"):
@@ -307,9 +306,9 @@ def test_the_environment_is_that_of_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A checkout that moves on during a run must not put a later commit into its result."""
-    module = sys.modules[run.__module__]
     commits = iter(["at the start", "later"])
-    monkeypatch.setattr(module, "environment", lambda: {"git": {"commit": next(commits)}})
+    now = "graphrec.experiment.prepare.environment"
+    monkeypatch.setattr(now, lambda: {"git": {"commit": next(commits)}})
     result = run(build_config(flow.table_of(flow.data(), "mf")), tmp_path / "run")
     assert result.environment == {"git": {"commit": "at the start"}}
     assert next(commits) == "later"
@@ -328,10 +327,10 @@ def test_other_data_split_or_protocol_are_not_given_to_a_prepared_experiment(
     override: str, named: str
 ) -> None:
     """They were taken without a word, and numbers of the former ones came out under the new."""
-    module, log = sys.modules[run.__module__], RunLog()
-    prepared = module.prepare(flow.config_of(flow.data(), "mf"), log)
+    log = RunLog()
+    prepared = prepare(flow.config_of(flow.data(), "mf"), log)
     with pytest.raises(ConfigError, match=named):
-        module.with_settings(prepared, flow.config_of(flow.data(), "mf", [override]), log)
+        with_settings(prepared, flow.config_of(flow.data(), "mf", [override]), log)
 
 
 def test_a_folder_of_schema_version_1_still_loads(tmp_path: Path) -> None:

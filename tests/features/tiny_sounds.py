@@ -13,6 +13,7 @@ import soundfile
 
 from graphrec.features import ENCODERS
 from graphrec.features.content.pretrained import EncodedModality
+from graphrec.features.encode import config_of
 
 RATE = 16_000
 
@@ -43,7 +44,8 @@ def encode(folder: Path, encoder: str, count: int = 4, **settings: object) -> En
         **settings,
     }
     kind = ENCODERS[encoder]
-    modality = kind(kind.Config.model_validate(table)).encode(
+    settings_class = config_of(table, "items", encoder)
+    modality = kind(settings_class.model_validate(table)).encode(
         None, pl.Series([f"i{n}" for n in range(count)])
     )
     assert isinstance(modality, EncodedModality)
