@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphrec.data import Modality
+from graphrec.nn.init import linear, parameter
 
 
 class Projection(nn.Module):
@@ -28,7 +29,7 @@ class Projection(nn.Module):
     def __init__(self, width: int, dim: int, share: float, rng: torch.Generator) -> None:
         super().__init__()
         self.share = share
-        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(dim, width), generator=rng))
+        self.weight = parameter((dim, width), rng)
         self.bias = nn.Parameter(torch.zeros(dim))
         self.register_buffer("kept", torch.ones(width), persistent=False)
 
@@ -74,10 +75,7 @@ class ProjectedSum(nn.Module):
             present = torch.from_numpy(features[name].present).unsqueeze(1)
             self.register_buffer(f"values_{m}", values, persistent=False)
             self.register_buffer(f"present_{m}", present, persistent=False)
-            projection = nn.utils.skip_init(nn.Linear, values.shape[1], dim)
-            nn.init.xavier_normal_(projection.weight, generator=rng)
-            nn.init.zeros_(projection.bias)
-            self.projections.append(projection)
+            self.projections.append(linear(values.shape[1], dim, rng))
 
     def forward(self) -> Tensor:
         """Return ``[n, D]`` for n nodes."""
