@@ -64,12 +64,15 @@ def _task_of(result: Result) -> dict[str, str]:
 
 
 def seeded(base: RunConfig, num_seeds: int) -> list[RunConfig]:
-    """The settings with each of the seeds after their own."""
+    """Return the settings with each of the seeds that no search of them has used.
+
+    A search tries every trial with ``tune.trial_seeds`` seeds, from ``run.seed`` on.
+    """
+    first = base.run.seed + base.tune.trial_seeds
+    seeds = range(first, first + num_seeds)
     return [
-        base.model_copy(
-            update={"run": base.run.model_copy(update={"seed": base.run.seed + 1 + index})}
-        )
-        for index in range(num_seeds)
+        base.model_copy(update={"run": base.run.model_copy(update={"seed": seed})})
+        for seed in seeds
     ]
 
 
