@@ -59,7 +59,7 @@ def train_replicates(
 
 
 def _task_of(result: Result) -> dict[str, str]:
-    """The fingerprints that all variants of a study share."""
+    """Return the fingerprints that all variants of a study share."""
     return {name: result.fingerprints[name] for name in COMPARABLE}
 
 
@@ -77,7 +77,7 @@ def seeded(base: RunConfig, num_seeds: int) -> list[RunConfig]:
 
 
 def folder_of(out: Path, name: str, config: RunConfig) -> Path:
-    """The run folder of a variant with one seed."""
+    """Return the run folder of a variant with one seed."""
     return out / f"{name}-seed{config.run.seed}"
 
 
