@@ -14,9 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from graphrec.core.config import Json
+from graphrec.core.errors import ConfigError, GraphRecError
+from graphrec.core.explain import explain
 from graphrec.core.rng import torch_stream
 from graphrec.data import Features, Interactions, Modality, checkerboard, split
 from graphrec.data.config import SplitConfig
@@ -44,7 +47,11 @@ class Bench:
     def build(self, seed: int = 0) -> Model:
         """Construct the model as a run does."""
         name = f"{self.model_class.__module__}:{self.model_class.__name__}"
-        config = self.model_class.Config.model_validate({"name": name, **self.settings})
+        settings_class = self.model_class.Config
+        try:
+            config = settings_class.model_validate({"name": name, **self.settings})
+        except ValidationError as error:
+            raise ConfigError(explain(error, settings_class, "model")) from error
         features = self.features if self.model_class.uses_modalities else None
         return self.model_class(config, Inputs(self.train, torch_stream(seed, "init"), features))
 
@@ -80,8 +87,21 @@ def check_model(model_class: type[Model], **settings: Json) -> list[str]:
     )
     bench = Bench(model_class, settings, *_small_world())
     for check in CHECKS:
-        check(bench)
+        _hold(check, bench)
     return [check.__name__ for check in CHECKS]
+
+
+def _hold(check: Callable[[Bench], None], bench: Bench) -> None:
+    """Run a check; an error inside the model breaks the promise, too, and is shown under it."""
+    try:
+        check(bench)
+    except (AssertionError, GraphRecError):
+        raise
+    except Exception as error:
+        promise = (check.__doc__ or "").splitlines()[0]
+        raise AssertionError(
+            f"{check.__name__}: {promise} The model raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _small_world() -> tuple[Interactions, Features]:
@@ -97,6 +117,17 @@ def _small_world() -> tuple[Interactions, Features]:
     train = parts.train
     timed = Interactions(train.users, train.items, train.num_users, train.num_items, times)
     return timed, Features(modalities, train.num_items)
+
+
+def state_is_dense(bench: Bench) -> None:
+    """Every parameter and buffer that a checkpoint holds is a dense tensor."""
+    sparse = [
+        name for name, value in bench.build().state_dict().items() if value.layout != torch.strided
+    ]
+    assert not sparse, (
+        f"{', '.join(sparse)} is sparse, and a checkpoint holds dense tensors. What follows from "
+        f"the training part belongs to no checkpoint: register_buffer(..., persistent=False)."
+    )
 
 
 def scores_are_finite_with_one_column_per_item(bench: Bench) -> None:
@@ -227,6 +258,7 @@ def the_model_beats_chance_after_training(bench: Bench) -> None:
 
 
 CHECKS: tuple[Callable[[Bench], None], ...] = (
+    state_is_dense,
     the_seed_alone_decides,
     every_parameter_is_in_one_group,
     a_trained_model_has_a_finite_loss,

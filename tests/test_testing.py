@@ -95,7 +95,7 @@ class LeavesOutAParameter(Good):
 
 
 def test_a_good_model_passes() -> None:
-    assert len(check_model(Good)) == 9
+    assert len(check_model(Good)) == 10
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,34 @@ def test_a_good_model_passes() -> None:
 def test_a_broken_promise_is_named(model: type[Model], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_model(model)
+
+
+class KeepsASparseTable(Good):
+    def __init__(self, config: ModelConfig, inputs: Inputs) -> None:
+        super().__init__(config, inputs)
+        self.register_buffer("mean", torch.eye(3).to_sparse())
+
+
+class RaisesInItsLoss(Good):
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"bpr": self.users[batch.pos + 1000].sum()}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (KeepsASparseTable, "mean is sparse.*persistent=False"),
+        (RaisesInItsLoss, "a_trained_model_has_a_finite_loss: .*The model raised IndexError"),
+    ],
+)
+def test_what_would_end_in_a_traceback_is_a_sentence(model: type[Model], said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        check_model(model)
+
+
+def test_a_setting_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown key 'model\.dmi'"):
+        check_model(Good, dmi=8)
 
 
 def test_what_is_no_model_is_refused() -> None:

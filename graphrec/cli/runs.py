@@ -6,13 +6,13 @@ from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from graphrec.cli import console as show
 from graphrec.cli.options import AllowDownload, JsonFlag, Overrides, Strict
-from graphrec.config import RunConfig, load_config
+from graphrec.config import EvaluationConfig, RunConfig, load_config
 from graphrec.config.identity import experiment_identity
 from graphrec.core.config import Json
 from graphrec.core.errors import ConfigError
@@ -106,11 +106,13 @@ def _run_folder(config: RunConfig, resume: bool) -> Path:
 
 def _print_result(result: Result, folder: Path) -> None:
     longest = max(int(name.partition("@")[2] or 0) for name in result.metrics["test"])
+    asked = cast(Sequence[str], cast(dict[str, Json], result.config["evaluation"])["metrics"])
+    usual = tuple(asked) == EvaluationConfig.model_fields["metrics"].default
+    shown = SHOWN if usual else asked
     metrics = [
         name
         for name in result.metrics["test"]
-        if name.partition("@")[2] in ("", str(longest))
-        and name.partition("@")[0] in ("recall", "ndcg", "hit", "coverage")
+        if name.partition("@")[2] in ("", str(longest)) and name.partition("@")[0] in shown
     ]
     rows = [[name, *(f"{values[m]:.4f}" for m in metrics)] for name, values in _models(result)]
     title = f"{result.dataset}, test part, protocol {result.protocol['name']}"
@@ -186,3 +188,6 @@ def _facts(encoder: str, side: str, modality: Modality) -> dict[str, Json]:
 
 
 OUT_ROOT = Path("runs")
+
+SHOWN = ("recall", "ndcg", "hit", "coverage")
+"""Metrics of the printed table, where the configuration names none."""

@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -120,7 +121,10 @@ def _imported(name: str, kind: str) -> T:  # type: ignore[type-var]
     try:
         imported: T = getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as error:  # a module of the user may raise anything
-        raise ConfigError(f"Cannot import {kind} {name!r}: {error or repr(error)}.") from error
+        reason = (str(error) or repr(error)).rstrip(".")
+        known = vars(sys.modules.get(module_name, sys)) if isinstance(error, AttributeError) else ()
+        offered = nearest(attribute, known)
+        raise ConfigError(f"Cannot import {kind} {name!r}: {reason}.{offered}") from error
     return imported
 
 

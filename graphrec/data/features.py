@@ -85,6 +85,11 @@ class Features(Mapping[str, Modality]):
                     f"{len(modality.present)} of mask, but the data set has {num_items} items. "
                     f"Give one row per item, in the order of the item ids."
                 )
+            if modality.values.dtype != np.float32:
+                raise DataError(
+                    f"Features {name!r} are {modality.values.dtype}, but rows are float32. Convert "
+                    f"them with values.astype(np.float32)."
+                )
             _require_finite(name, modality.values)
         self._modalities = dict(modalities)
         self.num_items = num_items

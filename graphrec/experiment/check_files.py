@@ -41,8 +41,8 @@ def _require_content(settings: FeatureConfig, dataset: Dataset) -> None:
     for key, value in settings:
         if isinstance(value, Path) and key not in WRITTEN:
             _require_readable(value, key)
-        if key in COLUMNS and isinstance(value, tuple) and value:
-            select_columns(dataset.item_table, value)
+        if key in COLUMNS and isinstance(value, tuple | str) and value:
+            select_columns(dataset.item_table, (value,) if isinstance(value, str) else value)
 
 
 def _require_readable(path: Path, key: str) -> None:

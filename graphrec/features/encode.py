@@ -191,6 +191,11 @@ def encode(
     for name, config in configs.items():
         try:
             modality = _encode_one(dataset, config, train, side)
+            if not isinstance(modality, Modality):
+                raise ConfigError(
+                    f"encode() of {config.encoder!r} returns a {type(modality).__name__}. Return "
+                    f"a graphrec.data.Modality: rows [I, F] of float32, and which items have one."
+                )
             if not modality.present.any():
                 raise DataError(
                     f"none of the {len(ids)} {side} has such content. Check that the content "

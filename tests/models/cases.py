@@ -261,13 +261,29 @@ def has_graph(model: Model) -> bool:
 
 
 def similar_nodes(model: Model) -> Tensor:
-    """Which node (row) hears of which (column) through a graph of similar items, ``[N, N]``."""
+    """Which node (row) receives from which (column) by a graph of similar items, ``[N, N]``."""
     total = model.num_users + model.num_items
     heard = torch.zeros(total, total, dtype=torch.bool)
     for graph in (each for each in model.modules() if isinstance(each, DirectedGraph)):
         weights = graph.product(torch.eye(model.num_items))
         heard[model.num_users :, model.num_users :] |= weights != 0
     return heard
+
+
+PROFILES: tuple[str, ...] = ()
+"""Models that make a user's vector of the free vectors of its items, without a ``Graph``."""
+
+
+def spread_by_design(name: str, world: World) -> Tensor:
+    """Which node (row) a free row (column) reaches besides its own by the model's definition.
+
+    A model of ``PROFILES`` moves the users of a moved item. Another design says so here.
+    """
+    total, users = world.train.num_users + world.train.num_items, world.train.num_users
+    reached = torch.zeros(total, total, dtype=torch.bool)
+    if name in PROFILES:
+        reached[:users, users:] = torch.from_numpy(world.train.matrix.toarray() > 0)
+    return reached
 
 
 def has_layers(case: Case) -> bool:
