@@ -135,7 +135,7 @@ class EASESolver:
         return found
 
     def _columns(self, items: IntArray) -> Matrix:
-        """Return the columns of B that belong to some items as rows ``[k, I]``, on the user side."""
+        """Return the columns of B of some items as rows ``[k, I]``, on the user side."""
         projected = self.matrix[:, items].T @ self.weights
         columns: Matrix = (projected @ self.matrix) / (self.reg * self.diagonal[items])[:, None]
         columns[np.arange(len(items)), items] = 0

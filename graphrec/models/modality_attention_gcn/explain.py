@@ -25,13 +25,13 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from graphrec.core.precision import single
 from graphrec.core.progress import step
 from graphrec.data import Interactions
 from graphrec.data.interactions import FloatArray, IntArray
 from graphrec.evaluation import Ranking
-from graphrec.models.base import EmbeddingModel
 from graphrec.models.explanation import NUM_NEIGHBOURS, Attribution
-from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.closed_form import FusedScores, Standard
 from graphrec.models.modality_attention_gcn.content import ItemContent
 from graphrec.models.modality_attention_gcn.views import LateFusion
 
@@ -51,10 +51,9 @@ Contributions = Callable[[IntArray, IntArray], tuple[IntArray, FloatArray]]
 more, and their parts ``[B, K, n]``."""
 
 
-class ExplainedModel(EmbeddingModel):
+class ExplainedModel(FusedScores):
     """The part of the flagship that explains; the model itself says how vectors are made."""
 
-    config: ModalityAttentionGCNConfig
     names: tuple[str, ...]
     modalities: tuple[str, ...]
     users: nn.Parameter
@@ -87,18 +86,19 @@ class ExplainedModel(EmbeddingModel):
             attention = dict(zip(self.names, _attention(self, ranking), strict=True))
             change = _changes(self, ranking)
             if passes_linearly(self):
-                neighbours, parts = _largest(linear_contributions(self, train), train, ranking)
-            elif few and self.config.backbone != "none" and self.ranks_by_products:
-                neighbours, parts = _largest(gradient_contributions(self, train), train, ranking)
+                found = linear_contributions(self, train)
+            elif few and self.config.backbone != "none" and self.learns_by_products:
+                found = gradient_contributions(self, train)
             else:
-                neighbours, parts = None, None
+                return Attribution(attention, change, None, None)
+            neighbours, parts = _largest(with_closed_form(self, found), train, ranking)
         return Attribution(attention, change, neighbours, parts)
 
 
 def passes_linearly(model: ExplainedModel) -> bool:
-    """Whether users are linear in what items start at, and scores in users."""
+    """Whether users are linear in what items start at, and learned scores in users."""
     config = model.config
-    return config.backbone == "lightgcn" and config.where != "middle" and model.ranks_by_products
+    return config.backbone == "lightgcn" and config.where != "middle" and model.learns_by_products
 
 
 def _pairs(model: ExplainedModel, ranking: Ranking) -> tuple[Tensor, Tensor]:
@@ -131,12 +131,12 @@ def _changes(model: ExplainedModel, ranking: Ranking) -> dict[str, FloatArray]:
 
 
 def _scores(model: ExplainedModel, ranking: Ranking) -> Tensor:
-    """Scores of these pairs, ``[n, K]``, without those of all others unless there are votes."""
+    """Scores of these pairs, ``[n, K]``, without those of all others where these do not count."""
     users, items = _pairs(model, ranking)
     if not model.ranks_by_products:
-        votes = model.scorer()
+        scores = model.scorer()
         blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
-        return torch.cat([votes(who).gather(1, what) for who, what in blocks])
+        return torch.cat([scores(who).gather(1, what) for who, what in blocks])
     vectors, targets = model.vectors()
     blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
     return torch.cat(
@@ -157,6 +157,22 @@ def linear_contributions(model: ExplainedModel, train: Interactions) -> Contribu
         goals = y[items] * np.repeat(c[users], width, axis=1)[:, None]
         parts = goals @ h[own].transpose(0, 2, 1)
         return own, (parts * weights(users, own)[:, None]).astype(h.dtype)
+
+    return of_block
+
+
+def with_closed_form(model: ExplainedModel, contributions: Contributions) -> Contributions:
+    """Contributions to the scores fused with those of EASE, from those to the learned scores."""
+    closed = model.closed
+    if closed is None:
+        return contributions
+    learned = model.learned_scorer()
+
+    def of_block(users: IntArray, items: IntArray) -> tuple[IntArray, FloatArray]:
+        own, parts = contributions(users, items)
+        who = torch.from_numpy(users).long().to(model.users.device)
+        scale = _array(Standard.of(single(learned(who))).inverse)[:, :, None]
+        return own, parts * scale + closed.parts(who, own, items)
 
     return of_block
 

@@ -372,6 +372,21 @@ def test_a_teacher_whose_views_vote_teaches_its_votes() -> None:
     torch.testing.assert_close(teacher.logits(BATCH.users, BATCH.items), expected)
 
 
+def test_a_teacher_with_a_closed_form_teaches_its_fused_scores_and_its_embeddings() -> None:
+    folder = teacher_run("auto")
+    prepared, teacher = prepared_with(folder, *BOTH)
+    model = load_run(folder)[1]
+    assert isinstance(model, VectorModel)
+    assert not model.ranks_by_products
+    scores = model.score(BATCH.users).detach()
+    expected = scores.gather(1, BATCH.items) / scores.std(dim=1, keepdim=True)
+    torch.testing.assert_close(teacher.logits(BATCH.users, BATCH.items), expected)
+    assert teacher.embeddings is not None
+    assert all(map(torch.equal, teacher.embeddings, model.vectors()))
+    learner, _ = learner_of(prepared)
+    assert learner.loss(BATCH).keys() == {"bpr", "reg", "distill_scores", "distill_embeddings"}
+
+
 def test_a_teacher_without_embeddings_cannot_teach_them(tmp_path: Path) -> None:
     config = student_of(flow.finished("ease"), "distill.embedding_weight=1")
     message = refused(config, tmp_path / "out")
