@@ -10,11 +10,10 @@ from torch import Tensor
 from graphrec.core.memory_limit import Need
 from graphrec.core.precision import single
 from graphrec.data import Interactions
-from graphrec.data.interactions import IntArray
 from graphrec.models.base import EmbeddingModel, Inputs
 from graphrec.models.config import ModelConfig
 from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
-from graphrec.nn.ease import EASESolver, Matrix, ease_need
+from graphrec.nn.ease import EASESolver, ease_need
 
 LARGEST = 10_000
 """Size of the matrix up to which ``closed_form = "auto"`` solves it: 400 MB, within a minute."""
@@ -49,8 +48,8 @@ class Standard(NamedTuple):
         Args:
             single_error: rounding error that one score of a user may have where all are 0.
         """
-        variance, mean = torch.var_mean(scores, dim=1, keepdim=True, correction=0)
-        deviation = variance.sqrt()
+        mean = scores.mean(dim=1, keepdim=True)
+        deviation = (scores - mean).square().mean(dim=1, keepdim=True).sqrt()
         error = (ROUNDING * torch.finfo(scores.dtype).eps * mean.abs()).clamp(
             min=single_error / scores.shape[1] ** 0.5
         )
@@ -95,12 +94,9 @@ class ClosedForm:
 
         return score
 
-    def parts(self, users: Tensor, own: IntArray, items: IntArray) -> Matrix:
-        """Return w B_ji / deviation of x_u B, ``[B, K, n]``; see ``EASESolver.weights_of``."""
-        scale = self.weight * self._standard(self.solver.scores(users)).inverse
-        weights = self.solver.weights_of(own, items)
-        found: Matrix = weights * scale.cpu().numpy()[:, :, None]
-        return found
+    def scale(self, users: Tensor) -> Tensor:
+        """Return w / deviation of x_u B, ``[B, 1]``: what B_ji is multiplied by in a score."""
+        return self.weight * self._standard(self.solver.scores(users)).inverse
 
     def _standard(self, exact: Tensor) -> Standard:
         # On the side of users an item's score is a difference from 1, even if it is 0.

@@ -136,12 +136,18 @@ def _scores(model: ExplainedModel, ranking: Ranking) -> Tensor:
     if not model.ranks_by_products:
         scores = model.scorer()
         blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
-        return torch.cat([scores(who).gather(1, what) for who, what in blocks])
+        return torch.cat([scores(_padded(who))[: len(who)].gather(1, what) for who, what in blocks])
     vectors, targets = model.vectors()
     blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
     return torch.cat(
         [torch.einsum("bd,bkd->bk", vectors[who], targets[what]) for who, what in blocks]
     )
+
+
+def _padded(users: Tensor) -> Tensor:
+    """Repeat the last of some users, so that scores of every block are rounded alike."""
+    missing = BLOCK_USERS - len(users) if len(users) else 0
+    return torch.cat([users, users[-1:].expand(max(missing, 0))])
 
 
 def linear_contributions(model: ExplainedModel, train: Interactions) -> Contributions:
@@ -170,9 +176,10 @@ def with_closed_form(model: ExplainedModel, contributions: Contributions) -> Con
 
     def of_block(users: IntArray, items: IntArray) -> tuple[IntArray, FloatArray]:
         own, parts = contributions(users, items)
-        who = torch.from_numpy(users).long().to(model.users.device)
-        scale = _array(Standard.of(single(learned(who))).inverse)[:, :, None]
-        return own, parts * scale + closed.parts(who, own, items)
+        who = _padded(torch.from_numpy(users).long().to(model.users.device))
+        scales = Standard.of(single(learned(who))).inverse, closed.scale(who)
+        by_learned, by_ease = (_array(each)[: len(users), :, None] for each in scales)
+        return own, parts * by_learned + closed.solver.weights_of(own, items) * by_ease
 
     return of_block
 

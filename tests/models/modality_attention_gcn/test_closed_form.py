@@ -117,8 +117,7 @@ def test_a_user_whose_only_item_is_nobody_elses_hears_nothing(shape: tuple[int, 
     with torch.no_grad():
         assert torch.equal(fused.score(users_of), standardised(alone.score(users_of)))
         assert fused.closed is not None
-        listed = np.array([[2]], np.int32)
-        assert not fused.closed.parts(users_of, listed, np.arange(4, dtype=np.int32)[None]).any()
+        assert not fused.closed.scale(users_of).any()
 
 
 def test_without_it_scores_are_those_of_before() -> None:

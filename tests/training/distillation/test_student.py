@@ -19,7 +19,7 @@ from graphrec.experiment.fit import build
 from graphrec.experiment.load import load_run
 from graphrec.experiment.prepared import Prepared
 from graphrec.experiment.teacher import with_distillation
-from graphrec.models import Batch, EmbeddingModel, Model
+from graphrec.models import Batch, EmbeddingModel, Model, VectorModel
 from graphrec.training.distillation.losses import embedding_loss, score_loss
 from graphrec.training.distillation.student import DistilledStudent
 from graphrec.training.distillation.teacher import _logits
