@@ -46,8 +46,7 @@ def has_embeddings(model: Model) -> TypeGuard[VectorModel]:
 def _logits(
     model: Model, embeddings: tuple[Tensor, Tensor] | None, device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    by_products = isinstance(model, EmbeddingModel) and model.ranks_by_products
-    if embeddings is not None and by_products:
+    if embeddings is not None and isinstance(model, EmbeddingModel) and model.ranks_by_products:
         temperature = model.config.temperature  # the model itself may go
         users, items = embeddings
         return lambda who, what: pair_scores(users, items, who, what) / temperature
