@@ -27,7 +27,7 @@ NAMED = (
     ),
     NamedFault(
         "only users with test items are ranked",
-        "graphrec/experiment/run.py",
+        "graphrec/experiment/measure.py",
         "metrics, np.arange(truth.num_users))",
         "metrics)",
     ),
@@ -39,13 +39,13 @@ NAMED = (
     ),
     NamedFault(
         "test users are not in the fingerprint of a split",
-        "graphrec/data/dataset.py",
+        "graphrec/data/split.py",
         "digest(self._interactions.users, self._interactions.items)",
         "digest(self._interactions.items)",
     ),
     NamedFault(
         "valid pairs are not in the fingerprint of a split",
-        "graphrec/data/dataset.py",
+        "graphrec/data/split.py",
         "self.train.items, self.valid.users, self.valid.items)",
         "self.train.items)",
     ),
@@ -70,8 +70,8 @@ NAMED = (
     NamedFault(
         "the printed history is not sorted by time",
         "graphrec/experiment/tables.py",
-        'own = own[np.argsort(-train.times[own], kind="stable")]',
-        "own = own.copy()",
+        'rows = rows[np.argsort(-train.times[rows], kind="stable")]',
+        "rows = rows.copy()",
     ),
 )
 """Each is looked for as text; a fault without a place is reported."""

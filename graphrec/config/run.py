@@ -214,6 +214,8 @@ def _typed(
         config_class = config_of(name)
     except NotImportedError:
         config_class = type(base.__name__, (base,), {"model_config": ConfigDict(extra="allow")})
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{where}: {error}.") from error
     try:

@@ -91,7 +91,7 @@ class Config(BaseModel):
         return ()
 
     def ignored_settings(self) -> list[tuple[str, str]]:
-        """Settings that are not at their default and have no effect, and why."""
+        """Return (setting, reason) for each setting that is given and has no effect."""
         return [
             (name, reason)
             for name, reason in self.inactive_settings()
@@ -115,7 +115,7 @@ class Config(BaseModel):
 
 
 def _without_places(value: object, dumped: Json) -> Json:
-    """The JSON form ``dumped`` of a value, with each path replaced by ``PLACE``."""
+    """Return the JSON form ``dumped`` of a value with each path replaced by ``PLACE``."""
     if isinstance(value, Config):
         return value.identity()
     if isinstance(value, Path | FilePattern):

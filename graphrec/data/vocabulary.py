@@ -31,7 +31,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, ids: pl.Series, declared: int | None, kind: str, source: str) -> Self:
-        """Number the distinct ids: in numeric order if all are integers, else as text.
+        """Give the distinct ids their numbers: in numeric order if all are integers, else as text.
 
         Args:
             ids: external ids as text, without nulls.

@@ -53,7 +53,7 @@ def prepare(config: RunConfig, log: RunLog) -> Prepared:
 
 
 def with_settings(prepared: Prepared, config: RunConfig, log: RunLog) -> Prepared:
-    """The same data under other settings; only content whose settings differ is encoded anew.
+    """Return the same data under other settings; only changed content is encoded anew.
 
     Raises:
         ConfigError: the settings are of other data, another split or protocol, or the content is

@@ -130,7 +130,7 @@ def _better(
     truth: Interactions,
     log: RunLog,
 ) -> list[BetterBaseline]:
-    """The baselines that are better than the model by the metric that chooses epochs.
+    """Return the baselines that are better than the model by the metric that chooses epochs.
 
     Both are measured on valid, or on the opened test part where there is no validation part; what
     was measured there already is not measured again.

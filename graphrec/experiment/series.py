@@ -59,22 +59,25 @@ def train_replicates(
 
 
 def _task_of(result: Result) -> dict[str, str]:
-    """The fingerprints that all variants of a study share."""
+    """Return the fingerprints that all variants of a study share."""
     return {name: result.fingerprints[name] for name in COMPARABLE}
 
 
 def seeded(base: RunConfig, num_seeds: int) -> list[RunConfig]:
-    """The settings with each of the seeds after their own."""
+    """Return the settings with each of the seeds that no search of them has used.
+
+    A search tries every trial with ``tune.trial_seeds`` seeds, from ``run.seed`` on.
+    """
+    first = base.run.seed + base.tune.trial_seeds
+    seeds = range(first, first + num_seeds)
     return [
-        base.model_copy(
-            update={"run": base.run.model_copy(update={"seed": base.run.seed + 1 + index})}
-        )
-        for index in range(num_seeds)
+        base.model_copy(update={"run": base.run.model_copy(update={"seed": seed})})
+        for seed in seeds
     ]
 
 
 def folder_of(out: Path, name: str, config: RunConfig) -> Path:
-    """The run folder of a variant with one seed."""
+    """Return the run folder of a variant with one seed."""
     return out / f"{name}-seed{config.run.seed}"
 
 

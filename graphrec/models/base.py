@@ -231,10 +231,10 @@ class VectorModel(Model):
 
     @abstractmethod
     def embed(self) -> tuple[Tensor, Tensor]:
-        """Final embeddings: users ``[U, D]`` and items ``[I, D]``."""
+        """Return the final embeddings: users ``[U, D]`` and items ``[I, D]``."""
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        """The vectors whose inner products are the scores, shaped as those of ``embed``."""
+        """Return the vectors whose inner products are the scores, shaped as those of ``embed``."""
         return self.embed()
 
     @property
@@ -272,7 +272,7 @@ class EmbeddingModel(VectorModel):
 
     @abstractmethod
     def penalised(self, batch: Batch) -> list[losses.Chosen]:
-        """The rows whose squared norm is the ``reg`` term."""
+        """Return the rows whose squared norm is the ``reg`` term."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the chosen ranking loss and ``reg * l2``."""
@@ -290,7 +290,7 @@ class EmbeddingModel(VectorModel):
         return {self.config.loss: ranking} | self.penalty(batch)
 
     def ranking(self, pos: Tensor, neg: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The chosen ranking loss of scores ``[B]`` and ``[B, n]``, a scalar."""
+        """Return the chosen ranking loss of scores ``[B]`` and ``[B, n]``, a scalar."""
         return losses.LOSSES[self.config.loss](pos, neg, self.config.temperature, weights)
 
     def pair_weights(self, batch: Batch) -> Tensor | None:
@@ -309,7 +309,7 @@ class EmbeddingModel(VectorModel):
         return users, items
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        """The final embeddings, scaled to length 1 with ``normalize``."""
+        """Return the final embeddings, scaled to length 1 with ``normalize``."""
         users, items = self.embed()
         if self.config.normalize:
             return functional.normalize(users, dim=1), functional.normalize(items, dim=1)
@@ -331,6 +331,6 @@ def pair_scores(users: Tensor, items: Tensor, who: Tensor, what: Tensor) -> Tens
 def embedding_table(
     num_rows: int, config: EmbeddingConfig, rng: torch.Generator, width: int | None = None
 ) -> nn.Parameter:
-    """A trainable table ``[num_rows, width]``, width D by default, from Normal(0, init_std)."""
+    """Draw a trainable table ``[num_rows, width]``, by default D wide, from Normal(0, init_std)."""
     draws = torch.randn(num_rows, width or config.dim, generator=rng)
     return nn.Parameter(draws * config.init_std)

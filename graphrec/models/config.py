@@ -15,7 +15,7 @@ class ModelConfig(Config):
     """A name of ``MODELS`` (``graphrec list models``) or ``"package.module:Class"``."""
 
     def at_defaults(self, names: Iterable[str]) -> Self:
-        """These settings with some at their defaults, and with them all that is idle then."""
+        """Return the settings with some at their defaults, and with them all that lose effect."""
         left, gone = self, list(names)
         while gone:
             left = left.model_copy(update={name: self._default(name) for name in gone})
@@ -23,7 +23,7 @@ class ModelConfig(Config):
         return left
 
     def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
-        """These settings where only some modalities are left, without what needs the others.
+        """Return the settings for some of the modalities, without what needs the others.
 
         Args:
             matrices: modalities with rows. lists: modalities that are lists of neighbours.

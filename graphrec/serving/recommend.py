@@ -50,8 +50,8 @@ def recommend(
     num_items = len(prepared.dataset.item_ids)
     if not 1 <= k <= num_items:
         raise ConfigError(
-            f"k = {k}, but nobody can get the best {k} items: the catalogue has {num_items}. Use k "
-            f"from 1 to {num_items}."
+            f"k = {k}, but a list cannot hold the best {k} items: the catalogue has {num_items}. "
+            f"Use k from 1 to {num_items}."
         )
     if explain:
         _require_explainable(model)

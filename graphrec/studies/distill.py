@@ -20,7 +20,7 @@ from graphrec.evaluation import METRICS, parse_metric
 from graphrec.experiment.load import load_run
 from graphrec.experiment.result import Result, read_result
 from graphrec.experiment.run import run
-from graphrec.models import Model
+from graphrec.models import Model, VectorModel
 from graphrec.training.distillation.config import DistillConfig
 
 BLOCK = 256

@@ -183,14 +183,12 @@ def _cell(base: RunConfig, backbone: str, where: str, how: str, *, tuned: bool) 
 
 def _without_effect(error: BaseException | None) -> str:
     """Return the setting that a configuration was refused for, as without effect; else nothing."""
-    while error is not None:
-        if isinstance(error, ValidationError):
-            for problem in error.errors():
-                cause = problem.get("ctx", {}).get("error")
-                if isinstance(cause, NoEffectError):
-                    return cause.setting
-        error = error.__cause__
-    return ""
+    if isinstance(error, NoEffectError):
+        return error.setting
+    if isinstance(error, ValidationError):
+        causes = (problem.get("ctx", {}).get("error") for problem in error.errors())
+        return next(filter(None, map(_without_effect, causes)), "")
+    return "" if error is None else _without_effect(error.__cause__)
 
 
 def _of_other_cells(base: RunConfig, settings: Mapping[str, str]) -> list[str]:

@@ -210,7 +210,7 @@ def _line(result: GridResult, cell: CellResult, metrics: Sequence[str]) -> dict[
 
 
 def _drawn(result: GridResult) -> "Figure":
-    """A row per cell, cells of one backbone together, a colour for each where."""
+    """Draw a row per cell, cells of one backbone together, a colour for each where."""
     from matplotlib.figure import Figure
 
     groups: dict[str, list[CellResult]] = {}
@@ -251,7 +251,7 @@ def _label(result: GridResult, cell: CellResult) -> str:
 
 
 def _parts(result: GridResult, svg: str) -> list[str]:
-    """The pieces of the page."""
+    """Return the pieces of the page."""
     means = [
         [f"{each.setting} = {each.value}", each.cells, f"{each.valid:.4f}", f"{each.test:.4f}"]
         for each in result.means

@@ -137,7 +137,7 @@ def row_of(
     values: Sequence[float],
     against: tuple[str, Comparison, float] | None,
 ) -> Row:
-    """A row of a trained variant; ``against`` is a label, the comparison and its adjusted p."""
+    """Make the row of a trained variant; ``against``: label, comparison and adjusted p."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     row = Row(label, dict(attributes), folder, list(values), statistics.fmean(values), deviation)
     if against is None:
@@ -177,7 +177,7 @@ def _figures(row: Row) -> dict[str, float | str | None]:
 
 
 def tables(result: VariantsResult) -> dict[str, VariantsResult]:
-    """The study by title of its tables: of all items, and of each group of items."""
+    """Return the study by title of its tables: of all items, and of each group of items."""
     found = {f"{result.users:,} users": result}
     for name, each in result.groups.items():
         title = f"{name} items, {each.users:,} users"

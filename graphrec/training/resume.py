@@ -150,7 +150,7 @@ def require_resumable(checkpoint: CheckpointPolicy, config: TrainingConfig) -> N
 def _where_to_go_on(
     checkpoint: CheckpointPolicy, finished: Checkpoint, config: TrainingConfig
 ) -> Checkpoint:
-    """The state after the last epoch if more are to be trained, else the finished one.
+    """Return the state after the last epoch if more are to be trained, else the finished one.
 
     Raises:
         TrainingError: more are to be trained, and that state was not kept.
@@ -171,7 +171,7 @@ def _where_to_go_on(
 
 
 def _changes(saved: Checkpoint, now: Mapping[str, Json], epoch: int, path: Path) -> list[str]:
-    """What has changed since a checkpoint was written."""
+    """Name what has changed since a checkpoint was written."""
     before = saved.state.get("circumstances", {})
     if not isinstance(before, dict):
         raise damaged(path, "its circumstances are no table")

@@ -14,7 +14,7 @@ from graphrec import DataError, build_config, read_result
 from graphrec.experiment import series
 from graphrec.experiment import worker as fit
 from graphrec.experiment.log import RunLog
-from graphrec.experiment.series import train_replicates
+from graphrec.experiment.series import seeded, train_replicates
 from graphrec.studies import study_modalities
 from tests.studies import worlds
 
@@ -200,3 +200,12 @@ def test_a_study_keeps_the_openings_of_a_process_that_was_killed(
     result = study_modalities(config, tmp_path, seeds=1)
     assert len(result.test_openings) == 2
     assert result.test_openings[0] == result.test_openings[1]
+
+
+def test_final_seeds_are_none_that_trials_were_averaged_over() -> None:
+    """With three seeds a trial, the seeds 1 and 2 have been searched with, too."""
+    table = worlds.table_of("image") | {"tune": {"trial_seeds": 3}}
+    base = build_config(table, ["run.seed=4"])
+    assert [config.run.seed for config in seeded(base, 2)] == [7, 8]
+    alone = build_config(table | {"tune": {}}, ["run.seed=4"])
+    assert [config.run.seed for config in seeded(alone, 2)] == [5, 6]

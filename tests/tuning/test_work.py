@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from unittest.mock import Mock
@@ -39,6 +40,20 @@ def command(
     write_json(folder / "given.json", config.model_dump(mode="json"))
     words = [sys.executable, "-m", "graphrec", "tune", str(folder / "given.json")]
     return [*words, "--out", str(folder / "mf"), *arguments]
+
+
+@contextmanager
+def started(words: Sequence[str], **given: object) -> Iterator[subprocess.Popen[str]]:
+    """Start a command in a process group of its own, which is gone when the block ends."""
+    whole = subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, start_new_session=True, **given
+    )
+    try:
+        yield whole
+    finally:
+        with suppress(ProcessLookupError):  # workers of a test that failed would go on for minutes
+            os.killpg(whole.pid, signal.SIGKILL)
+        whole.wait()
 
 
 def wait_for(what: Callable[[], set[int]], whole: subprocess.Popen[str]) -> set[int]:
@@ -111,8 +126,8 @@ def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> Non
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     words = command(tmp_path, "--workers", "2", trials=6, settings=["tune.pruner=none"])
     environment = {**os.environ, "PYTHONPATH": path}
-    whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
-    _, told = whole.communicate()
+    with started(words, env=environment) as whole:
+        _, told = whole.communicate()
     assert whole.returncode == 0, told
     assert (tmp_path / "killed").exists()
     result = read_study(tmp_path / "mf")
@@ -123,21 +138,23 @@ def test_a_killed_worker_costs_its_trial_and_nothing_else(tmp_path: Path) -> Non
     assert lost in done
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_stopped_study_ends_cleanly_and_goes_on(tmp_path: Path, number: int) -> None:
     words = command(tmp_path, trials=1000)
     two = [*words, "--workers", "2"]
-    whole = subprocess.Popen(two, stderr=subprocess.PIPE, text=True)
-    workers = wait_for(lambda: both_run(tmp_path), whole)
-    whole.send_signal(number)
-    _, told = whole.communicate(timeout=300)
-    assert whole.returncode == 130
-    assert f"Go on with: graphrec {shlex.join(two[two.index('tune') :])}" in told
-    assert "Traceback" not in told
-    assert running_pids(tmp_path) == set()
-    for pid in workers:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    with started(two) as whole:
+        workers = wait_for(lambda: both_run(tmp_path), whole)
+        whole.send_signal(number)
+        _, told = whole.communicate(timeout=300)
+        assert whole.returncode == 130
+        assert f"Go on with: graphrec {shlex.join(two[two.index('tune') :])}" in told
+        assert "Traceback" not in told
+        assert running_pids(tmp_path) == set()
+        for pid in workers:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
     budget = finished_count(tmp_path) + 2
     words = words[words.index("tune") :]
     assert flow.graphrec(*words, "--trials", str(budget)).code == 0
@@ -148,13 +165,11 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(tmp_path: Path, number: int) -
 
 def test_a_worker_joins_by_the_storage(tmp_path: Path) -> None:
     storage = f"{tmp_path}/shared.journal"
-    first = subprocess.Popen(
-        command(tmp_path, "--storage", storage), stderr=subprocess.DEVNULL
-    )  # the one that also writes the results
+    writing = command(tmp_path, "--storage", storage)  # the one that also writes the results
     joining = command(tmp_path, "--storage", storage, "--join")
-    second = subprocess.Popen(joining, stderr=subprocess.DEVNULL)
-    assert second.wait(240) == 0
-    assert first.wait(240) == 0
+    with started(writing) as first, started(joining) as second:
+        assert second.wait(240) == 0
+        assert first.wait(240) == 0
     result = read_study(tmp_path / "mf")
     assert result.trials == {"complete": 4, "pruned": 0, "failed": 0, "lost": 0}
     assert result.workers == 2
@@ -168,10 +183,10 @@ def test_there_must_be_a_study_to_join(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_workers_that_all_end_early_are_an_error(tmp_path: Path) -> None:
     words = command(tmp_path, "--workers", "2", trials=1000)
-    whole = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    for pid in wait_for(lambda: both_run(tmp_path), whole):
-        os.kill(pid, signal.SIGKILL)
-    _, told = whole.communicate(timeout=300)
+    with started(words) as whole:
+        for pid in wait_for(lambda: both_run(tmp_path), whole):
+            os.kill(pid, signal.SIGKILL)
+        _, told = whole.communicate(timeout=300)
     assert whole.returncode == 2
     assert "All workers ended early" in told
     assert "worker-0.log" in told

@@ -44,8 +44,8 @@ def _download(name: str, entry: CatalogEntry, folder: Path, unverified: bool) ->
     unknown = entry.unverifiable()
     if unknown and not unverified:
         raise DataError(
-            f"No checksum is known of {', '.join(unknown)}, so nobody can tell whether what "
-            f"arrives is what was published. Download it all the same with --unverified (the "
+            f"No checksum is known of {', '.join(unknown)}, so a download cannot be "
+            f"compared with the published file. Download it all the same with --unverified (the "
             f"numbers of users, items and interactions are checked), or copy files that you "
             f"trust: `graphrec data get {name} --from DIR`."
         )

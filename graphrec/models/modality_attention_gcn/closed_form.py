@@ -16,7 +16,7 @@ from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNCo
 from graphrec.nn.ease import EASESolver, ease_need
 
 LARGEST = 10_000
-"""Size of the matrix up to which ``closed_form = "auto"`` solves it: 400 MB, within a minute."""
+"""Size of the matrix up to which ``closed_form = "auto"`` solves it, which then takes 400 MB."""
 
 ROUNDING = 8
 """Deviation that rounding may give to equal scores, in float steps at their size."""
@@ -33,7 +33,7 @@ def has_closed_form(config: ModalityAttentionGCNConfig, train: Interactions) -> 
 
 
 class Standard(NamedTuple):
-    """Mean and inverse deviation of each user's scores over all items, ``[B, 1]``.
+    """The mean and the inverse deviation of each user's scores over all items, ``[B, 1]``.
 
     The inverse is 0 where all scores are equal.
     """

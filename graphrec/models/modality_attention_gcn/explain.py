@@ -13,6 +13,12 @@ the h_j: ``x_u = sum_v a_uv h_v`` over all nodes v, ``a = 1 / (L + 1) sum_l A^l`
 and those of all other nodes add up to the score; c_u and y_i are held fixed. On ngcf and gat, and
 with ``where = "middle"``, x_u is not linear, and ``(d x_u / d h_j) h_j`` stands in its place: what
 a small change of h_j would do, which adds up to nothing. No messages, or votes: no contributions.
+
+Where the scores of EASE are added (``ClosedForm``), with p_u the learned scores of user u,
+
+    contribution_j  a_uj (c_u h_j) . y_i / deviation of p_u + w B_ji / deviation of x_u B
+
+and the means over all items, which z-scores subtract, belong to no item.
 """
 
 from abc import abstractmethod
@@ -96,7 +102,7 @@ class ExplainedModel(FusedScores):
 
 
 def passes_linearly(model: ExplainedModel) -> bool:
-    """Whether users are linear in what items start at, and learned scores in users."""
+    """Return whether users are linear in what items start at, and learned scores in users."""
     config = model.config
     return config.backbone == "lightgcn" and config.where != "middle" and model.learns_by_products
 
@@ -131,7 +137,7 @@ def _changes(model: ExplainedModel, ranking: Ranking) -> dict[str, FloatArray]:
 
 
 def _scores(model: ExplainedModel, ranking: Ranking) -> Tensor:
-    """Scores of these pairs, ``[n, K]``, without those of all others where these do not count."""
+    """Return the scores of these pairs, ``[n, K]``, without other pairs where none depends on them."""
     users, items = _pairs(model, ranking)
     if not model.ranks_by_products:
         scores = model.scorer()
@@ -168,7 +174,7 @@ def linear_contributions(model: ExplainedModel, train: Interactions) -> Contribu
 
 
 def with_closed_form(model: ExplainedModel, contributions: Contributions) -> Contributions:
-    """Contributions to the scores fused with those of EASE, from those to the learned scores."""
+    """Return contributions to the fused scores, made of those to the learned scores and of EASE."""
     closed = model.closed
     if closed is None:
         return contributions
@@ -185,7 +191,7 @@ def with_closed_form(model: ExplainedModel, contributions: Contributions) -> Con
 
 
 def reach(train: Interactions, num_layers: int) -> Callable[[IntArray, IntArray], Walks]:
-    """A function: users ``[B]`` and their items in train ``[B, n]`` -> a_uj, ``[B, n]``.
+    """Return a function: users ``[B]`` and their items in train ``[B, n]`` -> a_uj, ``[B, n]``.
 
     a = 1 / (L + 1) (A + A^3 + A^5 + ...) up to L: from a user to an item all walks are odd.
     Where an item is -1, a is 0.
@@ -200,17 +206,17 @@ def reach(train: Interactions, num_layers: int) -> Callable[[IntArray, IntArray]
             total[own >= 0] = direct.data
         if num_layers > 2:
             passed = (direct @ items_by).toarray()  # to users, by two steps
-            total += _heard(items_by, own, passed)
+            total += _received(items_by, own, passed)
         for _ in range(5, num_layers + 1, 2):
             passed = (users_by @ (items_by @ passed.T)).T
-            total += _heard(items_by, own, passed)
+            total += _received(items_by, own, passed)
         return total / (num_layers + 1)
 
     return of_block
 
 
-def _heard(items_by: sp.csr_array, own: IntArray, passed: Walks) -> Walks:
-    """What each of the items ``[B, n]`` hears of its users, who hold ``passed``, ``[B, U]``."""
+def _received(items_by: sp.csr_array, own: IntArray, passed: Walks) -> Walks:
+    """Return what items ``[B, n]`` receive from their users, who hold ``passed``, ``[B, U]``."""
     counts = np.where(own >= 0, np.diff(items_by.indptr)[own], 0).ravel()
     pairs = np.repeat(np.arange(own.size), counts)
     within = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -247,7 +253,7 @@ def gradient_contributions(model: ExplainedModel, train: Interactions) -> Contri
 
 
 def _factors(model: ExplainedModel, heard: Tensor) -> tuple[Tensor, Tensor]:
-    """The factors c ``[U, V]`` between the vectors of users that score and x_u, and all y_i."""
+    """Return the factors c ``[U, V]`` between the scoring vectors of users and x_u, and all y_i."""
     users, items = model.vectors()
     ratio = (users.view_as(heard) * heard).sum(dim=2)
     return ratio / heard.square().sum(dim=2).clamp(min=torch.finfo(heard.dtype).tiny), items
@@ -256,7 +262,7 @@ def _factors(model: ExplainedModel, heard: Tensor) -> tuple[Tensor, Tensor]:
 def _largest(
     contributions: Contributions, train: Interactions, ranking: Ranking
 ) -> tuple[IntArray, FloatArray]:
-    """The ``NUM_NEIGHBOURS`` largest positive ones of each pair, ``[n, K, 3]``, and their items."""
+    """Return the ``NUM_NEIGHBOURS`` largest positive parts of each pair, and their items."""
     shape = (*ranking.items.shape, NUM_NEIGHBOURS)
     neighbours, parts = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
     with step("Explaining", len(ranking.users)) as bar:
@@ -285,7 +291,7 @@ def blocks_of(train: Interactions, users: IntArray) -> Iterator[npt.NDArray[np.i
 
 
 def items_of(train: Interactions, users: IntArray) -> IntArray:
-    """The items of each user in train, ``[B, n]``; -1 where a user has no more."""
+    """Return the items of each user in train, ``[B, n]``; -1 where a user has no more."""
     rows = train.matrix[users]
     counts = np.diff(rows.indptr)
     own = np.full((len(users), counts.max(initial=0)), -1, np.int32)

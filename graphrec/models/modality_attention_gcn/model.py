@@ -117,7 +117,7 @@ class ModalityAttentionGCN(ExplainedModel):
 
     @classmethod
     def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
-        """Yield those of the graphs of similar items, and of EASE."""
+        """Yield the memory of the graphs of similar items, and of EASE."""
         assert isinstance(config, ModalityAttentionGCNConfig)
         yield from graph_needs(inputs.features or {}, config)
         yield from super().needs(config, inputs)
@@ -192,7 +192,7 @@ class ModalityAttentionGCN(ExplainedModel):
             self.nothing = embedding_table(1, self.config, rng)
 
     def _with_nothing(self, known: Tensor) -> Tensor:
-        """The items that have nothing to start at, ``[I, 1]``."""
+        """Return the items that have nothing to start at, ``[I, 1]``."""
         return ~(self.has_id | known[:, : len(self.names)].any(dim=1, keepdim=True))
 
     def attention(self) -> Tensor:
@@ -301,7 +301,7 @@ class ModalityAttentionGCN(ExplainedModel):
         return torch.stack([each(graph, view) for each, view in pairs], dim=1)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        """Views whose scores are combined are normalised by themselves; for votes, as for mean."""
+        """Return the vectors; views whose scores are combined are normalised by themselves."""
         return super().vectors() if self.late is None else self.embed()
 
     @property

@@ -56,11 +56,11 @@ class DistilledStudent(Model):
             )
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """The student's."""
+        """Return the scorer of the student."""
         return self.student.scorer()
 
     def deployable(self) -> Model:
-        """The student."""
+        """Return the student without its teacher."""
         return self.student
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -69,7 +69,7 @@ class DistilledStudent(Model):
         return [*self.student.parameter_groups(), *own]
 
     def begin_epoch(self, rng: torch.Generator) -> None:
-        """What the student does; candidates are drawn from what is left of the stream."""
+        """Prepare the student; candidates are drawn from what is left of the stream."""
         self.student.begin_epoch(rng)
         self.rng = rng
 
