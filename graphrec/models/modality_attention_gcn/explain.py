@@ -137,7 +137,7 @@ def _changes(model: ExplainedModel, ranking: Ranking) -> dict[str, FloatArray]:
 
 
 def _scores(model: ExplainedModel, ranking: Ranking) -> Tensor:
-    """Return the scores of these pairs, ``[n, K]``, without other pairs where none depends on them."""
+    """Return the scores of these pairs, ``[n, K]``; those of all others only where they count."""
     users, items = _pairs(model, ranking)
     if not model.ranks_by_products:
         scores = model.scorer()
