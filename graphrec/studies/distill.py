@@ -211,5 +211,6 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 @torch.no_grad()
 def _embedding_bytes(model: Model) -> int | None:
-    by_products = isinstance(model, VectorModel) and model.ranks_by_products
-    return _bytes(model.vectors()) if by_products else None
+    if isinstance(model, VectorModel) and model.ranks_by_products:
+        return _bytes(model.vectors())
+    return None
