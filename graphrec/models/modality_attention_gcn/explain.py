@@ -216,7 +216,7 @@ def reach(train: Interactions, num_layers: int) -> Callable[[IntArray, IntArray]
 
 
 def _received(items_by: sp.csr_array, own: IntArray, passed: Walks) -> Walks:
-    """Return what items ``[B, n]`` receive from their users, who hold ``passed``, ``[B, U]``."""
+    """Return what items ``[B, n]`` receive from their users, who hold ``passed`` ``[B, U]``."""
     counts = np.where(own >= 0, np.diff(items_by.indptr)[own], 0).ravel()
     pairs = np.repeat(np.arange(own.size), counts)
     within = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
