@@ -86,7 +86,7 @@ def with_distillation(model: Model, prepared: "Prepared") -> Model:
     """
     if prepared.teacher is None:
         return model
-    if not (isinstance(model, EmbeddingModel) and model.ranks_by_products):
+    if not (isinstance(model, EmbeddingModel) and model.learns_by_products):
         raise ConfigError(
             f"distill.teacher: model {prepared.config.model.name!r}, as it is set, does not rank "
             f"by embeddings and cannot be taught. Change its settings or remove [distill]."

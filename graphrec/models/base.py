@@ -242,6 +242,11 @@ class VectorModel(Model):
         """Whether scores are the inner products of ``vectors()``: yes, unless a setting says no."""
         return True
 
+    @property
+    def learns_by_products(self) -> bool:
+        """Whether training ranks by the inner products of ``vectors()``, whatever scores add."""
+        return self.ranks_by_products
+
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """One ``embed()``, then a matrix product for each block of users."""
         users, items = self.vectors()

@@ -16,8 +16,9 @@ from graphrec.models import MODELS, VectorModel
 
 
 def item_embeddings(run_dir: Path | str, overrides: Sequence[str] = ()) -> pl.DataFrame:
-    """Return the item vectors of a run; its scores are their inner products with user vectors.
+    """Return the item vectors of a run; it learned by their inner products with user vectors.
 
+    They are its scores as well, unless a setting adds others (``closed_form`` of the flagship).
     Items without information have no row: those whose vector is 0, and cold items of a model that
     does not score them. ``overrides`` give the present paths of the run's files.
 

@@ -20,9 +20,8 @@ from graphrec.evaluation import METRICS, parse_metric
 from graphrec.experiment.load import load_run
 from graphrec.experiment.result import Result, read_result
 from graphrec.experiment.run import run
-from graphrec.models import Model
+from graphrec.models import Model, VectorModel
 from graphrec.training.distillation.config import DistillConfig
-from graphrec.training.distillation.teacher import has_embeddings
 
 BLOCK = 256
 """Users that are scored at once."""
@@ -212,4 +211,6 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 @torch.no_grad()
 def _embedding_bytes(model: Model) -> int | None:
-    return _bytes(model.vectors()) if has_embeddings(model) else None
+    if isinstance(model, VectorModel) and model.ranks_by_products:
+        return _bytes(model.vectors())
+    return None

@@ -106,7 +106,9 @@ def test_a_graph_of_similar_items_is_estimated_from_its_features() -> None:
     need = need_of("modality_attention_gcn", inputs, item_layers=1)
     assert "[features.text]" in need.what
     assert need.num_bytes > 8 * values.size
-    config = MODELS["modality_attention_gcn"].Config(name="modality_attention_gcn")
+    config = MODELS["modality_attention_gcn"].Config(
+        name="modality_attention_gcn", closed_form="none"
+    )
     assert not list(MODELS["modality_attention_gcn"].needs(config, inputs))
 
 

@@ -128,6 +128,7 @@ PLAIN: dict[str, dict[str, Json]] = {
         "normalize": False,
         "init_std": 0.1,
         "reg": 1e-4,
+        "closed_form": "none",
     }
 }
 """Settings at the values that other models have by default, so that one case differs from another

@@ -6,8 +6,9 @@ import torch
 
 from graphrec.core.errors import ConfigError
 from graphrec.data import Interactions
-from graphrec.models import Inputs, ease
+from graphrec.models import Inputs
 from graphrec.models.ease import EASE, EASEConfig
+from graphrec.nn import ease
 from tests.models.cases import random_interactions
 
 REG = 2.5
@@ -36,7 +37,7 @@ def by_inverse(train: Interactions) -> np.ndarray:
 def test_scores_equal_the_explicit_inverse(num_users: int, num_items: int, user_side: bool) -> None:
     train = random_interactions(num_users, num_items, share=0.4, seed=2)
     model = solved(train)
-    assert model.user_side is user_side
+    assert model.solver.user_side is user_side
     scores = model.score(torch.arange(num_users)).numpy()
     np.testing.assert_allclose(scores, by_inverse(train), atol=1e-5)
 
@@ -47,7 +48,7 @@ def test_both_sides_give_the_same_scores_training_items_included(shape: tuple[in
     scores = []
     for side in (False, True):
         model = EASE(EASEConfig(name="ease", reg=REG), Inputs(train, torch.Generator()))
-        model.user_side = side
+        model.solver.user_side = side
         model.fit_exact()
         scores.append(model.score(torch.arange(shape[0])))
     taken = torch.from_numpy(train.matrix.toarray() > 0)
@@ -100,8 +101,8 @@ def test_the_matrix_is_held_once(shape: tuple[int, int], monkeypatch: pytest.Mon
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert model.weights.nbytes == 4 * 600**2
-    assert peak < 1.3 * model.weights.nbytes
+    assert model.solver.weights.nbytes == 4 * 600**2
+    assert peak < 1.3 * model.solver.weights.nbytes
 
 
 def test_a_penalty_too_small_for_float32_is_named() -> None:

@@ -11,6 +11,7 @@ from graphrec.core.errors import ConfigError
 from graphrec.core.names import NotImportedError, resolve
 from graphrec.graphs import EdgeDropKind
 from graphrec.models.config import EmbeddingConfig, ModelConfig
+from graphrec.nn.ease import DEFAULT_REG
 from graphrec.nn.fusion import FUSIONS, Fusion
 
 
@@ -278,6 +279,7 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         "temperature": 1.0,
         "normalize": False,
         "init_std": 0.1,
+        "closed_form": "none",
     }
     former_names: ClassVar[Mapping[str, str]] = {
         "knn_weights": "knn_shares",
@@ -293,6 +295,13 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
     """Rank by cosine instead of inner product, in training and evaluation."""
     init_std: PositiveFloat = 0.05
     """Standard deviation of the initial embeddings."""
+    closed_form: Literal["auto", "ease", "none"] = "auto"
+    """Scores that are added without training: those of EASE, or none; auto is ease where training
+    data have at most 10,000 users or at most 10,000 items."""
+    closed_form_weight: PositiveFloat = 0.5
+    """Weight of these scores beside the learned ones, each in deviations over all items."""
+    closed_form_reg: PositiveFloat = DEFAULT_REG
+    """Ridge penalty lambda of EASE."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:
@@ -309,6 +318,9 @@ class ModalityAttentionGCNConfig(GraphConfig, FusionConfig, EmbeddingConfig):
         """Yield (setting, reason) for each setting that has no effect under the others."""
         yield from self.inactive_fusion_settings()
         yield from self.inactive_graph_settings()
+        if self.closed_form == "none":
+            for name in ("closed_form_weight", "closed_form_reg"):
+                yield name, "on closed_form = 'none'"
 
     def restricted_to(self, matrices: Collection[str], lists: Collection[str]) -> Self:
         """Return the settings for these modalities; without any, items are free embeddings."""

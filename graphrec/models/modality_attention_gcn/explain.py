@@ -13,6 +13,12 @@ the h_j: ``x_u = sum_v a_uv h_v`` over all nodes v, ``a = 1 / (L + 1) sum_l A^l`
 and those of all other nodes add up to the score; c_u and y_i are held fixed. On ngcf and gat, and
 with ``where = "middle"``, x_u is not linear, and ``(d x_u / d h_j) h_j`` stands in its place: what
 a small change of h_j would do, which adds up to nothing. No messages, or votes: no contributions.
+
+Where the scores of EASE are added (``ClosedForm``), with p_u the learned scores of user u,
+
+    contribution_j  a_uj (c_u h_j) . y_i / deviation of p_u + w B_ji / deviation of x_u B
+
+and the means over all items, which z-scores subtract, belong to no item.
 """
 
 from abc import abstractmethod
@@ -25,13 +31,13 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from graphrec.core.precision import single
 from graphrec.core.progress import step
 from graphrec.data import Interactions
 from graphrec.data.interactions import FloatArray, IntArray
 from graphrec.evaluation import Ranking
-from graphrec.models.base import EmbeddingModel
 from graphrec.models.explanation import NUM_NEIGHBOURS, Attribution
-from graphrec.models.modality_attention_gcn.config import ModalityAttentionGCNConfig
+from graphrec.models.modality_attention_gcn.closed_form import FusedScores, Standard
 from graphrec.models.modality_attention_gcn.content import ItemContent
 from graphrec.models.modality_attention_gcn.views import LateFusion
 
@@ -51,10 +57,9 @@ Contributions = Callable[[IntArray, IntArray], tuple[IntArray, FloatArray]]
 more, and their parts ``[B, K, n]``."""
 
 
-class ExplainedModel(EmbeddingModel):
+class ExplainedModel(FusedScores):
     """The part of the flagship that explains; the model itself says how vectors are made."""
 
-    config: ModalityAttentionGCNConfig
     names: tuple[str, ...]
     modalities: tuple[str, ...]
     users: nn.Parameter
@@ -87,18 +92,19 @@ class ExplainedModel(EmbeddingModel):
             attention = dict(zip(self.names, _attention(self, ranking), strict=True))
             change = _changes(self, ranking)
             if passes_linearly(self):
-                neighbours, parts = _largest(linear_contributions(self, train), train, ranking)
-            elif few and self.config.backbone != "none" and self.ranks_by_products:
-                neighbours, parts = _largest(gradient_contributions(self, train), train, ranking)
+                found = linear_contributions(self, train)
+            elif few and self.config.backbone != "none" and self.learns_by_products:
+                found = gradient_contributions(self, train)
             else:
-                neighbours, parts = None, None
+                return Attribution(attention, change, None, None)
+            neighbours, parts = _largest(with_closed_form(self, found), train, ranking)
         return Attribution(attention, change, neighbours, parts)
 
 
 def passes_linearly(model: ExplainedModel) -> bool:
-    """Whether users are linear in what items start at, and scores in users."""
+    """Return whether users are linear in what items start at, and learned scores in users."""
     config = model.config
-    return config.backbone == "lightgcn" and config.where != "middle" and model.ranks_by_products
+    return config.backbone == "lightgcn" and config.where != "middle" and model.learns_by_products
 
 
 def _pairs(model: ExplainedModel, ranking: Ranking) -> tuple[Tensor, Tensor]:
@@ -131,17 +137,23 @@ def _changes(model: ExplainedModel, ranking: Ranking) -> dict[str, FloatArray]:
 
 
 def _scores(model: ExplainedModel, ranking: Ranking) -> Tensor:
-    """Scores of these pairs, ``[n, K]``, without those of all others unless there are votes."""
+    """Return the scores of these pairs, ``[n, K]``; those of all others only where they count."""
     users, items = _pairs(model, ranking)
     if not model.ranks_by_products:
-        votes = model.scorer()
+        scores = model.scorer()
         blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
-        return torch.cat([votes(who).gather(1, what) for who, what in blocks])
+        return torch.cat([scores(_padded(who))[: len(who)].gather(1, what) for who, what in blocks])
     vectors, targets = model.vectors()
     blocks = zip(users.split(BLOCK_USERS), items.split(BLOCK_USERS), strict=True)
     return torch.cat(
         [torch.einsum("bd,bkd->bk", vectors[who], targets[what]) for who, what in blocks]
     )
+
+
+def _padded(users: Tensor) -> Tensor:
+    """Repeat the last of some users, so that scores of every block are rounded alike."""
+    missing = BLOCK_USERS - len(users) if len(users) else 0
+    return torch.cat([users, users[-1:].expand(max(missing, 0))])
 
 
 def linear_contributions(model: ExplainedModel, train: Interactions) -> Contributions:
@@ -157,6 +169,23 @@ def linear_contributions(model: ExplainedModel, train: Interactions) -> Contribu
         goals = y[items] * np.repeat(c[users], width, axis=1)[:, None]
         parts = goals @ h[own].transpose(0, 2, 1)
         return own, (parts * weights(users, own)[:, None]).astype(h.dtype)
+
+    return of_block
+
+
+def with_closed_form(model: ExplainedModel, contributions: Contributions) -> Contributions:
+    """Return contributions to the fused scores, made of those to the learned scores and of EASE."""
+    closed = model.closed
+    if closed is None:
+        return contributions
+    learned = model.learned_scorer()
+
+    def of_block(users: IntArray, items: IntArray) -> tuple[IntArray, FloatArray]:
+        own, parts = contributions(users, items)
+        who = _padded(torch.from_numpy(users).long().to(model.users.device))
+        scales = Standard.of(single(learned(who))).inverse, closed.scale(who)
+        by_learned, by_ease = (_array(each)[: len(users), :, None] for each in scales)
+        return own, parts * by_learned + closed.solver.weights_of(own, items) * by_ease
 
     return of_block
 

@@ -20,7 +20,6 @@ from graphrec.models.config import ModelConfig
 from graphrec.models.modality_attention_gcn.config import (
     SCORED,
     WHOLE,
-    GraphConfig,
     ModalityAttentionGCNConfig,
 )
 from graphrec.models.modality_attention_gcn.content import (
@@ -78,6 +77,8 @@ class ModalityAttentionGCN(ExplainedModel):
     drawn once an epoch and normalised by its own degrees (``EdgeDrop``), and content is disturbed
     (``ItemContent``).
 
+    After training, ``closed_form`` adds scores of EASE to the learned ones, see ``ClosedForm``.
+
     Beside the ranking loss, ``align``, ``modality_loss`` and ``projection_l1`` add terms on the
     projected modalities of the batch's distinct items (``AlignmentTerms``). They read what the
     fusion reads, but for ``modality_dropout``. A modality alone is scored by h_u, which is as wide
@@ -116,9 +117,10 @@ class ModalityAttentionGCN(ExplainedModel):
 
     @classmethod
     def needs(cls, config: ModelConfig, inputs: Inputs) -> Iterator[Need]:
-        """Yield the memory of the graphs of similar items."""
-        assert isinstance(config, GraphConfig)
-        return graph_needs(inputs.features or {}, config)
+        """Yield the memory of the graphs of similar items, and of EASE."""
+        assert isinstance(config, ModalityAttentionGCNConfig)
+        yield from graph_needs(inputs.features or {}, config)
+        yield from super().needs(config, inputs)
 
     def __init__(self, config: ModalityAttentionGCNConfig, inputs: Inputs) -> None:
         super().__init__(config, inputs)
@@ -303,14 +305,14 @@ class ModalityAttentionGCN(ExplainedModel):
         return super().vectors() if self.late is None else self.embed()
 
     @property
-    def ranks_by_products(self) -> bool:
+    def learns_by_products(self) -> bool:
         """Unless views vote."""
         return self.late is None or self.config.late != "vote"
 
-    def scorer(self) -> Callable[[Tensor], Tensor]:
+    def learned_scorer(self) -> Callable[[Tensor], Tensor]:
         """Inner products, or votes."""
-        if self.late is None or self.ranks_by_products:
-            return super().scorer()
+        if self.late is None or self.learns_by_products:
+            return super().learned_scorer()
         return self.late.votes(self._views())
 
     @contextmanager

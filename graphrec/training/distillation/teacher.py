@@ -24,10 +24,12 @@ class Teacher:
     Attributes:
         fingerprint: sha256 of the record of its run, so that a resumed student has the same one.
         logits: users ``[B]``, items ``[B, n]`` -> ``[B, n]``: scores as its own loss sees them,
-            divided by ``model.temperature``; without one, by their deviation over all items.
+            divided by ``model.temperature``; scores that its loss does not see, by their deviation
+            over all items.
         best: its best items of each user that are no training items, ``[U, K]``, best first; -1
             where there are no more. K is 0 if they are not asked for.
-        embeddings: vectors of users and items, ``[U, D']`` and ``[I, D']``, if it ranks by them.
+        embeddings: vectors of users and items, ``[U, D']`` and ``[I, D']``, if it has learned to
+            rank by them.
     """
 
     fingerprint: str
@@ -37,14 +39,14 @@ class Teacher:
 
 
 def has_embeddings(model: Model) -> TypeGuard[VectorModel]:
-    """Whether the model ranks by inner products of its vectors."""
-    return isinstance(model, VectorModel) and model.ranks_by_products
+    """Whether the model has learned to rank by inner products of its vectors."""
+    return isinstance(model, VectorModel) and model.learns_by_products
 
 
 def _logits(
     model: Model, embeddings: tuple[Tensor, Tensor] | None, device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    if embeddings is not None and isinstance(model, EmbeddingModel):
+    if embeddings is not None and isinstance(model, EmbeddingModel) and model.ranks_by_products:
         temperature = model.config.temperature  # the model itself may go
         users, items = embeddings
         return lambda who, what: pair_scores(users, items, who, what) / temperature

@@ -11,7 +11,7 @@ from graphrec.training.distillation.teacher import Teacher
 from tests import flow
 
 
-def teacher_run() -> Path:
+def teacher_run(closed_form: str = "none") -> Path:
     """The flagship with content; it ranks by cosines, on another scale than its students."""
     return flow.finished(
         "modality_attention_gcn",
@@ -21,6 +21,7 @@ def teacher_run() -> Path:
         "model.normalize=true",
         "model.loss=softmax",
         "model.temperature=0.2",
+        f"model.closed_form={closed_form}",
     )
 
 

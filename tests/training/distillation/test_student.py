@@ -19,7 +19,7 @@ from graphrec.experiment.fit import build
 from graphrec.experiment.load import load_run
 from graphrec.experiment.prepared import Prepared
 from graphrec.experiment.teacher import with_distillation
-from graphrec.models import Batch, EmbeddingModel, Model
+from graphrec.models import Batch, EmbeddingModel, Model, VectorModel
 from graphrec.training.distillation.losses import embedding_loss, score_loss
 from graphrec.training.distillation.student import DistilledStudent
 from graphrec.training.distillation.teacher import _logits
@@ -370,6 +370,21 @@ def test_a_teacher_whose_views_vote_teaches_its_votes() -> None:
     scores = load_run(folder)[1].score(BATCH.users).detach()
     expected = scores.gather(1, BATCH.items) / scores.std(dim=1, keepdim=True)
     torch.testing.assert_close(teacher.logits(BATCH.users, BATCH.items), expected)
+
+
+def test_a_teacher_with_a_closed_form_teaches_its_fused_scores_and_its_embeddings() -> None:
+    folder = teacher_run("auto")
+    prepared, teacher = prepared_with(folder, *BOTH)
+    model = load_run(folder)[1]
+    assert isinstance(model, VectorModel)
+    assert not model.ranks_by_products
+    scores = model.score(BATCH.users).detach()
+    expected = scores.gather(1, BATCH.items) / scores.std(dim=1, keepdim=True)
+    torch.testing.assert_close(teacher.logits(BATCH.users, BATCH.items), expected)
+    assert teacher.embeddings is not None
+    assert all(map(torch.equal, teacher.embeddings, model.vectors()))
+    learner, _ = learner_of(prepared)
+    assert learner.loss(BATCH).keys() == {"bpr", "reg", "distill_scores", "distill_embeddings"}
 
 
 def test_a_teacher_without_embeddings_cannot_teach_them(tmp_path: Path) -> None:
