@@ -154,6 +154,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow  # test_guides runs them, too, with those of all other guides
 def test_the_commands_of_the_guide_to_tuning_run(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
             "dim": 16,
             "loss": "softmax",
             **PLAIN,
+            "closed_form": "none",  # what the encoder learns shows in learned scores
         },
         "training": {"lr": 0.02, "batch_size": 256, "num_negatives": 8, "max_epochs": 12},
         "evaluation": {"valid_metric": "ndcg@20"},
