@@ -21,11 +21,12 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/graphrec run paper_configs/quickstart.toml
 
+# One thread for each of the processes: threads that share a core wait for each other.
 test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 test-slow: setup
 	$(BIN)/pytest -m slow
