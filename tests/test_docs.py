@@ -177,6 +177,7 @@ def test_the_python_example_of_the_guide_to_tuning_runs(
     assert "training.lr" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_script_for_job_arrays_runs_with_two_workers(shop: Path) -> None:
     bin_folder = shop / "bin"
     bin_folder.mkdir()

@@ -13,6 +13,7 @@ from tests.models.cases import (
     CPU,
     DGL,
     EVERY_CASE,
+    FLAGSHIP,
     TRAINED,
     Case,
     assert_close,
@@ -55,7 +56,18 @@ def test_every_parameter_moves_in_training(case: Case) -> None:
         assert not torch.equal(value, before[name]), name
 
 
-@pytest.mark.parametrize("case", [case for case in EVERY_CASE if case.name != "popular"], ids=str)
+SOLVERS = [case for case in EVERY_CASE if case.name != "popular"]
+QUICK = {*FLAGSHIP, *{case.name: case for case in reversed(SOLVERS)}.values()}
+"""One case of every model and every fusion; other settings of theirs are among the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case in QUICK else pytest.mark.slow, id=str(case))
+        for case in SOLVERS
+    ],
+)
 def test_checkerboard_is_solved(case: Case) -> None:
     """A wrong sign, shifted ids or swapped positives and negatives: loss falls, ranking is noise.
 

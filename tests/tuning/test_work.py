@@ -163,6 +163,7 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(tmp_path: Path, number: int) -
     assert result.trials["lost"] in (1, 2)  # one of them may just have been between two trials
 
 
+@pytest.mark.slow
 def test_a_worker_joins_by_the_storage(tmp_path: Path) -> None:
     storage = f"{tmp_path}/shared.journal"
     writing = command(tmp_path, "--storage", storage)  # the one that also writes the results
@@ -224,6 +225,7 @@ def test_a_queued_trial_beyond_the_budget_stays_in_the_queue() -> None:
     assert waiting[0].user_attrs["why"] == "grid"
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With proposals that need no history, only the order of trials may differ."""
     monkeypatch.setattr(search_module, "write_report", lambda *_: None)
