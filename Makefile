@@ -21,12 +21,14 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/graphrec run paper_configs/quickstart.toml
 
-# One thread for each of the processes: threads that share a core wait for each other.
+# Types are checked beside the tests, which leave a core idle now and then. One thread for each
+# process of the tests: threads that share a core wait for each other.
 test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
+	@echo '$(BIN)/mypy, beside the tests'; $(BIN)/mypy & types=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal; tests=$$?; \
+	wait $$types && exit $$tests
 
 test-slow: setup
 	$(BIN)/pytest -m slow
