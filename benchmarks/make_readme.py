@@ -39,9 +39,9 @@ the fingerprint of their features: it was not kept, and networks and eigenvector
 last digits from machine to machine.
 """
 DEFAULTS = """What the defaults of `modality_attention_gcn` were chosen by: recall@20 / ndcg@20 on
-the validation part, seed 0 unless another is named. These runs used the calls of
-`defaults/study.py`, which measures what is missing, but were not started by it. The test part
-stayed sealed. Data: `suites/defaults/*.toml`; settings of each candidate:
+the validation part, seed 0 unless another is named. The runs used the calls of
+`defaults/study.py`, which measures what is missing; the one on Amazon Baby was started by it. The
+test part stayed sealed. Data: `suites/defaults/*.toml`; settings of each candidate:
 `defaults/candidates.toml`, and in `defaults/valid.csv`. A star marks a candidate that is ahead of
 ItemKNN and EASE by both metrics.
 """

@@ -11,6 +11,7 @@ promise, the finding and the usual cause.
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -55,14 +56,15 @@ class Bench:
         features = self.features if self.model_class.uses_modalities else None
         return self.model_class(config, Inputs(self.train, torch_stream(seed, "init"), features))
 
-    def fitted(self, seed: int = 0) -> Model:
-        """Construct the model, and solve it or train it for a few epochs."""
-        model = self.build(seed)
+    @cached_property
+    def fitted(self) -> Model:
+        """The model, solved or trained for a few epochs; the checks that only score it share it."""
+        model = self.build()
         if model.closed_form:
             model.fit_exact()
         else:
             config = TrainingConfig(max_epochs=EPOCHS, batch_size=64, lr=1e-2)
-            fit(model, self.train, config, seed=seed, device=CPU)
+            fit(model, self.train, config, seed=0, device=CPU)
         return model.eval()
 
     def scores(self, model: Model) -> Tensor:
@@ -132,7 +134,7 @@ def state_is_dense(bench: Bench) -> None:
 
 def scores_are_finite_with_one_column_per_item(bench: Bench) -> None:
     """Require finite scores ``[B, I]`` for any users, in their order."""
-    model = bench.fitted()
+    model = bench.fitted
     whole = bench.scores(model)
     shape = (bench.train.num_users, bench.train.num_items)
     assert whole.shape == shape, f"score() gives the shape {tuple(whole.shape)}, not {shape}."
@@ -151,7 +153,7 @@ def scores_are_finite_with_one_column_per_item(bench: Bench) -> None:
 
 def scores_are_the_same_when_asked_again(bench: Bench) -> None:
     """Require equal scores from call to call in evaluation mode, without random draws."""
-    model = bench.fitted()
+    model = bench.fitted
     assert torch.equal(bench.scores(model), bench.scores(model)), (
         "score() differs from call to call in evaluation mode: dropout or another draw is active "
         "outside training (look at self.training)."
@@ -173,7 +175,7 @@ def the_seed_alone_decides(bench: Bench) -> None:
 
 def weights_restore_the_scores(bench: Bench) -> None:
     """Require that a new model with the saved state scores like the trained one."""
-    model = bench.fitted()
+    model = bench.fitted
     again = bench.build(seed=1)
     if again.closed_form:
         again.fit_exact()
@@ -228,7 +230,7 @@ def every_parameter_is_in_one_group(bench: Bench) -> None:
 
 def vectors_give_the_scores(bench: Bench) -> None:
     """Require that the inner products of ``vectors()`` of a ``VectorModel`` are its scores."""
-    model = bench.fitted()
+    model = bench.fitted
     if not isinstance(model, VectorModel) or not model.ranks_by_products:
         return
     with torch.no_grad():
@@ -244,7 +246,7 @@ def vectors_give_the_scores(bench: Bench) -> None:
 
 def the_model_beats_chance_after_training(bench: Bench) -> None:
     """Require that training on a checkerboard raises items of the user's own kind above others."""
-    model = bench.fitted()
+    model = bench.fitted
     if type(model).family == "reference":
         return  # one list for all users cannot beat chance
     scores = bench.scores(model)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -60,7 +60,7 @@ def run(
         found = {"run_dir": str(folder), "metrics": result.metrics, "better_baselines": better}
         print(json.dumps(found))  # noqa: T201
     else:
-        _print_result(result, folder)
+        _print_result(result, folder, settings.evaluation.metrics)
     if any(verdict.verdict == "below" for verdict in result.verdicts):
         raise typer.Exit(1)
 
@@ -104,11 +104,10 @@ def _run_folder(config: RunConfig, resume: bool) -> Path:
     return next(folder for folder in chain([first], others) if not folder.exists())
 
 
-def _print_result(result: Result, folder: Path) -> None:
+def _print_result(result: Result, folder: Path, asked: Sequence[str]) -> None:
+    """Print the table of metrics: those of ``SHOWN``, or those that were asked for."""
     longest = max(int(name.partition("@")[2] or 0) for name in result.metrics["test"])
-    asked = cast(Sequence[str], cast(dict[str, Json], result.config["evaluation"])["metrics"])
-    usual = tuple(asked) == EvaluationConfig.model_fields["metrics"].default
-    shown = SHOWN if usual else asked
+    shown = SHOWN if asked == EvaluationConfig().metrics else asked
     metrics = [
         name
         for name in result.metrics["test"]

@@ -107,13 +107,13 @@ class Deferred(Mapping[str, T]):
 
 
 def deferred(reference: str) -> object:
-    """Import ``"package.module:name"`` of graphrec itself, where the module needs an extra.
+    """Import ``"package.module:name"`` of graphrec itself, only when it is needed.
 
     The test of the layers reads such references like any other import.
     """
     module_name, _, attribute = reference.partition(":")
-    attribute_value: object = getattr(importlib.import_module(module_name), attribute)
-    return attribute_value
+    imported: object = getattr(importlib.import_module(module_name), attribute)
+    return imported
 
 
 def _imported(name: str, kind: str) -> T:  # type: ignore[type-var]
@@ -122,7 +122,7 @@ def _imported(name: str, kind: str) -> T:  # type: ignore[type-var]
         imported: T = getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as error:  # a module of the user may raise anything
         reason = (str(error) or repr(error)).rstrip(".")
-        known = vars(sys.modules.get(module_name, sys)) if isinstance(error, AttributeError) else ()
+        known = dir(sys.modules[module_name]) if module_name in sys.modules else []
         offered = nearest(attribute, known)
         raise ConfigError(f"Cannot import {kind} {name!r}: {reason}.{offered}") from error
     return imported

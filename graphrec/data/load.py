@@ -85,15 +85,11 @@ def load(
 def _load(config: DataConfig, name: str, known: Dataset | None) -> Dataset:
     rows, filtered = filter_rows(_read(config), config.clean, name)
     pairs, reduced = to_pairs(rows, config.clean, name)
-    users, items = (
-        vocabulary.extended(pairs[column], kind, name)
-        if vocabulary is not None
-        else Vocabulary.of(pairs[column], declared, kind, name)
-        for column, declared, kind, vocabulary in (
-            (USER, config.num_users, "user", known.users if known else None),
-            (ITEM, config.num_items, "item", known.items if known else None),
-        )
-    )
+    users = Vocabulary.of(pairs[USER], config.num_users, "user", name)
+    items = Vocabulary.of(pairs[ITEM], config.num_items, "item", name)
+    if known is not None:
+        users = known.users.extended(users.ids, "user", name)
+        items = known.items.extended(items.ids, "item", name)
     table, joined = item_table(config, rows, items.ids, name)
 
     if config.item_title is not None:

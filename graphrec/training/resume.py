@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from graphrec.core.config import Json
 from graphrec.core.errors import TrainingError
-from graphrec.core.records import misfit
+from graphrec.core.records import made, misfit
 from graphrec.models import Model
 from graphrec.training.checkpoint import (
     Checkpoint,
@@ -132,7 +133,7 @@ def _result_in(saved: Checkpoint, path: Path) -> FitResult:
     wrong = misfit(fields, FitResult)
     if wrong or not isinstance(fields, dict):
         raise damaged(path, f"the state of the training: {wrong}")
-    return FitResult(**fields)  # type: ignore[arg-type]
+    return cast(FitResult, made(fields, FitResult))
 
 
 def require_resumable(checkpoint: CheckpointPolicy, config: TrainingConfig) -> None:

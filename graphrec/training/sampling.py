@@ -133,7 +133,7 @@ class Batching:
 
     def _users(self, order: torch.Generator, _: torch.Generator) -> Iterator[UserBatch]:
         for users in self._shuffled_users(order):
-            rows = self.train.matrix[users.numpy()].toarray().astype(np.float32)
+            rows = self.train.matrix[users.numpy()].toarray()
             yield UserBatch(users.to(self.device), torch.from_numpy(rows).to(self.device))
 
     def _sequences(self, order: torch.Generator, _: torch.Generator) -> Iterator[SequenceBatch]:

@@ -439,3 +439,13 @@ def test_a_model_in_the_working_folder_is_found(
     )
     assert answer.code == 0, answer.err
     assert read_result(tmp_path / "run").model == "own_model_here:Mine"
+
+
+def test_the_metrics_that_were_asked_for_are_printed_in_80_columns(tmp_path: Path) -> None:
+    asked = 'evaluation.metrics=["map","novelty","mrr","gini","f1","precision","ndcg"]'
+    config = flow.write_config(flow.data(), "popular")
+    answer = flow.graphrec("run", config, asked, "--out", tmp_path / "run")
+    assert answer.code == 0, answer.err
+    assert all(name in answer.out for name in ("map@", "novelty@", "gini@", "precision@"))
+    table = answer.out.partition("\nUser ")[0]
+    assert max(map(len, table.splitlines())) <= 80

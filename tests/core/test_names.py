@@ -98,3 +98,10 @@ def test_a_label_is_the_name_of_one_folder(label: str) -> None:
     name = folder_name(label)
     assert name not in ("", ".", "..")
     assert Path(name).name == name
+
+
+def test_a_misspelled_class_of_a_module_that_is_there_is_offered() -> None:
+    with pytest.raises(ConfigError, match=r"no attribute 'Lightgcn'\. Did you mean 'LightGCN'\?"):
+        resolve("graphrec.models.lightgcn:Lightgcn", {}, "model")
+    with pytest.raises(ConfigError, match=r"No module named 'mymodl'\.$"):
+        resolve("mymodl:MyModel", {}, "model")

@@ -77,3 +77,10 @@ def test_later_data_keep_the_numbers_of_earlier_ones(tmp_path: Path) -> None:
     again = load(table(tmp_path / "c.csv", "a,q\n"), known=later)
     assert again.users is later.users or again.users.parent == later.users.parent
     assert again.items.parent == later.items.fingerprint
+
+
+def test_declared_counts_hold_for_later_data_too(tmp_path: Path) -> None:
+    before = load(table(tmp_path / "a.csv", "0,0\n1,1\n"))
+    later = table(tmp_path / "b.csv", "7,0\n").model_copy(update={"num_users": 3})
+    with pytest.raises(DataError, match=r"user id '7' is not one of 0\.\.2"):
+        load(later, known=before)
